@@ -1,0 +1,64 @@
+package sys
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// advices holds the kernel's numbers; an [Advice] past its end is unknown.
+var advices = [...]int{
+	Normal:      unix.MADV_NORMAL,
+	Random:      unix.MADV_RANDOM,
+	Sequential:  unix.MADV_SEQUENTIAL,
+	WillNeed:    unix.MADV_WILLNEED,
+	DontNeed:    unix.MADV_DONTNEED,
+	Free:        unix.MADV_FREE,
+	Remove:      unix.MADV_REMOVE,
+	DontFork:    unix.MADV_DONTFORK,
+	DoFork:      unix.MADV_DOFORK,
+	Mergeable:   unix.MADV_MERGEABLE,
+	Unmergeable: unix.MADV_UNMERGEABLE,
+	Huge:        unix.MADV_HUGEPAGE,
+	NoHuge:      unix.MADV_NOHUGEPAGE,
+	DontDump:    unix.MADV_DONTDUMP,
+	DoDump:      unix.MADV_DODUMP,
+	Cold:        unix.MADV_COLD,
+	PageOut:     unix.MADV_PAGEOUT,
+	Collapse:    unix.MADV_COLLAPSE,
+}
+
+func (m *Mapping) advise(a Advice, off, n int64) error {
+	switch {
+	case a == PopulateRead:
+		return m.populate(off, n, false)
+	case a == PopulateWrite:
+		return m.populate(off, n, true)
+	case int(a) >= len(advices):
+		return errors.ErrUnsupported
+	}
+	if err := injected("madvise"); err != nil {
+		return err
+	}
+	widen := m.outward
+	if a == Remove || a == Free || a == DontNeed && (m.file == nil || m.access == Copy) {
+		// These lose bytes, which must be no others than those named.
+		widen = m.inward
+	}
+	from, length, ok := widen(off, n)
+	if !ok {
+		return unix.EINVAL
+	}
+	if length == 0 {
+		return nil
+	}
+	b := m.bytes(from, length)
+	for {
+		// EAGAIN: the kernel was out of some resource for the moment. Collapsing
+		// reports it for pages that stay busy, so the caller decides there.
+		err := unix.Madvise(b, advices[a])
+		if err != unix.EINTR && (err != unix.EAGAIN || a == Collapse) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,47 @@
+package sys
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
+// withFd calls fn with the descriptor of f, which cannot be closed, and so
+// cannot be another file's, while fn runs. A closed file is [fs.ErrClosed].
+func withFd(f *os.File, fn func(fd uintptr) error) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return bare(err)
+	}
+	var inner error
+	if err := c.Control(func(fd uintptr) { inner = fn(fd) }); err != nil {
+		// Control fails for one reason: the file has been closed.
+		return fs.ErrClosed
+	}
+	return inner
+}
+
+// bare takes the path off an error of package os: callers put their own on.
+func bare(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+func truncate(f *os.File, size int64) error {
+	if err := injected("ftruncate"); err != nil {
+		return err
+	}
+	return bare(f.Truncate(size))
+}
+
+func syncFile(f *os.File) error {
+	if err := injected("fsync"); err != nil {
+		return err
+	}
+	return bare(f.Sync())
+}
+
+func pageSize() int64 { return int64(os.Getpagesize()) }

@@ -1,0 +1,198 @@
+package sys
+
+import (
+	"errors"
+	"io"
+	"math"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// unsupported turns the errnos of a call that the kernel or the file system lacks
+// into [errors.ErrUnsupported].
+func unsupported(err error) error {
+	if err == unix.EOPNOTSUPP || err == unix.ENOSYS {
+		return errors.ErrUnsupported
+	}
+	return err
+}
+
+func allocate(f *os.File, off, n int64) error {
+	if err := injected("fallocate"); err != nil {
+		return err
+	}
+	if without("fallocate") {
+		return errors.ErrUnsupported
+	}
+	if n == 0 {
+		return nil
+	}
+	return withFd(f, func(fd uintptr) error {
+		step := n
+		for n > 0 {
+			err := unix.Fallocate(int(fd), 0, off, min(n, step))
+			switch err {
+			case nil:
+				done := min(n, step)
+				off, n = off+done, n-done
+			case unix.EINTR:
+				// tmpfs undoes an interrupted call: smaller ones get done between two
+				// ticks of a profiler.
+				step = max(step/2, 1<<20)
+			default:
+				return unsupported(err)
+			}
+		}
+		return nil
+	})
+}
+
+func punchHole(f *os.File, off, n int64) error {
+	if err := injected("punch"); err != nil {
+		return err
+	}
+	if n == 0 {
+		return nil
+	}
+	return withFd(f, func(fd uintptr) error {
+		return unsupported(ignoringEINTR(func() error {
+			return unix.Fallocate(int(fd), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+		}))
+	})
+}
+
+// freeSpace counts the blocks kept for root only where this process is root.
+func freeSpace(f *os.File) (int64, error) {
+	if err := injected("statfs"); err != nil {
+		return 0, err
+	}
+	var st unix.Statfs_t
+	if err := withFd(f, func(fd uintptr) error {
+		return ignoringEINTR(func() error { return unix.Fstatfs(int(fd), &st) })
+	}); err != nil {
+		return 0, err
+	}
+	blocks, unit := st.Bavail, uint64(st.Frsize)
+	if os.Geteuid() == 0 {
+		blocks = st.Bfree
+	}
+	if unit == 0 {
+		unit = uint64(st.Bsize)
+	}
+	if unit == 0 || blocks > math.MaxInt64/unit {
+		return math.MaxInt64, nil
+	}
+	return int64(blocks * unit), nil
+}
+
+func startWriteback(f *os.File, off, n int64) error {
+	if err := injected("sync_file_range"); err != nil {
+		return err
+	}
+	if without("sync_file_range") {
+		return errors.ErrUnsupported
+	}
+	if n == 0 {
+		// To the system call 0 is the end of the file.
+		return nil
+	}
+	return withFd(f, func(fd uintptr) error {
+		return unsupported(ignoringEINTR(func() error {
+			return unix.SyncFileRange(int(fd), off, n, unix.SYNC_FILE_RANGE_WRITE)
+		}))
+	})
+}
+
+// copyRange shares blocks where the file system can, in one step, and else lets the
+// kernel copy.
+func copyRange(dst *os.File, dstOff int64, src *os.File, srcOff, n int64) (int64, error) {
+	if err := injected("copy_file_range"); err != nil {
+		return 0, err
+	}
+	if n <= 0 {
+		return 0, nil
+	}
+	var done int64
+	err := withFd(dst, func(d uintptr) error {
+		return withFd(src, func(s uintptr) error {
+			if !without("ficlone") && cloneRange(int(d), dstOff, int(s), srcOff, n) {
+				done = n
+				return nil
+			}
+			var err error
+			done, err = copyFileRange(int(d), dstOff, int(s), srcOff, n)
+			return err
+		})
+	})
+	return done, err
+}
+
+// cloneRange shares the blocks of [srcOff, srcOff+n). It wants whole blocks, but for
+// the end of the source, and its errors say only that copying must do.
+func cloneRange(dst int, dstOff int64, src int, srcOff, n int64) bool {
+	if mask := int64(4096 - 1); srcOff&mask != 0 || dstOff&mask != 0 {
+		return false
+	}
+	return ignoringEINTR(func() error {
+		return unix.IoctlFileCloneRange(dst, &unix.FileCloneRange{
+			Src_fd:      int64(src),
+			Src_offset:  uint64(srcOff),
+			Src_length:  uint64(n),
+			Dest_offset: uint64(dstOff),
+		})
+	}) == nil
+}
+
+// copyFileRange is copy_file_range(2) until all is copied.
+func copyFileRange(dst int, dstOff int64, src int, srcOff, n int64) (int64, error) {
+	if without("copy_file_range") {
+		return 0, errors.ErrUnsupported
+	}
+	const step = 1 << 30 // of one call; also what fits an int everywhere
+	var done int64
+	for done < n {
+		from, to := srcOff+done, dstOff+done
+		got, err := unix.CopyFileRange(src, &from, dst, &to, int(min(n-done, step)), 0)
+		switch err {
+		case nil:
+		case unix.EINTR:
+			continue
+		case unix.EXDEV, unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP, unix.EPERM, unix.EBADF:
+			// Other file systems, overlapping ranges, seccomp, append mode: by other means.
+			return done, errors.ErrUnsupported
+		default:
+			return done, err
+		}
+		if got == 0 {
+			return done, endOrRefusal(src, srcOff+done)
+		}
+		done += int64(got)
+	}
+	return done, nil
+}
+
+// endOrRefusal says what a copy of no bytes means: the end of the source, or a kernel
+// or file system (proc, some FUSE) that reports success without copying.
+func endOrRefusal(src int, off int64) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(src, &st); err != nil {
+		return err
+	}
+	if off >= st.Size && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size > 0 {
+		return io.ErrUnexpectedEOF
+	}
+	return errors.ErrUnsupported
+}
+
+// syncDir is fsync(2); file systems that sync no directories answer EINVAL.
+func syncDir(d *os.File) error {
+	if err := injected("fsyncdir"); err != nil {
+		return err
+	}
+	err := bare(d.Sync())
+	if err == unix.EINVAL {
+		return errors.ErrUnsupported
+	}
+	return err
+}

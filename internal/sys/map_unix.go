@@ -1,0 +1,184 @@
+//go:build unix
+
+package sys
+
+import (
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const shrinkNeedsUnmap = false
+
+// canReserve: a 32-bit address space is too small to keep any of it free.
+const canReserve = unsafe.Sizeof(uintptr(0)) == 8
+
+func granularity() int64 { return pageSize() }
+
+// ignoringEINTR repeats fn while signals interrupt it.
+func ignoringEINTR(fn func() error) error {
+	for {
+		if err := fn(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+func mmap(f *os.File, o MapOptions) (*Mapping, error) {
+	if o.Len < 0 || o.Offset < 0 || o.Offset%granularity() != 0 {
+		return nil, unix.EINVAL
+	}
+	mask := pageSize() - 1
+	if o.Len > maxMap-mask {
+		return nil, unix.ENOMEM
+	}
+	need := (o.Len + mask) &^ mask
+	want := need
+	if canReserve && o.Reserve > o.Len {
+		want = min(o.Reserve, maxMap-mask)
+		want = (want + mask) &^ mask
+		// An empty window that cannot have its reservation still gets an address.
+		need = max(need, mask+1)
+	}
+	if want == 0 {
+		return nil, unix.EINVAL
+	}
+	if without("reserve") {
+		want = need
+	}
+	m := &Mapping{size: want, file: f, offset: o.Offset, access: o.Access}
+	err := m.place(o, want > need)
+	if err != nil && want > need {
+		// RLIMIT_AS counts reservations, and a file system has its longest file.
+		m.size = need
+		err = m.place(o, false)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.Huge {
+		_ = m.advise(Huge, 0, m.size)
+	}
+	if o.Populate {
+		if err := m.populate(0, o.Len, o.Access == ReadWrite); err != nil {
+			_ = m.unmap()
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// maxMap is the longest mapping that a Go slice can be laid over.
+const maxMap = int64(^uint(0) >> 1)
+
+// place makes the system call for size bytes and sets the base.
+func (m *Mapping) place(o MapOptions, reserve bool) error {
+	if err := injected("mmap"); err != nil {
+		return err
+	}
+	flags := unix.MAP_SHARED
+	if m.file == nil || o.Access == Copy {
+		flags = unix.MAP_PRIVATE
+	}
+	if reserve || o.Access == None {
+		flags |= mapNoReserve
+	}
+	if m.file == nil {
+		flags |= unix.MAP_ANON
+		if o.Stack {
+			flags |= mapStack
+		}
+		return m.place1(-1, 0, flags)
+	}
+	return withFd(m.file, func(fd uintptr) error { return m.place1(int(fd), m.offset, flags) })
+}
+
+func (m *Mapping) place1(fd int, offset int64, flags int) error {
+	base, err := unix.MmapPtr(fd, offset, nil, uintptr(m.size), protOf(m.access), flags)
+	if err != nil {
+		return err
+	}
+	m.base = base
+	return nil
+}
+
+// protOf is the kernel's name of an access.
+func protOf(a Access) int {
+	switch a {
+	case ReadWrite, Copy:
+		return unix.PROT_READ | unix.PROT_WRITE
+	case ReadExec:
+		return unix.PROT_READ | unix.PROT_EXEC
+	case None:
+		return unix.PROT_NONE
+	default:
+		return unix.PROT_READ
+	}
+}
+
+func (m *Mapping) unmap() error {
+	if err := injected("munmap"); err != nil {
+		return err
+	}
+	return unix.MunmapPtr(m.base, uintptr(m.size))
+}
+
+func (m *Mapping) protect(a Access) error {
+	if err := injected("mprotect"); err != nil {
+		return err
+	}
+	return unix.Mprotect(m.bytes(0, m.size), protOf(a))
+}
+
+// msync writes the dirty pages of the range and waits for them.
+func (m *Mapping) msync(off, n int64) error {
+	if err := injected("msync"); err != nil {
+		return err
+	}
+	// Of an empty range one page is taken: the call is then still made for the file.
+	from, length, ok := m.outward(off, max(n, 1))
+	if !ok {
+		return unix.EINVAL
+	}
+	if length == 0 {
+		from, length = from-pageSize(), pageSize()
+	}
+	b := m.bytes(from, length)
+	return ignoringEINTR(func() error { return unix.Msync(b, unix.MS_SYNC) })
+}
+
+func (m *Mapping) lockMemory(off, n int64) error {
+	if err := injected("mlock"); err != nil {
+		return err
+	}
+	from, length, ok := m.outward(off, n)
+	if !ok {
+		return unix.EINVAL
+	}
+	return unix.Mlock(m.bytes(from, length))
+}
+
+func (m *Mapping) unlockMemory(off, n int64) error {
+	if err := injected("mlock"); err != nil {
+		return err
+	}
+	from, length, ok := m.outward(off, n)
+	if !ok {
+		return unix.EINVAL
+	}
+	return unix.Munlock(m.bytes(from, length))
+}
+
+func allocated(f *os.File) (int64, error) {
+	var n int64
+	err := withFd(f, func(fd uintptr) error {
+		var st unix.Stat_t
+		if err := ignoringEINTR(func() error { return unix.Fstat(int(fd), &st) }); err != nil {
+			return err
+		}
+		n = int64(st.Blocks) * 512
+		return nil
+	})
+	return n, err
+}

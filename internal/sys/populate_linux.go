@@ -1,0 +1,142 @@
+package sys
+
+import (
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// canPopulate asks the kernel once whether it has MADV_POPULATE_READ and _WRITE
+// (Linux 5.14): the EINVAL of a kernel without them also means other things.
+var canPopulate = sync.OnceValue(func() bool {
+	n := uintptr(pageSize())
+	p, err := unix.MmapPtr(-1, 0, nil, n, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = unix.MunmapPtr(p, n) }()
+	return unix.Madvise(unsafe.Slice((*byte)(p), int(n)), unix.MADV_POPULATE_READ) == nil
+})
+
+// populateStep bounds one system call, for which the kernel holds the lock
+// that a growing Go heap needs too.
+const populateStep = 32 << 20
+
+func (m *Mapping) populate(off, n int64, write bool) error {
+	from, length, ok := m.outward(off, n)
+	if !ok {
+		return unix.EINVAL
+	}
+	if n == 0 {
+		return nil
+	}
+	if write && m.access != ReadWrite && m.access != Copy {
+		return unix.EACCES
+	}
+	advice := unix.MADV_POPULATE_READ
+	if write {
+		advice = unix.MADV_POPULATE_WRITE
+	}
+	for end := from + length; from < end; from += populateStep {
+		if err := m.populateSome(from, min(end-from, populateStep), write, advice); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// populateSome populates whole pages.
+func (m *Mapping) populateSome(off, n int64, write bool, advice int) error {
+	for {
+		if err := injected("madvise"); err != nil {
+			return err
+		}
+		if without("populate") {
+			return m.populateByHand(off, n, write)
+		}
+		switch err := unix.Madvise(m.bytes(off, n), advice); err {
+		case unix.EINTR, unix.EAGAIN:
+		case unix.EFAULT, unix.EHWPOISON, unix.EIO:
+			return ErrFault
+		case unix.EINVAL:
+			if !canPopulate() {
+				return m.populateByHand(off, n, write)
+			}
+			return err
+		default:
+			return err
+		}
+	}
+}
+
+// populateByHand does what it can where the kernel has no call for it: it reads the
+// pages into the page cache inside system calls, which wait for the disk without
+// the goroutine's P, gives holes their blocks when they are to be written, and then touches each page.
+func (m *Mapping) populateByHand(off, n int64, write bool) error {
+	if m.file != nil {
+		if err := withFd(m.file, func(fd uintptr) error {
+			return readThrough(int(fd), m.offset+off, n)
+		}); err != nil {
+			return err
+		}
+		if write && m.access == ReadWrite {
+			if err := m.allocateUnder(off, n); err != nil {
+				return err
+			}
+		}
+	}
+	return m.touch(off, n, write)
+}
+
+// chunks are the buffers of readThrough.
+var chunks = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+
+// readThrough reads the pages of [off, off+n) and forgets them. The
+// last page may be partly past the end of the file; a page wholly past it is [ErrFault].
+func readThrough(fd int, off, n int64) error {
+	buf := chunks.Get().(*[256 << 10]byte)
+	defer chunks.Put(buf)
+	end, mask := off+n, pageSize()-1
+	for off < end {
+		got, err := unix.Pread(fd, buf[:min(end-off, int64(len(buf)))], off)
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EIO || err == unix.EHWPOISON:
+			return ErrFault
+		case err != nil:
+			return err
+		case got == 0:
+			// The end of the file: right where it may be only inside the last page.
+			if off&mask == 0 || end-off > mask {
+				return ErrFault
+			}
+			return nil
+		}
+		off += int64(max(got, 0))
+	}
+	return nil
+}
+
+// allocateUnder gives the pages of a shared mapping blocks in the file, so that a
+// store cannot find the disk full. It never changes the file's length. That it
+// cannot be had is no error: touching the pages finds out.
+func (m *Mapping) allocateUnder(off, n int64) error {
+	err := withFd(m.file, func(fd uintptr) error {
+		var st unix.Stat_t
+		if err := unix.Fstat(int(fd), &st); err != nil {
+			return err
+		}
+		n := min(n, st.Size-m.offset-off)
+		if n <= 0 {
+			return nil
+		}
+		return ignoringEINTR(func() error {
+			return unix.Fallocate(int(fd), unix.FALLOC_FL_KEEP_SIZE, m.offset+off, n)
+		})
+	})
+	if err == unix.ENOSPC || err == unix.EDQUOT {
+		return ErrFault
+	}
+	return nil
+}

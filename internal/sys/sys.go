@@ -1,0 +1,155 @@
+// Package sys is the one place of this module that makes system calls.
+//
+// Everything above it is portable Go. Each function is declared once, here,
+// with its meaning; what a platform lacks answers [errors.ErrUnsupported].
+// Errors are the bare causes (errnos mostly): the callers add the file's name.
+//
+// Offsets into a [Mapping] count from its base and need no alignment: the
+// functions widen a range to whole pages where the kernel wants that.
+package sys
+
+import (
+	"errors"
+	"os"
+	"sync/atomic"
+	"unsafe"
+)
+
+// ErrFault reports that a page could not be brought in where a plain access
+// would have raised SIGBUS: the file is shorter, the device failed or is full.
+var ErrFault = errors.New("memory fault")
+
+// Access says what may be done with the bytes of a mapping.
+type Access uint8
+
+const (
+	Read      Access = iota // loads; stores of other mappings are seen
+	ReadWrite               // loads and stores, shared with the file
+	Copy                    // loads and stores, private to this mapping
+	ReadExec                // loads and execution
+	None                    // nothing: address space alone
+)
+
+// MapOptions describe a mapping to make.
+type MapOptions struct {
+	Access Access
+	// Offset of the mapping's first byte in the file: a multiple of [Granularity].
+	Offset int64
+	// Len is the number of bytes that exist in the file from Offset on, or the
+	// length of an anonymous mapping. It may be 0 when Reserve is not.
+	Len int64
+	// Reserve is the address space wanted from the base on, at least Len. On
+	// platforms with [CanReserve] the file is mapped over all of it, so that a
+	// file that grows needs no new mapping: touching bytes beyond its last page faults.
+	// Elsewhere it is ignored.
+	Reserve int64
+	// Populate faults the first Len bytes in before returning.
+	Populate bool
+	// Huge asks for transparent huge pages; it is a hint.
+	Huge bool
+	// Stack asks for memory fit for a thread's stack; anonymous mappings only.
+	Stack bool
+}
+
+// Mapping is a stretch of address space backed by a file or by nothing. Its
+// methods may be called concurrently, but for Unmap, which must come last.
+type Mapping struct {
+	base   unsafe.Pointer
+	size   int64         // bytes mapped from base on, the reservation included
+	file   *os.File      // nil when anonymous; borrowed, must outlive the mapping's calls
+	offset int64         // of base in file
+	access Access        // as mapped; Protect does not change what Sync may do
+	truth  atomic.Uint32 // what is known about the truth of Resident
+}
+
+// Map maps f, or anonymous memory when f is nil.
+func Map(f *os.File, o MapOptions) (*Mapping, error) { return mmap(f, o) }
+
+// Base is the address of the first byte.
+func (m *Mapping) Base() unsafe.Pointer { return m.base }
+
+// Room is the number of bytes of address space from Base on.
+func (m *Mapping) Room() int64 { return m.size }
+
+// Unmap gives the whole stretch back. The mapping must not be used again.
+func (m *Mapping) Unmap() error { return m.unmap() }
+
+// Protect changes what may be done with the whole mapping, the reservation
+// included, so that it never splits in the kernel.
+func (m *Mapping) Protect(a Access) error { return m.protect(a) }
+
+// Sync makes the bytes [off, off+n) durable, and the file's length with them:
+// after it they survive a power cut. An anonymous mapping has nothing to do.
+func (m *Mapping) Sync(off, n int64) error { return m.sync(off, n) }
+
+// Advise tells the kernel how [off, off+n) will be used.
+func (m *Mapping) Advise(a Advice, off, n int64) error { return m.advise(a, off, n) }
+
+// Resident counts the pages of [off, off+n) that are in memory, and all of them.
+// It answers [errors.ErrUnsupported] where the kernel would not tell the truth
+// about this file.
+func (m *Mapping) Resident(off, n int64) (pages, of int64, err error) { return m.resident(off, n) }
+
+// Populate brings [off, off+n) into memory within a system call, so that the
+// goroutine gives its P away while it waits; with write, pages are made
+// writable and allocated too. A page that cannot be had is [ErrFault].
+func (m *Mapping) Populate(off, n int64, write bool) error { return m.populate(off, n, write) }
+
+// LockMemory keeps [off, off+n) in memory.
+func (m *Mapping) LockMemory(off, n int64) error { return m.lockMemory(off, n) }
+
+// UnlockMemory undoes LockMemory.
+func (m *Mapping) UnlockMemory(off, n int64) error { return m.unlockMemory(off, n) }
+
+// Discard zeroes [off, off+n) of an anonymous mapping and gives the whole pages in it
+// back to the system.
+func (m *Mapping) Discard(off, n int64) error { return m.discard(off, n) }
+
+// Truncate sets the length of the file.
+func Truncate(f *os.File, size int64) error { return truncate(f, size) }
+
+// Allocate gives [off, off+n) of the file blocks, extending it to off+n where it is
+// shorter; bytes that are there keep their values and new ones are zero. It answers
+// [errors.ErrUnsupported] where the file system cannot promise that. After another error
+// the file may have become longer by a part of the range.
+func Allocate(f *os.File, off, n int64) error { return allocate(f, off, n) }
+
+// Allocated is the number of bytes of blocks that the file occupies.
+func Allocated(f *os.File) (int64, error) { return allocated(f) }
+
+// FreeSpace is the number of bytes that this process may still write to the file system of f.
+func FreeSpace(f *os.File) (int64, error) { return freeSpace(f) }
+
+// PunchHole makes [off, off+n) of the file read as zero and frees its whole blocks;
+// the length stays.
+func PunchHole(f *os.File, off, n int64) error { return punchHole(f, off, n) }
+
+// StartWriteback begins writing the dirty pages of [off, off+n) and waits for nothing.
+// It promises no durability.
+func StartWriteback(f *os.File, off, n int64) error { return startWriteback(f, off, n) }
+
+// CopyRange copies n bytes of src to dst inside the kernel, sharing blocks where the file system can,
+// and returns how many it copied. It answers [errors.ErrUnsupported] where that cannot be had for these files,
+// possibly after some bytes, and [io.ErrUnexpectedEOF] when src ends before n bytes.
+func CopyRange(dst *os.File, dstOff int64, src *os.File, srcOff, n int64) (int64, error) {
+	return copyRange(dst, dstOff, src, srcOff, n)
+}
+
+// SyncFile makes the file durable: data, length and all metadata, through the drive's cache.
+func SyncFile(f *os.File) error { return syncFile(f) }
+
+// SyncDir makes the names in an opened directory durable.
+func SyncDir(d *os.File) error { return syncDir(d) }
+
+// PageSize is the size of a page of memory.
+func PageSize() int64 { return pageSize() }
+
+// Granularity is what the offset of a mapping must be a multiple of.
+func Granularity() int64 { return granularity() }
+
+// CanReserve says whether a file can be mapped over more address space than it has bytes,
+// to grow into: on 64-bit Unix.
+const CanReserve = canReserve
+
+// ShrinkNeedsUnmap says that a file cannot be shortened while any mapping of it lives.
+const ShrinkNeedsUnmap = shrinkNeedsUnmap
