@@ -3,20 +3,10 @@ package sys
 import (
 	"errors"
 	"io"
-	"math"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
-
-// unsupported turns the errnos of a call that the kernel or the file system lacks
-// into [errors.ErrUnsupported].
-func unsupported(err error) error {
-	if err == unix.EOPNOTSUPP || err == unix.ENOSYS {
-		return errors.ErrUnsupported
-	}
-	return err
-}
 
 func allocate(f *os.File, off, n int64) error {
 	if err := injected("fallocate"); err != nil {
@@ -62,28 +52,16 @@ func punchHole(f *os.File, off, n int64) error {
 	})
 }
 
-// freeSpace counts the blocks kept for root only where this process is root.
-func freeSpace(f *os.File) (int64, error) {
-	if err := injected("statfs"); err != nil {
-		return 0, err
-	}
+func statfs(fd int) (s space, err error) {
 	var st unix.Statfs_t
-	if err := withFd(f, func(fd uintptr) error {
-		return ignoringEINTR(func() error { return unix.Fstatfs(int(fd), &st) })
-	}); err != nil {
-		return 0, err
+	if err := unix.Fstatfs(fd, &st); err != nil {
+		return space{}, err
 	}
-	blocks, unit := st.Bavail, uint64(st.Frsize)
-	if os.Geteuid() == 0 {
-		blocks = st.Bfree
+	s = space{free: st.Bfree, available: st.Bavail, unit: uint64(st.Frsize)}
+	if s.unit == 0 {
+		s.unit = uint64(st.Bsize)
 	}
-	if unit == 0 {
-		unit = uint64(st.Bsize)
-	}
-	if unit == 0 || blocks > math.MaxInt64/unit {
-		return math.MaxInt64, nil
-	}
-	return int64(blocks * unit), nil
+	return s, nil
 }
 
 func startWriteback(f *os.File, off, n int64) error {
@@ -183,16 +161,4 @@ func endOrRefusal(src int, off int64) error {
 		return io.ErrUnexpectedEOF
 	}
 	return errors.ErrUnsupported
-}
-
-// syncDir is fsync(2); file systems that sync no directories answer EINVAL.
-func syncDir(d *os.File) error {
-	if err := injected("fsyncdir"); err != nil {
-		return err
-	}
-	err := bare(d.Sync())
-	if err == unix.EINVAL {
-		return errors.ErrUnsupported
-	}
-	return err
 }

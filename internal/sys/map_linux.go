@@ -5,8 +5,9 @@ import (
 )
 
 const (
-	mapNoReserve = unix.MAP_NORESERVE
-	mapStack     = unix.MAP_STACK
+	growsUnderMap = true
+	mapNoReserve  = unix.MAP_NORESERVE
+	mapStack      = unix.MAP_STACK
 )
 
 // sync is msync(2): on Linux it is fdatasync of the range for a shared mapping,
@@ -21,10 +22,7 @@ func (m *Mapping) sync(off, n int64) error {
 // discard relies on MADV_DONTNEED giving fresh zero pages to private anonymous
 // memory; locked pages refuse it and are cleared instead.
 func (m *Mapping) discard(off, n int64) error {
-	if m.file != nil {
-		return unix.EINVAL
-	}
-	if off < 0 || n < 0 || off > m.size {
+	if m.file != nil || off < 0 || n < 0 || off > m.size {
 		return unix.EINVAL
 	}
 	n = min(n, m.size-off)

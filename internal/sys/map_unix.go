@@ -12,7 +12,7 @@ import (
 const shrinkNeedsUnmap = false
 
 // canReserve: a 32-bit address space is too small to keep any of it free.
-const canReserve = unsafe.Sizeof(uintptr(0)) == 8
+const canReserve = unsafe.Sizeof(uintptr(0)) == 8 && growsUnderMap
 
 func granularity() int64 { return pageSize() }
 
@@ -168,17 +168,4 @@ func (m *Mapping) unlockMemory(off, n int64) error {
 		return unix.EINVAL
 	}
 	return unix.Munlock(m.bytes(from, length))
-}
-
-func allocated(f *os.File) (int64, error) {
-	var n int64
-	err := withFd(f, func(fd uintptr) error {
-		var st unix.Stat_t
-		if err := ignoringEINTR(func() error { return unix.Fstat(int(fd), &st) }); err != nil {
-			return err
-		}
-		n = int64(st.Blocks) * 512
-		return nil
-	})
-	return n, err
 }

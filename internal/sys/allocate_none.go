@@ -1,0 +1,16 @@
+//go:build aix || dragonfly || netbsd || openbsd || solaris
+
+package sys
+
+import (
+	"errors"
+	"os"
+)
+
+// These systems have no call that allocates, or x/sys does not have it.
+func allocate(*os.File, int64, int64) error {
+	if err := injected("fallocate"); err != nil {
+		return err
+	}
+	return errors.ErrUnsupported
+}

@@ -1,0 +1,71 @@
+//go:build unix
+
+package sys
+
+import (
+	"errors"
+	"math"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// unsupported turns the errnos of a call that the kernel or the file system lacks
+// into [errors.ErrUnsupported].
+func unsupported(err error) error {
+	if err == unix.EOPNOTSUPP || err == unix.ENOTSUP || err == unix.ENOSYS {
+		return errors.ErrUnsupported
+	}
+	return err
+}
+
+func allocated(f *os.File) (int64, error) {
+	var st unix.Stat_t
+	err := withFd(f, func(fd uintptr) error {
+		return ignoringEINTR(func() error { return unix.Fstat(int(fd), &st) })
+	})
+	return int64(st.Blocks) * 512, err
+}
+
+// space is what a file system says about its room, in units of bytes.
+type space struct{ free, available, unit uint64 }
+
+// freeSpace counts the blocks kept for root only where this process is root.
+func freeSpace(f *os.File) (int64, error) {
+	if err := injected("statfs"); err != nil {
+		return 0, err
+	}
+	var s space
+	if err := withFd(f, func(fd uintptr) error {
+		return ignoringEINTR(func() (err error) {
+			s, err = statfs(int(fd))
+			return err
+		})
+	}); err != nil {
+		return 0, err
+	}
+	blocks := s.available
+	if os.Geteuid() == 0 {
+		blocks = s.free
+	}
+	if int64(blocks) < 0 && int64(blocks) > -1<<48 {
+		// Where root has eaten into its reserve, some systems count below zero.
+		return 0, nil
+	}
+	if s.unit == 0 || blocks > math.MaxInt64/s.unit {
+		return math.MaxInt64, nil
+	}
+	return int64(blocks * s.unit), nil
+}
+
+// syncDir is fsync(2); file systems that sync no directories answer EINVAL.
+func syncDir(d *os.File) error {
+	if err := injected("fsyncdir"); err != nil {
+		return err
+	}
+	err := bare(d.Sync())
+	if err == unix.EINVAL {
+		return errors.ErrUnsupported
+	}
+	return err
+}

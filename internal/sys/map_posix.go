@@ -1,0 +1,135 @@
+//go:build unix && !linux
+
+package sys
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// sync writes the pages to the file and then the file to the device: outside Linux
+// msync(2) alone promises neither the file's length nor the drive's cache. os.File.Sync
+// is F_FULLFSYNC on Darwin.
+func (m *Mapping) sync(off, n int64) error {
+	if m.file == nil || m.access == Copy {
+		return nil
+	}
+	if err := m.msync(off, n); err != nil {
+		return err
+	}
+	if m.access != ReadWrite && !syncsReadOnly {
+		return nil
+	}
+	return syncFile(m.file)
+}
+
+// discard clears first and then tells the kernel that it may drop the pages: whether it
+// does or not, they read as zero.
+func (m *Mapping) discard(off, n int64) error {
+	if m.file != nil || off < 0 || n < 0 || off > m.size {
+		return unix.EINVAL
+	}
+	if err := injected("madvise"); err != nil {
+		return err
+	}
+	n = min(n, m.size-off)
+	clear(m.bytes(off, n))
+	if from, length, _ := m.inward(off, n); length > 0 && madvFree >= 0 {
+		_ = unix.Madvise(m.bytes(from, length), madvFree)
+	}
+	return nil
+}
+
+func (m *Mapping) populate(off, n int64, write bool) error {
+	from, length, ok := m.outward(off, n)
+	if !ok {
+		return unix.EINVAL
+	}
+	if n == 0 {
+		return nil
+	}
+	if write && m.access != ReadWrite && m.access != Copy {
+		return unix.EACCES
+	}
+	if err := injected("madvise"); err != nil {
+		return err
+	}
+	return m.populateByHand(from, length, write)
+}
+
+// allocateUnder leaves it to the touch: no call here allocates without being able to
+// change the file's length.
+func (m *Mapping) allocateUnder(int64, int64) error { return nil }
+
+// madvise is the number of an advice, or -1.
+func madvise(a Advice) int {
+	switch a {
+	case Normal:
+		return unix.MADV_NORMAL
+	case Random:
+		return unix.MADV_RANDOM
+	case Sequential:
+		return unix.MADV_SEQUENTIAL
+	case WillNeed:
+		return unix.MADV_WILLNEED
+	case DontNeed:
+		return unix.MADV_DONTNEED
+	case Free:
+		return madvFree
+	case DontDump:
+		return madvDontDump
+	case DoDump:
+		return madvDoDump
+	case PageOut:
+		return madvPageOut
+	}
+	return -1
+}
+
+func (m *Mapping) advise(a Advice, off, n int64) error {
+	switch a {
+	case PopulateRead:
+		return m.populate(off, n, false)
+	case PopulateWrite:
+		return m.populate(off, n, true)
+	}
+	advice := madvise(a)
+	if advice < 0 {
+		return errors.ErrUnsupported
+	}
+	if err := injected("madvise"); err != nil {
+		return err
+	}
+	widen := m.outward
+	if a == Free || a == DontNeed && (m.file == nil || m.access == Copy) {
+		// These lose bytes, which must be no others than those named.
+		widen = m.inward
+	}
+	from, length, ok := widen(off, n)
+	if !ok {
+		return unix.EINVAL
+	}
+	if length == 0 {
+		return nil
+	}
+	if a == WillNeed && m.file != nil && m.readAdvise(from, length) == nil {
+		return nil
+	}
+	return ignoringEINTR(func() error { return unix.Madvise(m.bytes(from, length), advice) })
+}
+
+func startWriteback(*os.File, int64, int64) error {
+	if err := injected("sync_file_range"); err != nil {
+		return err
+	}
+	return errors.ErrUnsupported
+}
+
+func copyRange(*os.File, int64, *os.File, int64, int64) (int64, error) {
+	if err := injected("copy_file_range"); err != nil {
+		return 0, err
+	}
+	return 0, errors.ErrUnsupported
+}

@@ -1,0 +1,19 @@
+//go:build unix && !darwin && !dragonfly && !freebsd && !linux && !netbsd
+
+package sys
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
+	if err := injected("mincore"); err != nil {
+		return 0, 0, err
+	}
+	if _, _, ok := m.outward(off, n); !ok {
+		return 0, 0, unix.EINVAL
+	}
+	return 0, 0, errors.ErrUnsupported
+}
