@@ -1,0 +1,105 @@
+package core
+
+import (
+	"context"
+
+	"github.com/fmmap-go/fmmap/internal/sys"
+)
+
+// Close unmaps and closes the file, after every pin has been released and every operation has ended; new
+// ones answer [fs.ErrClosed] at once, and so does a second Close. It does not flush: bytes
+// that were stored are in the page cache and survive the process, not a power cut.
+//
+// The advisory lock is released between the last pin and the unmapping, so that whoever takes
+// it next finds nobody storing.
+func (f *File) Close() error { return f.CloseContext(context.Background()) }
+
+// CloseContext is [File.Close] that stops waiting when ctx is done, and returns its
+// cause; the file stays closed to new operations, and the last Release then finishes the closing.
+func (f *File) CloseContext(ctx context.Context) error {
+	return f.close(ctx, &closeStep{size: -1})
+}
+
+// CloseTruncate is [File.Close] that sets the length of the file once nothing of it
+// is mapped any more. Files that are not [ReadWrite], and frozen ones, answer [ErrReadOnly] and stay open.
+func (f *File) CloseTruncate(size int64) error {
+	switch {
+	case f.access != ReadWrite || f.gen.Load().readOnly:
+		return f.fail("close", ErrReadOnly)
+	case size < 0:
+		return f.fail("close", ErrRange)
+	}
+	return f.close(context.Background(), &closeStep{size: size})
+}
+
+// StartClose begins a Close and waits for nothing; see [File.StartTruncate] for ready.
+func (f *File) StartClose(ready func()) (*Change, error) {
+	return f.submit("close", &closeStep{size: -1}, ready)
+}
+
+func (f *File) close(ctx context.Context, s *closeStep) error {
+	c, err := f.submit("close", s, nil)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-c.isReady: // on a tie the closing wins
+	default:
+		select {
+		case <-c.isReady:
+		case <-ctx.Done():
+			c.Detach()
+			return f.fail("close", context.Cause(ctx))
+		}
+	}
+	return c.Finish()
+}
+
+// closeStep is a Close; the file gets size bytes unless that is negative.
+type closeStep struct{ size int64 }
+
+// start has nothing to publish: submit did, so that a closing that queues shows at once.
+func (s *closeStep) start(*File) (*wait, error) { return &wait{blocks: everyPin}, nil }
+func (s *closeStep) undo(*File)                 {}
+
+// apply goes on after an error: what can be given back is.
+func (s *closeStep) apply(f *File) error {
+	f.mu.Lock()
+	f.reap()
+	r := f.gen.Load().region
+	f.mu.Unlock()
+
+	var first error
+	keep := func(err error) {
+		if first == nil {
+			first = err
+		}
+	}
+	keep(r.unmap())
+	if f.file == nil {
+		return first
+	}
+	if s.size >= 0 {
+		keep(s.resize(f))
+	}
+	if f.opts.RemoveOnClose {
+		keep(f.removeName())
+	}
+	if f.lock != nil {
+		keep(f.lock.Release())
+	}
+	keep(f.dir.close())
+	keep(f.file.Close())
+	return first
+}
+
+func (s *closeStep) resize(f *File) error {
+	from, err := f.fileSize()
+	if err != nil {
+		return err
+	}
+	if s.size > from {
+		return extend(f.file, from, s.size, f.opts.Sparse)
+	}
+	return sys.Truncate(f.file, s.size)
+}

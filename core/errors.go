@@ -1,0 +1,74 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+var (
+	// ErrReadOnly answers a store, a resize or a flush on a file whose access
+	// does not allow it: read-only, copy-on-write, executable or frozen.
+	ErrReadOnly = errors.New("mapping is read-only")
+	// ErrRange answers an offset or a length that is negative, overflows, or
+	// lies outside the window.
+	ErrRange = errors.New("range outside the window")
+	// ErrFault is what every [*FaultError] is.
+	ErrFault = errors.New("memory fault")
+	// ErrFlushFailed is what every [*FlushError] is.
+	ErrFlushFailed = errors.New("an earlier flush failed: bytes may be lost until the file is opened again")
+
+	errNotRegular = fmt.Errorf("not a regular file: %w", errors.ErrUnsupported)
+	errNoFile     = fmt.Errorf("not backed by a file: %w", errors.ErrUnsupported)
+	errPastRoom   = fmt.Errorf("past the reserved address space, where the private changes could not follow: %w", errors.ErrUnsupported)
+)
+
+// FaultError reports that mapped bytes could not be had: the file was made
+// shorter by somebody else, the device failed, or the disk is full. Without
+// the guard that made this error, the process would have died of SIGBUS.
+//
+// errors.Is(err, [ErrFault]) holds for it.
+type FaultError struct {
+	// Offset in the file of a byte that faulted. Where several bytes were being
+	// copied, it need not be the first of the bad ones.
+	Offset int64
+}
+
+func (e *FaultError) Error() string { return fmt.Sprintf("memory fault at offset %d", e.Offset) }
+
+// Is makes a FaultError match [ErrFault].
+func (e *FaultError) Is(target error) bool { return target == ErrFault }
+
+// FlushError is the first failure to make bytes of a file durable. The kernel
+// reports such a failure once and calls the pages clean from then on, so no
+// later flush can be believed: each returns this same error until the file is opened again.
+//
+// errors.Is(err, [ErrFlushFailed]) holds for it, and errors.Is with its cause.
+type FlushError struct {
+	Err error // what the system said first
+}
+
+func (e *FlushError) Error() string { return "flush failed: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *FlushError) Unwrap() error { return e.Err }
+
+// Is makes a FlushError match [ErrFlushFailed].
+func (e *FlushError) Is(target error) bool { return target == ErrFlushFailed }
+
+// Final says that asking again cannot succeed.
+func (e *FlushError) Final() bool { return true }
+
+// fail wraps a cause with the operation and the file's name. A PathError from
+// the layers below is opened up first, so that each error carries one path.
+func (f *File) fail(op string, err error) error { return pathError(op, f.name, err) }
+
+func pathError(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if pe, ok := err.(*fs.PathError); ok {
+		err = pe.Err
+	}
+	return &fs.PathError{Op: op, Path: name, Err: err}
+}

@@ -1,0 +1,54 @@
+package core
+
+import "github.com/fmmap-go/fmmap/internal/sys"
+
+// Freeze makes the mapping read-only from now on: new stores answer [ErrReadOnly] at once, and when the
+// operations and pins that were there before have ended the memory itself refuses them. It
+// waits for those as long as it takes. What was stored can still be flushed.
+func (f *File) Freeze() error { return f.freeze("freeze", sys.Read) }
+
+// FreezeExec is [File.Freeze] and makes the bytes executable. Heap-backed memory answers [errors.ErrUnsupported].
+func (f *File) FreezeExec() error {
+	if f.gen.Load().region.heap != nil {
+		return f.fail("freeze", errNoFile)
+	}
+	return f.freeze("freeze", sys.ReadExec)
+}
+
+func (f *File) freeze(op string, to sys.Access) error {
+	c, err := f.submit(op, &freezeStep{to: to}, nil)
+	if err != nil {
+		return err
+	}
+	return c.Finish()
+}
+
+type freezeStep struct {
+	to  sys.Access
+	was bool
+}
+
+func (s *freezeStep) start(f *File) (*wait, error) {
+	s.was = f.readOnly
+	f.readOnly = true
+	f.publish(f.gen.Load().data)
+	seq := f.gen.Load().seq
+	return &wait{blocks: func(p *Pin) bool { return p.seq < seq }}, nil
+}
+
+func (s *freezeStep) undo(f *File) {
+	f.readOnly = s.was
+	f.publish(f.gen.Load().data)
+}
+
+func (s *freezeStep) apply(f *File) error {
+	if r := f.gen.Load().region; r.m != nil {
+		if err := r.m.Protect(s.to); err != nil {
+			return err
+		}
+	}
+	f.mu.Lock()
+	f.frozen = s.to
+	f.mu.Unlock()
+	return nil
+}

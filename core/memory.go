@@ -1,0 +1,176 @@
+package core
+
+import (
+	"math"
+	"slices"
+
+	"github.com/fmmap-go/fmmap/internal/sys"
+)
+
+const maxAddress = math.MaxInt
+
+// Advice is a hint about how bytes will be used, see [File.Advise].
+type Advice uint8
+
+const (
+	Normal        = Advice(sys.Normal)        // no special treatment
+	Random        = Advice(sys.Random)        // expect random order: no read-ahead, and small folios in the page cache
+	Sequential    = Advice(sys.Sequential)    // expect ascending order: more read-ahead
+	WillNeed      = Advice(sys.WillNeed)      // start reading the bytes now and wait for nothing
+	DontNeed      = Advice(sys.DontNeed)      // drop the pages; private changes and anonymous bytes are lost
+	Free          = Advice(sys.Free)          // anonymous memory: the bytes may be dropped when memory is short
+	Remove        = Advice(sys.Remove)        // free the backing store: the bytes become zero
+	DontFork      = Advice(sys.DontFork)      // a child process does not inherit the mapping
+	DoFork        = Advice(sys.DoFork)        // undoes DontFork
+	Mergeable     = Advice(sys.Mergeable)     // equal pages may share memory
+	Unmergeable   = Advice(sys.Unmergeable)   // undoes Mergeable
+	Huge          = Advice(sys.Huge)          // use transparent huge pages
+	NoHuge        = Advice(sys.NoHuge)        // do not
+	DontDump      = Advice(sys.DontDump)      // leave out of core dumps
+	DoDump        = Advice(sys.DoDump)        // undoes DontDump
+	Cold          = Advice(sys.Cold)          // first to be reclaimed
+	PageOut       = Advice(sys.PageOut)       // reclaim now
+	Collapse      = Advice(sys.Collapse)      // put into huge pages now
+	PopulateRead  = Advice(sys.PopulateRead)  // bring in for loads; waits
+	PopulateWrite = Advice(sys.PopulateWrite) // bring in for stores, allocating blocks; waits
+)
+
+func (a Advice) sys() sys.Advice { return sys.Advice(a) }
+
+// lasting tells the advice that the kernel remembers with the mapping from
+// that which is carried out at once.
+func (a Advice) lasting() bool {
+	return slices.Contains([]Advice{Normal, Random, Sequential, DontFork, DoFork, Mergeable, Unmergeable,
+		Huge, NoHuge, DontDump, DoDump}, a)
+}
+
+// destroys tells whether a store is what the advice amounts to.
+func (f *File) destroys(a Advice) bool {
+	return a == Free || a == Remove || a == PopulateWrite || a == DontNeed && (f.file == nil || f.access == CopyOnWrite)
+}
+
+// Advise tells the kernel how the bytes [off, off+n) of the window will be used. What it knows is listed
+// in [madvise(2)]; kinds that a platform lacks, and all of them on
+// heap memory, answer [errors.ErrUnsupported]. Kinds that change bytes answer [ErrReadOnly] where a store would.
+//
+// Advice that lasts is best given for the whole window: on a part of it the kernel splits the
+// mapping, and each part costs a device flush of its own when it is flushed. What is
+// given for the whole window also holds for what the window grows by.
+//
+// [madvise(2)]: https://man7.org/linux/man-pages/man2/madvise.2.html
+func (f *File) Advise(a Advice, off, n int64) error {
+	g, s, err := f.enter()
+	if err != nil {
+		return f.fail("advise", err)
+	}
+	defer f.leave(g.epoch, s)
+	if !within(off, n, len(g.data)) {
+		return f.fail("advise", ErrRange)
+	}
+	return f.adviseIn(g.region, a, off, n, n == int64(len(g.data)))
+}
+
+func (f *File) adviseIn(r *region, a Advice, off, n int64, whole bool) error {
+	const op = "advise"
+	switch {
+	case a > PopulateWrite:
+		return f.fail(op, ErrRange)
+	case f.destroys(a) && f.gen.Load().readOnly:
+		return f.fail(op, ErrReadOnly)
+	case r.heap != nil:
+		return f.fail(op, errNoFile)
+	case r.m == nil || n == 0 && !whole:
+		return nil
+	}
+	if !whole || !a.lasting() {
+		return f.fail(op, r.fault(r.m.Advise(a.sys(), r.delta+off, n), off))
+	}
+	// The reservation too, lest the mapping be split where it begins.
+	if err := r.m.Advise(a.sys(), 0, r.m.Room()); err != nil {
+		return f.fail(op, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.advice = append(slices.DeleteFunc(f.advice, func(b Advice) bool { return b == a }), a)
+	return nil
+}
+
+// Resident counts the pages of [off, off+n) that are in memory at this moment, and all of them; pages that lie
+// partly in the range count. It answers [errors.ErrUnsupported] where the system has no
+// such call or would not tell the truth about this file.
+func (f *File) Resident(off, n int64) (pages, of int64, err error) {
+	g, s, err := f.enter()
+	if err != nil {
+		return 0, 0, f.fail("resident", err)
+	}
+	defer f.leave(g.epoch, s)
+	if !within(off, n, len(g.data)) {
+		return 0, 0, f.fail("resident", ErrRange)
+	}
+	return f.residentIn(g.region, off, n)
+}
+
+func (f *File) residentIn(r *region, off, n int64) (pages, of int64, err error) {
+	if n == 0 {
+		return 0, 0, nil
+	}
+	if r.m == nil {
+		page := sys.PageSize()
+		of = (off+n+page-1)/page - off/page
+		return of, of, nil
+	}
+	pages, of, err = r.m.Resident(r.delta+off, n)
+	return pages, of, f.fail("resident", err)
+}
+
+// Populate brings the bytes [off, off+n) into memory inside a system call: the goroutine gives its P to
+// others while it waits, which it does not when it touches a cold page. A page that cannot be had
+// answers [ErrFault]. What is in memory afterwards may be evicted again at any time.
+func (f *File) Populate(off, n int64) error {
+	g, s, err := f.enter()
+	if err != nil {
+		return f.fail("populate", err)
+	}
+	defer f.leave(g.epoch, s)
+	if !within(off, n, len(g.data)) {
+		return f.fail("populate", ErrRange)
+	}
+	return f.populateIn(g.region, off, n)
+}
+
+func (f *File) populateIn(r *region, off, n int64) error {
+	if r.m == nil || n == 0 {
+		return nil
+	}
+	return f.fail("populate", r.fault(r.m.Populate(r.delta+off, n, false), off))
+}
+
+// LockMemory keeps the bytes [off, off+n) in memory, as mlock(2) does, within the limits of RLIMIT_MEMLOCK. On
+// heap memory it answers [errors.ErrUnsupported].
+func (f *File) LockMemory(off, n int64) error {
+	return f.lockMemory(off, n, (*sys.Mapping).LockMemory)
+}
+
+// UnlockMemory undoes LockMemory.
+func (f *File) UnlockMemory(off, n int64) error {
+	return f.lockMemory(off, n, (*sys.Mapping).UnlockMemory)
+}
+
+func (f *File) lockMemory(off, n int64, call func(m *sys.Mapping, off, n int64) error) error {
+	const op = "lock memory"
+	g, s, err := f.enter()
+	if err != nil {
+		return f.fail(op, err)
+	}
+	defer f.leave(g.epoch, s)
+	r := g.region
+	switch {
+	case !within(off, n, len(g.data)):
+		return f.fail(op, ErrRange)
+	case r.heap != nil:
+		return f.fail(op, errNoFile)
+	case n == 0:
+		return nil
+	}
+	return f.fail(op, r.fault(call(r.m, r.delta+off, n), off))
+}

@@ -1,0 +1,76 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/fmmap-go/fmmap/internal/sys"
+)
+
+// errReplaced says that the name means another file now.
+var errReplaced = errors.New("the name belongs to another file now")
+
+// Remove unlinks the file's name and makes that durable, if the name still means this file; the open
+// file stays usable. The identity is compared in the directory that is then
+// unlinked from, through one descriptor of it, so that renamed parents lead nowhere else. A name that is gone answers
+// [fs.ErrNotExist]; one that belongs to another file, or to a symbolic link, is left alone and the error says so.
+//
+// Between the comparison and the unlinking lies one system call, in which a rename by somebody else cannot be seen: no
+// system offers to unlink by identity.
+func (f *File) Remove() error {
+	g, s, err := f.enter()
+	if err != nil {
+		return f.fail("remove", err)
+	}
+	defer f.leave(g.epoch, s)
+	if f.file == nil {
+		return f.fail("remove", errNoFile)
+	}
+	return f.fail("remove", f.removeName())
+}
+
+func (f *File) removeName() error {
+	root := f.dir.root
+	if root == nil {
+		var err error
+		if root, err = os.OpenRoot(filepath.Dir(f.name)); err != nil {
+			return err
+		}
+		defer root.Close()
+	}
+	base := filepath.Base(f.name)
+	there, err := root.Lstat(base)
+	if err != nil {
+		return err
+	}
+	mine, err := f.file.Stat()
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(mine, there) {
+		return fmt.Errorf("%w: %w", errReplaced, fs.ErrNotExist)
+	}
+	if err := root.Remove(base); err != nil {
+		return err
+	}
+	d, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return sys.SyncDir(d)
+}
+
+// removeIfSame takes back a file that opening had made before it failed.
+func removeIfSame(name string, f *os.File) {
+	mine, err := f.Stat()
+	if err != nil {
+		return
+	}
+	if there, err := os.Lstat(name); err == nil && os.SameFile(mine, there) {
+		_ = os.Remove(name)
+	}
+}
