@@ -1,0 +1,113 @@
+//go:build !unix && !windows
+
+package sys
+
+import (
+	"errors"
+	"math"
+	"os"
+	"unsafe"
+)
+
+// Without memory mapping there is still anonymous memory: it comes from the heap,
+// where the mapping's base keeps it alive.
+
+const (
+	canReserve       = false
+	shrinkNeedsUnmap = false
+)
+
+func granularity() int64 { return pageSize() }
+
+var errInvalid = os.ErrInvalid
+
+func mmap(f *os.File, o MapOptions) (*Mapping, error) {
+	if o.Len <= 0 || o.Offset < 0 {
+		return nil, errInvalid
+	}
+	if err := injected("mmap"); err != nil {
+		return nil, err
+	}
+	if f != nil || o.Access == ReadExec || o.Access == None {
+		return nil, errors.ErrUnsupported
+	}
+	if o.Len > math.MaxInt32 {
+		return nil, errors.ErrUnsupported
+	}
+	page := pageSize()
+	b := make([]byte, o.Len+page-1)
+	base := unsafe.Pointer(unsafe.SliceData(b))
+	// The first whole page begins at most page-1 bytes on, and Len bytes follow it.
+	skip := -int64(uintptr(base)) & (page - 1)
+	return &Mapping{base: unsafe.Add(base, skip), size: o.Len, access: o.Access}, nil
+}
+
+func (m *Mapping) unmap() error {
+	if err := injected("munmap"); err != nil {
+		return err
+	}
+	m.base = nil
+	return nil
+}
+
+func (m *Mapping) protect(Access) error {
+	if err := injected("mprotect"); err != nil {
+		return err
+	}
+	return errors.ErrUnsupported
+}
+
+func (m *Mapping) sync(int64, int64) error { return nil }
+
+func (m *Mapping) advise(a Advice, off, n int64) error {
+	if a == PopulateRead || a == PopulateWrite {
+		return m.populate(off, n, a == PopulateWrite)
+	}
+	if err := injected("madvise"); err != nil {
+		return err
+	}
+	return errors.ErrUnsupported
+}
+
+func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
+	if err := injected("mincore"); err != nil {
+		return 0, 0, err
+	}
+	return 0, 0, errors.ErrUnsupported
+}
+
+// populate has nothing to do: the heap is never on disk alone as far as anybody here knows.
+func (m *Mapping) populate(off, n int64, write bool) error {
+	if err := injected("madvise"); err != nil {
+		return err
+	}
+	if _, _, ok := m.outward(off, n); !ok {
+		return errInvalid
+	}
+	return nil
+}
+
+func (m *Mapping) lockMemory(int64, int64) error {
+	if err := injected("mlock"); err != nil {
+		return err
+	}
+	return errors.ErrUnsupported
+}
+
+func (m *Mapping) unlockMemory(int64, int64) error {
+	if err := injected("mlock"); err != nil {
+		return err
+	}
+	return errors.ErrUnsupported
+}
+
+func (m *Mapping) discard(off, n int64) error {
+	if off < 0 || n < 0 || off > m.size {
+		return errInvalid
+	}
+	if err := injected("madvise"); err != nil {
+		return err
+	}
+	clear(m.bytes(off, min(n, m.size-off)))
+	return nil
+}
