@@ -56,11 +56,10 @@ func (f *File) setUp(created bool) error {
 	if err := f.dir.open(f.name, created, f.opts.RemoveOnClose); err != nil {
 		return err
 	}
-	fi, err := f.file.Stat()
+	was, err := f.fileSize()
 	if err != nil {
 		return err
 	}
-	was := fi.Size()
 	size := was
 	if f.opts.Truncate {
 		size = 0
@@ -74,12 +73,21 @@ func (f *File) setUp(created bool) error {
 			return err
 		}
 	}
-	if f.opts.Size > size {
-		if err := extend(f.file, size, f.opts.Size, f.opts.Sparse); err != nil {
-			return err
-		}
-		size = f.opts.Size
+	if f.opts.Size <= size {
+		return f.mapFirst(size)
 	}
+	if err := extend(f.file, size, f.opts.Size, f.opts.Sparse); err != nil {
+		return err
+	}
+	if err := f.mapFirst(f.opts.Size); err != nil {
+		_ = sys.Truncate(f.file, size)
+		return err
+	}
+	return nil
+}
+
+// mapFirst maps the window of a file of the given size.
+func (f *File) mapFirst(size int64) error {
 	n := f.opts.window(size)
 	if f.access == ReadWrite && !f.opts.Sparse {
 		if err := fillHoles(f.file, f.opts.Offset, n, size); err != nil {

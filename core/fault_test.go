@@ -1,0 +1,145 @@
+package core_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/fmmap-go/fmmap/core"
+)
+
+// shortened is a mapped file that somebody else has cut down to one page.
+func shortened(t testing.TB, o core.Options) *core.File {
+	t.Helper()
+	name := tempFile(t, pattern(MiB, 1))
+	f := opened(t, name, o)
+	check(t, os.Truncate(name, 4*KiB))
+	return f
+}
+
+// wantFault checks that err is a fault that names the file and an offset in [from, to).
+func wantFault(t testing.TB, f *core.File, err error, from, to int64) {
+	t.Helper()
+	var fault *core.FaultError
+	var path *fs.PathError
+	switch {
+	case !errors.Is(err, core.ErrFault) || !errors.As(err, &fault) || !errors.As(err, &path):
+		t.Errorf("got %v, want a fault", err)
+	case path.Path != f.Name() || fault.Offset < from || fault.Offset >= to:
+		t.Errorf("%v: want file %s and an offset in [%d, %d)", err, f.Name(), from, to)
+	}
+}
+
+func TestFaultsBecomeErrors(t *testing.T) {
+	f := shortened(t, core.Options{Access: core.ReadWrite})
+	p := pinned(t, f, MiB-8*KiB, 8*KiB)
+	buf := make([]byte, 8*KiB)
+	for _, c := range []struct {
+		name string
+		err  func() error
+		from int64
+	}{
+		{"View", func() error { return f.View(func(b []byte) error { _ = b[MiB-1] + b[0]; buf[0] = b[MiB-1]; return nil }) }, MiB - 4*KiB},
+		{"Update", func() error { return f.Update(func(b []byte) error { b[100*KiB] = 1; return nil }) }, 100 * KiB},
+		{"ReadAt", func() error { return second(f.ReadAt(buf, 64*KiB)) }, 64 * KiB},
+		{"WriteAt", func() error { return second(f.WriteAt(buf, 64*KiB)) }, 64 * KiB},
+		{"Pin.Do", func() error { return p.Do(func(b []byte) error { copy(buf, b); return nil }) }, MiB - 8*KiB},
+		{"Populate", func() error { return f.Populate(64*KiB, 4*KiB) }, 64 * KiB},
+		{"Pin.Populate", func() error { return p.Populate() }, MiB - 8*KiB},
+	} {
+		t.Run(c.name, func(t *testing.T) { wantFault(t, f, c.err(), c.from, c.from+8*KiB) })
+	}
+	// What is left of the file is as good as ever.
+	got := make([]byte, 4*KiB)
+	if _, err := f.ReadAt(got, 0); err != nil || string(got) != string(pattern(4*KiB, 1)) {
+		t.Errorf("reading what is left: %v", err)
+	}
+}
+
+func TestFaultCausedByAnotherProcess(t *testing.T) {
+	truncate, err := exec.LookPath("truncate")
+	if err != nil {
+		t.Skip("needs the truncate command of coreutils")
+	}
+	name := tempFile(t, pattern(MiB, 2))
+	f := opened(t, name, core.Options{})
+	err = f.View(func(b []byte) error {
+		if out, err := exec.Command(truncate, "-s", "0", name).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		sum := 0
+		for _, c := range b {
+			sum += int(c)
+		}
+		t.Errorf("read %d from a file that has nothing", sum)
+		return nil
+	})
+	wantFault(t, f, err, 0, 4*KiB)
+	if n, err := f.Refresh(); n != 0 || err != nil {
+		t.Errorf("Refresh: %d, %v", n, err)
+	}
+}
+
+func TestFaultOffsetIsTheFiles(t *testing.T) {
+	name := tempFile(t, pattern(MiB, 3))
+	f := opened(t, name, core.Options{Offset: 70_001, Length: 500_000})
+	check(t, os.Truncate(name, 0))
+	err := f.View(func(b []byte) error { _ = string(b[100_000:100_001]); return nil })
+	wantFault(t, f, err, 170_001, 170_002)
+}
+
+// A panic that is not the file's fault passes through with its value, and its
+// trace still shows where it came from.
+func TestOtherPanicsPassThrough(t *testing.T) {
+	f := opened(t, tempFile(t, pattern(MiB, 4)), core.Options{Access: core.ReadWrite})
+	other := shortened(t, core.Options{})
+	foreign := pinned(t, other, 64*KiB, 4*KiB)
+	p := pinned(t, f, 0, 10)
+	var nothing *int
+	boom := errors.New("boom")
+	for _, access := range []struct {
+		name string
+		do   func(func([]byte) error) error
+	}{{"View", f.View}, {"Update", f.Update}, {"Do", p.Do}} {
+		for _, c := range []struct {
+			name string
+			fn   func([]byte) error
+			want string
+		}{
+			{"value", func([]byte) error { panic(boom) }, "boom"},
+			{"index", func(b []byte) error { b[len(b)] = 1; return nil }, "index out of range"},
+			{"nil", func([]byte) error { *nothing = 1; return nil }, "nil pointer"},
+			{"another file", func([]byte) error { _ = string(foreign.Bytes()[:1]); return nil }, "invalid memory address"},
+		} {
+			t.Run(access.name+"/"+c.name, func(t *testing.T) {
+				defer func() {
+					err, _ := recover().(error)
+					if err == nil || !strings.Contains(err.Error(), c.want) {
+						t.Fatalf("recovered %v, want %s", err, c.want)
+					}
+					if c.name == "value" && err != boom {
+						t.Error("the value is another one")
+					}
+				}()
+				t.Errorf("returned %v", access.do(c.fn))
+			})
+		}
+	}
+	check(t, f.Truncate(1<<10)) // nothing was left entered
+}
+
+func TestErrorOfTheCallbackComesBackAsItIs(t *testing.T) {
+	f := core.NewMemory("m", make([]byte, 10))
+	mine := errors.New("mine")
+	for name, err := range map[string]error{
+		"View":   f.View(func([]byte) error { return mine }),
+		"Update": f.Update(func([]byte) error { return mine }),
+	} {
+		if err != mine {
+			t.Errorf("%s returned %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package core_test
+
+import (
+	"errors"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/sys"
+)
+
+// failing makes the nth call of op fail with err, counting from 1; 0 fails all.
+func failing(t testing.TB, op string, nth int, err error) (calls func() int) {
+	t.Helper()
+	var mu sync.Mutex
+	n := 0
+	restore := sys.Inject(func(o string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if o != op {
+			return nil
+		}
+		if n++; n == nth || nth == 0 {
+			return err
+		}
+		return nil
+	})
+	t.Cleanup(restore)
+	return func() int { mu.Lock(); defer mu.Unlock(); return n }
+}
+
+func TestAFailedFlushIsFinal(t *testing.T) {
+	name := tempFile(t, pattern(64*KiB, 1))
+	f := opened(t, name, core.Options{Access: core.ReadWrite})
+	check(t, f.Flush())
+	failing(t, "msync", 1, syscall.EIO)
+	first := f.FlushRange(0, 10)
+	for what, err := range map[string]error{
+		"the one that failed": first,
+		"the same range":      f.FlushRange(0, 10),
+		"another range":       f.FlushRange(32*KiB, 10),
+		"the whole":           f.Flush(),
+	} {
+		var e *core.FlushError
+		if !errors.Is(err, core.ErrFlushFailed) || !errors.Is(err, syscall.EIO) || !errors.As(err, &e) || !e.Final() {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	got := make([]byte, 10)
+	if _, err := f.ReadAt(got, 0); err != nil {
+		t.Errorf("reading after a failed flush: %v", err)
+	}
+	check(t, f.Close())
+	g := opened(t, name, core.Options{Access: core.ReadWrite})
+	check(t, g.Flush()) // opening again is the way out
+}
+
+// The kernel tells only one of several overlapping flushes that write-back failed. The others must
+// not report success before that one has spoken.
+func TestOverlappingFlushesShareAFailure(t *testing.T) {
+	f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{Access: core.ReadWrite})
+	inside, leave := make(chan bool), make(chan bool)
+	var mu sync.Mutex
+	calls := 0
+	restore := sys.Inject(func(op string) error {
+		if op != "msync" {
+			return nil
+		}
+		mu.Lock()
+		calls++
+		mine := calls
+		mu.Unlock()
+		if mine == 1 {
+			close(inside)
+			<-leave
+			return syscall.EIO
+		}
+		return nil
+	})
+	defer restore()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := f.FlushRange(0, 1); !errors.Is(err, syscall.EIO) {
+			t.Errorf("the flush that failed: %v", err)
+		}
+	})
+	<-inside
+	wg.Go(func() {
+		if err := f.FlushRange(8*KiB, 1); !errors.Is(err, core.ErrFlushFailed) {
+			t.Errorf("the flush beside it: %v", err)
+		}
+	})
+	for { // until the second is past its system call
+		mu.Lock()
+		n := calls
+		mu.Unlock()
+		if n == 2 {
+			break
+		}
+	}
+	close(leave)
+	wg.Wait()
+}
+
+func TestFlushOfACreatedFileSyncsItsDirectoryOnce(t *testing.T) {
+	f, err := core.Create(filepath.Join(t.TempDir(), "new"), 10)
+	check(t, err)
+	defer f.Close()
+	calls := failing(t, "fsyncdir", -1, nil)
+	for range 3 {
+		check(t, f.FlushRange(0, 1))
+	}
+	if n := calls(); n != 1 {
+		t.Errorf("%d syncs of the directory", n)
+	}
+	g := opened(t, tempFile(t, []byte("old")), core.Options{Access: core.ReadWrite})
+	check(t, g.Flush())
+	if n := calls(); n != 1 {
+		t.Error("the directory of a file that was there was synced")
+	}
+}
+
+func TestAFailedSyncOfTheDirectoryIsFinalToo(t *testing.T) {
+	f, err := core.Create(filepath.Join(t.TempDir(), "new"), 10)
+	check(t, err)
+	defer f.Close()
+	failing(t, "fsyncdir", 1, syscall.EIO)
+	for range 2 {
+		if err := f.Flush(); !errors.Is(err, core.ErrFlushFailed) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestFlushOfWhatNeverReachesTheFile(t *testing.T) {
+	name := tempFile(t, pattern(64*KiB, 1))
+	for _, a := range []core.Access{core.ReadOnly, core.CopyOnWrite, core.ReadExec} {
+		f := opened(t, name, core.Options{Access: a})
+		if err := f.Flush(); !errors.Is(err, core.ErrReadOnly) {
+			t.Errorf("%v: %v", a, err)
+		}
+	}
+	check(t, core.NewMemory("m", make([]byte, 10)).Flush())
+}
+
+func TestFlushRangeOutsideTheWindow(t *testing.T) {
+	f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{Access: core.ReadWrite, Offset: 100, Length: 1000})
+	check(t, f.FlushRange(0, 1000))
+	check(t, f.FlushRange(1000, 0))
+	check(t, f.StartWriteback(0, 1000))
+	for _, r := range [][2]int64{{-1, 1}, {0, -1}, {0, 1001}, {1000, 1}, {1, 1 << 62}, {1 << 62, 1 << 62}} {
+		if err := f.FlushRange(r[0], r[1]); !errors.Is(err, core.ErrRange) {
+			t.Errorf("FlushRange%v: %v", r, err)
+		}
+		if err := f.StartWriteback(r[0], r[1]); !errors.Is(err, core.ErrRange) {
+			t.Errorf("StartWriteback%v: %v", r, err)
+		}
+	}
+}

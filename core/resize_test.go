@@ -1,0 +1,239 @@
+package core_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/sys"
+)
+
+// A Truncate in which any system call fails leaves file, length, bytes and pins as they were.
+func TestTruncateWhenACallFails(t *testing.T) {
+	for _, b := range resizable {
+		for _, op := range []string{"mmap", "ftruncate", "fallocate", "madvise"} {
+			for _, n := range []int64{10, 100 * KiB, 4 * MiB} {
+				t.Run(b.name+"/"+op, func(t *testing.T) {
+					want := pattern(64*KiB, 1)
+					f := b.open(t, want, 1)
+					before := sizeOf(t, f, f.Len())
+					p := pinned(t, f, 0, 10)
+					size := sizeOf(t, f, n)
+					calls := failing(t, op, 0, syscall.EIO)
+					if f.Fd() == ^uintptr(0) && n > 64*KiB {
+						p.Release() // memory moves only when nobody uses it
+					}
+					err := f.Truncate(size)
+					failing(t, "", 0, nil)
+					if err == nil {
+						if calls() > 0 && op != "mmap" && op != "fallocate" {
+							t.Errorf("%d calls failed unseen", calls())
+						}
+						return
+					}
+					if !errors.Is(err, syscall.EIO) {
+						t.Errorf("got %v", err)
+					}
+					if f.Len() != 64*KiB || sizeOf(t, f, f.Len()) != before || !bytes.Equal(contents(t, f), want) {
+						t.Error("the file changed")
+					}
+					check(t, f.Truncate(size)) // and it works when asked again
+				})
+			}
+		}
+	}
+}
+
+func TestTruncateRefusals(t *testing.T) {
+	name := tempFile(t, pattern(1000, 1))
+	for _, a := range []core.Access{core.ReadOnly, core.CopyOnWrite, core.ReadExec} {
+		f := opened(t, name, core.Options{Access: a})
+		if err := f.Truncate(10); !errors.Is(err, core.ErrReadOnly) {
+			t.Errorf("%v: %v", a, err)
+		}
+		if err := f.CloseTruncate(10); !errors.Is(err, core.ErrReadOnly) {
+			t.Errorf("CloseTruncate, %v: %v", a, err)
+		}
+		check(t, f.Close())
+	}
+	f := opened(t, name, core.Options{Access: core.ReadWrite})
+	for _, size := range []int64{-1, math.MinInt64} {
+		if err := f.Truncate(size); !errors.Is(err, core.ErrRange) {
+			t.Errorf("Truncate(%d): %v", size, err)
+		}
+	}
+	if err := f.Truncate(math.MaxInt64); err == nil {
+		t.Error("a file of 8 EiB")
+	}
+	if f.Len() != 1000 {
+		t.Errorf("length %d", f.Len())
+	}
+}
+
+func TestFixedWindowIsClippedAndComesBack(t *testing.T) {
+	want := pattern(200*KiB, 1)
+	name := tempFile(t, want)
+	f := opened(t, name, core.Options{Access: core.ReadWrite, Offset: 100_000, Length: 50_000})
+	p := pinned(t, f, 0, 1000)
+	for _, c := range []struct{ size, want int64 }{{120_000, 20_000}, {101_000, 1000}, {500_000, 50_000}, {150_000, 50_000}, {149_999, 49_999}} {
+		check(t, f.Truncate(c.size))
+		if fi, err := os.Stat(name); err != nil || fi.Size() != c.size || f.Len() != c.want {
+			t.Errorf("Truncate(%d): file %d, window %d, want %d (%v)", c.size, fi.Size(), f.Len(), c.want, err)
+		}
+	}
+	if !bytes.Equal(p.Bytes(), want[100_000:101_000]) {
+		t.Error("the pinned bytes changed")
+	}
+	p.Release()
+	check(t, f.Truncate(10))
+	if f.Len() != 0 {
+		t.Errorf("a window behind the end has %d bytes", f.Len())
+	}
+}
+
+func TestRefreshFollowsOthers(t *testing.T) {
+	for _, a := range []core.Access{core.ReadOnly, core.ReadWrite, core.CopyOnWrite} {
+		name := tempFile(t, pattern(64*KiB, 1))
+		f := opened(t, name, core.Options{Access: a, Reserve: 256 * KiB})
+		p := pinned(t, f, 0, 64*KiB)
+		for _, n := range []int64{100 * KiB, 300 * KiB, 10, 4 * MiB, 0, 64 * KiB} {
+			check(t, os.Truncate(name, n))
+			got, err := f.Refresh()
+			if a == core.CopyOnWrite && n == 4*MiB && sys.CanReserve {
+				if !errors.Is(err, errors.ErrUnsupported) || f.Len() != 10 {
+					t.Errorf("copy-on-write past its room: %d, %v", got, err)
+				}
+				continue
+			}
+			if got != n || err != nil || f.Len() != n {
+				t.Errorf("%v, file of %d: Refresh gave %d, %v", a, n, got, err)
+			}
+		}
+		p.Release()
+	}
+}
+
+func TestCloseTruncate(t *testing.T) {
+	for _, size := range []int64{0, 10, 64 * KiB, MiB} {
+		name := tempFile(t, pattern(64*KiB, 1))
+		f := opened(t, name, core.Options{Access: core.ReadWrite})
+		check(t, f.CloseTruncate(size))
+		if fi, err := os.Stat(name); err != nil || fi.Size() != size {
+			t.Errorf("closed at %d: the file has %d, %v", size, fi.Size(), err)
+		}
+	}
+}
+
+func TestChangesAreMadeInOrder(t *testing.T) {
+	f := core.NewMemory("m", make([]byte, 100, 1000))
+	defer f.Close()
+	p := pinned(t, f, 0, 100)
+	var order []int
+	var changes []*core.Change
+	for i, size := range []int64{50, 900, 10} {
+		c, err := f.StartTruncate(size, func() { order = append(order, i) })
+		check(t, err)
+		changes = append(changes, c)
+	}
+	if len(order) != 0 || f.Len() != 50 {
+		t.Fatalf("ready %v, length %d, before the pin is released", order, f.Len())
+	}
+	if !changes[1].Cancel() || changes[1].Cancel() {
+		t.Error("a queued change is cancelled once")
+	}
+	if err := changes[1].Finish(); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled change: %v", err)
+	}
+	p.Release()
+	for _, i := range []int{0, 2} {
+		check(t, changes[i].Finish())
+		if changes[i].Cancel() {
+			t.Error("cancelled what is done")
+		}
+		check(t, changes[i].Finish())
+	}
+	if len(order) != 2 || order[0] != 0 || order[1] != 2 || f.Len() != 10 {
+		t.Errorf("ready in order %v, length %d", order, f.Len())
+	}
+}
+
+// Many goroutines pin, read, write, grow, shrink and close at once; each pinned
+// byte must stay what its pin found. Every 8-byte word holds its own index.
+func TestPinsUnderResizing(t *testing.T) {
+	for _, b := range resizable {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			seed := rand.Uint64()
+			t.Logf("seed %d", seed)
+			f := b.open(t, nil, 64*KiB)
+			base := sizeOf(t, f, 0)
+			var wg sync.WaitGroup
+			var stop atomic.Bool
+			for g := range 4 {
+				wg.Go(func() {
+					rng := rand.New(rand.NewPCG(seed, uint64(g)))
+					for !stop.Load() {
+						holdAPin(t, f, rng)
+					}
+				})
+			}
+			rng := rand.New(rand.NewPCG(seed, 99))
+			for range 200 {
+				ctx, cancel := context.WithCancel(context.Background())
+				if rng.IntN(4) == 0 {
+					cancel()
+				}
+				n := rng.Int64N(256*KiB) &^ 7
+				if err := f.TruncateContext(ctx, base+n); err != nil && !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
+				cancel()
+			}
+			stop.Store(true)
+			wg.Wait()
+			check(t, f.Close())
+		})
+	}
+}
+
+// holdAPin pins a range, and finds the same bytes there as long as it holds it: zero, or what it stored.
+func holdAPin(t *testing.T, f *core.File, rng *rand.Rand) {
+	n := f.Len()
+	if n < 8 {
+		return
+	}
+	off := rng.Int64N(n)
+	p, err := f.Pin(off, min(n-off, rng.Int64N(4*KiB)))
+	if err != nil {
+		if !errors.Is(err, core.ErrRange) {
+			t.Error(err)
+		}
+		return
+	}
+	defer p.Release()
+	err = p.Do(func(b []byte) error {
+		for _, c := range b {
+			if c != 0 {
+				t.Errorf("a byte of the file is %d", c)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if rng.IntN(8) == 0 {
+		_, err := f.ReadAt(make([]byte, 100), off)
+		if err != nil && !errors.Is(err, core.ErrRange) && err.Error() != "EOF" {
+			t.Error(err)
+		}
+	}
+}
