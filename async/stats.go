@@ -1,0 +1,83 @@
+package async
+
+import "time"
+
+// Lane names one of the queues of a [Pool].
+type Lane uint8
+
+const (
+	Short Lane = iota // tasks of [Go] and [Then], copying reads and writes
+	Flush             // making bytes durable
+	Page              // bringing pages in
+	Meta              // opening, resizing, removing, closing
+	lanes
+)
+
+// String returns the lane's name in lower case.
+func (l Lane) String() string {
+	switch l {
+	case Short:
+		return "short"
+	case Flush:
+		return "flush"
+	case Page:
+		return "page"
+	case Meta:
+		return "meta"
+	}
+	return "unknown"
+}
+
+// Stats describe what a [Pool] has done, lane by lane. They are plain data,
+// fit for expvar and JSON.
+type Stats struct {
+	Short, Flush, Page, Meta LaneStats
+}
+
+// LaneStats describe one lane. The counts of a future's task include it by the
+// time the future is resolved.
+type LaneStats struct {
+	Width      int    // how many tasks may run at once
+	Queue      int    // how many may wait for that
+	Queued     int    // waiting now
+	Waiting    int    // calls of GoWait that wait for room
+	Running    int    // running now
+	Done       uint64 // ran to an end, whatever that was
+	Panicked   uint64 // of these, by a panic
+	Dropped    uint64 // accepted but never run: cancelled, context done, pool closed
+	Overloaded uint64 // refused with ErrOverloaded
+
+	// LongestWait is the longest time that a task has been queued for. With
+	// Hooks every task is timed. Without, a sample is, as reading the clock
+	// twice costs half of what spawning does: the first to queue up whenever
+	// all workers are busy, which waits longest when one is stuck, and every
+	// sixteenth.
+	LongestWait time.Duration
+}
+
+// Stats returns a snapshot. Each lane's figures belong together; those of
+// different lanes are read one after the other. It may be called at any time.
+func (p *Pool) Stats() Stats {
+	return Stats{
+		Short: p.lanes[Short].stats(),
+		Flush: p.lanes[Flush].stats(),
+		Page:  p.lanes[Page].stats(),
+		Meta:  p.lanes[Meta].stats(),
+	}
+}
+
+// Hooks are called at the events of a pool's tasks; each may be nil. op names
+// the operation: "go", "flush" and so on. They are called on the goroutine
+// where the event happens, while the task's future is still pending, under no
+// lock; they must be safe for concurrent use, must not block and not panic.
+type Hooks struct {
+	OnStart func(l Lane, op string, waited time.Duration)         // a worker begins with a task
+	OnDone  func(l Lane, op string, ran time.Duration, err error) // it has ended; err is its outcome
+	OnDrop  func(l Lane, op string, err error)                    // a queued task will never run
+	OnPanic func(l Lane, op string, err *PanicError)              // before OnDone
+}
+
+// set reports whether any hook is.
+func (h Hooks) set() bool {
+	return h.OnStart != nil || h.OnDone != nil || h.OnDrop != nil || h.OnPanic != nil
+}
