@@ -1,0 +1,238 @@
+package flush
+
+import (
+	"context"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Policy says when a [Background] flushes. With neither Interval nor DirtyBytes it
+// does so only when told to; a negative limit is none.
+type Policy struct {
+	// Interval is the longest time from a mark to the start of the flush that
+	// covers it. Nothing happens while nothing is dirty.
+	Interval time.Duration
+
+	// DirtyBytes is how many marked bytes start a flush.
+	DirtyBytes int64
+
+	// OnError is called once, with the error that ended the background, by the
+	// goroutine that met it: often one that ends a batch, so it must not block.
+	OnError func(error)
+
+	// NoEarlyWriteback leaves all writing to the flush. Otherwise, halfway to either
+	// limit, the target is told to begin writing, if it has a method
+	// StartWriteback(off, n int64) error, so that the flush finds less to do. Bytes
+	// that are stored to again after that are written twice.
+	NoEarlyWriteback bool
+}
+
+// A Background flushes a whole target now and then, as a [Policy] says, on behalf of
+// writers that do not wait for it. It is safe for concurrent use. It owns no goroutine
+// but while it acts, and while nothing is dirty no timer either. Call [Background.Stop]
+// before the target is closed.
+//
+// The first error ends it: the stores that could not be written may be lost, and a
+// later flush would not say so. Barrier then answers with that error, and marks are
+// ignored.
+type Background struct {
+	committer *Committer
+	policy    Policy
+	early     int64        // marked bytes that begin early write-back
+	dirty     atomic.Int64 // bytes marked since a flush was last asked for
+
+	mu             sync.Mutex               // guards what follows; held for no call of committer, target or callback
+	startWriteback func(off, n int64) error // nil: not wanted, or the target has none
+	timer          *time.Timer              // runs tick
+	since          time.Time                // when the interval began; zero while nothing is dirty
+	writing        bool                     // early write-back was begun since the last flush
+	paused         bool                     // neither limit counts
+	acting         int                      // ticks and barriers under way; Stop comes after them
+	watched        *Batch                   // the latest one asked for here; its failure ends b
+	over           *Batch                   // answers Barrier in the end: nil until Stop or an error
+	err            error                    // what ended b
+	finished       chan struct{}            // made by Stop, closed when its flush is over
+}
+
+// NewBackground makes a background flusher for the target of c. Its flushes share
+// batches with all other requests made of c, and with other backgrounds.
+func NewBackground(c *Committer, p Policy) *Background {
+	b := &Background{committer: c, policy: p, early: (p.DirtyBytes + 1) / 2}
+	t, ok := c.target.(interface {
+		StartWriteback(off, n int64) error
+	})
+	if ok && !p.NoEarlyWriteback {
+		b.startWriteback = t.StartWriteback
+	}
+	return b
+}
+
+// MarkDirty says that n bytes have been stored to; call it after storing. It never
+// blocks, and apart from the first mark after a flush it is one atomic addition. An n
+// that is not positive is ignored.
+func (b *Background) MarkDirty(n int64) {
+	if n <= 0 {
+		return
+	}
+	const most = math.MaxInt64 / 2
+	n = min(n, most)
+	now := b.dirty.Add(n)
+	if now < 0 {
+		b.dirty.Store(most) // stay there rather than wrap around
+		return
+	}
+	before := now - n
+	passes := func(limit int64) bool { return before < limit && limit <= now }
+	if before == 0 || passes(b.early) || passes(b.policy.DirtyBytes) {
+		b.mu.Lock()
+		b.schedule()
+		b.mu.Unlock()
+	}
+}
+
+// Force flushes now what is dirty, also while paused, and waits for nothing.
+func (b *Background) Force() {
+	if b.dirty.Load() > 0 {
+		b.Barrier()
+	}
+}
+
+// Barrier flushes now, dirty or not, also while paused, and returns the batch: it is
+// done after a flush that began after this call. Once b has ended it has failed with
+// the error that ended it, or with [ErrClosed] after Stop.
+func (b *Background) Barrier() *Batch {
+	b.mu.Lock()
+	if b.over != nil {
+		defer b.mu.Unlock()
+		return b.over
+	}
+	b.acting++
+	b.clean()
+	b.mu.Unlock()
+	defer b.acted()
+	return b.flush()
+}
+
+// Pause suspends both limits. Marks are still counted.
+func (b *Background) Pause() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.paused = true
+	b.rest()
+}
+
+// Resume ends Pause. If something is dirty the interval begins now, and a limit of bytes
+// that has been passed flushes at once.
+func (b *Background) Resume() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.paused = false
+	b.schedule()
+}
+
+// Stop ends b with one last flush and waits for that and for all earlier ones. It
+// returns the error that ended b, now or before; after such an error there is no last
+// flush. The committer stays open.
+//
+// When ctx is done first Stop returns context.Cause(ctx); the flush still takes place.
+// A later or concurrent Stop waits for the same flush.
+func (b *Background) Stop(ctx context.Context) error {
+	b.mu.Lock()
+	first := b.finished == nil
+	if first {
+		b.finished = make(chan struct{})
+		if b.over == nil {
+			b.over = resolvedBatch(ErrClosed)
+		}
+		b.rest()
+		b.acting++
+	}
+	finished := b.finished
+	b.mu.Unlock()
+	if first {
+		b.acted()
+	}
+	select {
+	case <-finished:
+	case <-ctx.Done():
+		select {
+		case <-finished: // both: the outcome wins
+		default:
+			return context.Cause(ctx)
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+// acted ends a tick, a barrier or the beginning of Stop. Whichever is the last of
+// them asks for the last flush, so that none can come after it.
+func (b *Background) acted() {
+	b.mu.Lock()
+	b.acting--
+	last := b.acting == 0 && b.finished != nil
+	batch, err := b.watched, b.err
+	b.mu.Unlock()
+	if !last {
+		return
+	}
+	if err == nil {
+		batch = b.flush()
+	}
+	if batch == nil {
+		close(b.finished)
+		return
+	}
+	batch.OnDone(func(err error) {
+		b.fail(err)
+		close(b.finished)
+	})
+}
+
+// flush asks for everything to be made durable.
+func (b *Background) flush() *Batch {
+	batch := b.committer.CommitAll()
+	b.mu.Lock()
+	fresh := b.watched != batch
+	b.watched = batch
+	b.mu.Unlock()
+	if fresh {
+		batch.OnDone(b.fail)
+	}
+	return batch
+}
+
+// fail ends b if err is not nil and nothing has ended it before.
+func (b *Background) fail(err error) {
+	b.mu.Lock()
+	if err == nil || b.err != nil {
+		b.mu.Unlock()
+		return
+	}
+	b.err, b.over = err, resolvedBatch(err)
+	b.rest()
+	b.mu.Unlock()
+	if b.policy.OnError != nil {
+		b.policy.OnError(err)
+	}
+}
+
+// clean begins a new count: all marks so far belong to a flush that is about to be
+// asked for. A mark that comes between the two is flushed twice, never left out.
+// mu is held, as for the functions below.
+func (b *Background) clean() {
+	b.dirty.Store(0)
+	b.writing = false
+	b.rest()
+}
+
+// rest stops the timer. A tick that has begun finds out what is due for itself.
+func (b *Background) rest() {
+	b.since = time.Time{}
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+}

@@ -1,0 +1,77 @@
+// Package flush makes stores durable in groups: it turns many requests to flush ranges
+// of a file into few calls of msync, without ever answering a request with a flush
+// that began before it.
+//
+// A flush ends with a flush of the device's cache, and that costs the same for one
+// page as for many. Callers that each call msync pay it each; callers that ask a
+// [Committer] share it. While one call runs, all further requests gather, and the next
+// call serves them all: the slower the device, the larger the groups.
+//
+//	c := flush.NewCommitter(file, flush.Options{}) // a *core.File, or any Target
+//
+//	copy(page, record)                             // store,
+//	err := c.Flush(ctx, off, n)                    // then wait until that is durable
+//
+// # The protocol
+//
+// A committer has at most one batch that runs and one that forms.
+//
+//	           Commit: a batch forms,             the runner takes it:
+//	           a runner is sent for               sealed, nobody joins any more
+//	  ┌──────┐ ────────────────────▶ ┌────────┐ ──────────────────────────▶ ┌─────────┐
+//	  │ idle │                       │ queued │                             │ running │
+//	  └──────┘ ◀──────────────────── └────────┘ ◀────────────────────────── └─────────┘
+//	     ▲     refused or dropped:        over, and another batch has formed     │
+//	     │     its members fail           meanwhile: it goes to the queue's tail │
+//	     └───────────────────────────────────────────────────────────────────────┘
+//	                    over, and nobody has asked for anything meanwhile
+//
+// In phases queued and running, Commit joins the batch that forms. What makes it safe is
+// when a batch is sealed: after the last member joined, before the call of the target.
+//
+//	member                      runner
+//	1. store
+//	2. join the forming batch
+//	                            3. seal it: what comes now gathers in the next
+//	                            4. FlushRange(hull of its members)
+//	                            5. outcome, wake the members
+//	6. durable
+//
+// Steps 2 and 3 are ordered by one lock, so that the store is made before the call
+// reads the pages. Were 3 to come after 4, a member that joined during the call would be
+// told that a store is durable whose page may have been written before it was made.
+//
+// The call covers the hull of the ranges, clean ground between them included: see
+// [Committer.Commit] for what that costs.
+//
+// # Errors
+//
+// The outcome of the call is the outcome of every member, since nobody can tell whose
+// page it was that failed. The next batch is another call, unless the error says that it
+// is final. The errors of core are: Linux reports a page that could not be written
+// back once and counts it as clean from then on, so asking again proves nothing
+// [fsync(2)]. Nothing is ever tried again here.
+//
+// # Write amplification
+//
+// Linux writes back whole folios, and the page cache holds a file in folios as large as the
+// writes that made it. One dirty byte in a mapping of a file written by calls of 1 MiB, or
+// filled from front to back through the mapping, costs up to a MiB of writing at each
+// flush; in one written by calls of 4 KiB, 4 KiB. For small scattered updates give the
+// mapping MADV_RANDOM before it is first touched, fill it by small writes, or drop the
+// file from the page cache after filling it [posix_fadvise(2)]. Group commit softens it,
+// as many dirty pages of one folio are written once a batch.
+//
+// # What it does not do
+//
+// It does not know files: what a target has for locks, pins and sticky errors
+// is its own affair. It does not make a group of stores atomic, and orders nothing but a
+// store before the flush that was asked for after it. A panic of the target ends with
+// its batch, as a [PanicError]; one of a callback goes on.
+//
+// Lock order: Background.mu and Batch.makeSlot before everything; Committer.mu and Batch.mu
+// are taken alone. None is held while a target, Execute or a callback runs.
+//
+// [fsync(2)]: https://man7.org/linux/man-pages/man2/fsync.2.html
+// [posix_fadvise(2)]: https://man7.org/linux/man-pages/man2/posix_fadvise.2.html
+package flush

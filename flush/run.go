@@ -1,0 +1,215 @@
+package flush
+
+import (
+	"runtime"
+	"runtime/debug"
+	"time"
+)
+
+// start finds a runner for the batch that made an idle committer queued.
+func (c *Committer) start() {
+	for {
+		if c.execute == nil {
+			go c.carryOn() // ends when no batch is left; Close waits for that
+			return
+		}
+		if err := c.submit(); err == nil || !c.fail(err) {
+			return
+		}
+	}
+}
+
+// submit gives the task to Execute. A panic there counts as a refusal.
+func (c *Committer) submit() (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return c.execute(c.task)
+}
+
+// Drop tells the committer that its task will not be run after all: an executor that
+// throws away what is queued, to close for instance, calls it for each task it threw
+// away. The members of the batch fail with err, which must not be nil. If the task has
+// been run meanwhile Drop does nothing.
+func (c *Committer) Drop(err error) {
+	if c.fail(err) {
+		c.start()
+	}
+}
+
+// fail ends the batch that waits for a runner, if there is one, and says whether
+// another one has formed since.
+func (c *Committer) fail(err error) (more bool) {
+	b := c.seal()
+	return b != nil && c.end(b, err)
+}
+
+// carryOn sees to it that all batches run that form one after the other. Whoever
+// made the committer queued calls it.
+func (c *Committer) carryOn() {
+	if c.execute != nil {
+		c.reenter()
+		return
+	}
+	for c.runNext() {
+	}
+}
+
+// runTask is the task given to Execute: it runs one batch, and if another one has
+// formed meanwhile, sends that to the tail of the executor's queue.
+func (c *Committer) runTask() {
+	if c.runNext() {
+		c.reenter()
+	}
+}
+
+// reenter gives the forming batch to Execute, or runs it here if that refuses.
+//
+// With an executor that runs tasks before it returns, runTask and reenter would call
+// each other ever deeper. So a reenter inside another one leaves word and
+// returns, and the outer one submits again.
+func (c *Committer) reenter() {
+	c.mu.Lock()
+	if c.reentering {
+		c.reenterAgain = true
+		c.mu.Unlock()
+		return
+	}
+	c.reentering = true
+	c.mu.Unlock()
+	for again := true; again; {
+		if c.submit() != nil && c.runNext() {
+			continue
+		}
+		c.mu.Lock()
+		again = c.reenterAgain
+		c.reentering, c.reenterAgain = again, false
+		c.mu.Unlock()
+	}
+}
+
+// runNext runs the forming batch and says whether another one has formed since. It
+// does nothing when the batch has been run or dropped already.
+func (c *Committer) runNext() (more bool) {
+	c.gather()
+	b := c.seal()
+	return b != nil && c.run(b)
+}
+
+// gather lets the members of the batch before, who have just been woken, join this one.
+func (c *Committer) gather() {
+	c.mu.Lock()
+	yield := c.lastSize > 1
+	c.mu.Unlock()
+	if yield {
+		runtime.Gosched()
+	}
+}
+
+// seal takes the forming batch from phase queued to running; from here on requests
+// gather in the next one. It comes before the call of the target: a member that joined
+// later might have stored after the pages were written.
+func (c *Committer) seal() *Batch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase != queued {
+		return nil
+	}
+	b := c.forming
+	c.forming, c.active, c.phase = nil, b, running
+	return b
+}
+
+// run flushes a sealed batch, ends it, and says whether another one has formed since.
+func (c *Committer) run(b *Batch) (more bool) {
+	var err error
+	returned := false
+	defer func() {
+		exits := false
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		} else if !returned {
+			err, exits = ErrGoexit, true
+		}
+		if more = c.end(b, err); more && exits {
+			go c.carryOn() // ends when no batch is left; Close waits for that
+		}
+	}()
+	err = c.call(b)
+	returned = true
+	return
+}
+
+// call is the one call of the target that serves b.
+func (c *Committer) call(b *Batch) error {
+	if c.length != nil {
+		b.hull = b.hull.clip(c.length()) // what was cut off meanwhile needs nothing
+	}
+	if !b.whole || c.length != nil {
+		b.bytes = b.hull.len()
+	}
+	if b.whole && c.whole != nil {
+		return c.whole()
+	}
+	return c.target.FlushRange(b.hull.lo, b.hull.len())
+}
+
+// end gives a sealed batch its outcome, wakes its members, and says whether another
+// one is waiting for a runner. A final failure ends the forming batch too.
+func (c *Committer) end(b *Batch, err error) (more bool) {
+	forming := c.settle(b, err)
+	callbacks := b.resolve(err)
+	if forming != nil {
+		callbacks = append(callbacks, forming.resolve(err)...)
+	}
+	called := false
+	defer func() {
+		if more = c.step(); more && !called { // a callback panicked
+			go c.carryOn() // ends when no batch is left; Close waits for that
+		}
+	}()
+	call(callbacks, err)
+	called = true
+	return
+}
+
+// settle books the outcome of b, and returns the forming batch if that fails as well.
+func (c *Committer) settle(b *Batch, err error) (failed *Batch) {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.active = nil
+	c.lastSize = b.members
+	c.tally.add(b, now, err)
+	if c.closed && c.closeErr == nil {
+		c.closeErr = err
+	}
+	if c.failure != nil || !isFinal(err) {
+		return nil
+	}
+	c.failure, c.refusal = err, resolvedBatch(err)
+	if failed = c.forming; failed != nil {
+		c.forming = nil
+		c.tally.add(failed, now, err)
+	}
+	return failed
+}
+
+// step leaves phase running, once the members of the batch have been woken: for
+// queued if another batch has formed, which is then the caller's to get run.
+func (c *Committer) step() (more bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.forming != nil {
+		c.phase = queued
+		return true
+	}
+	c.phase = idle
+	if c.idled != nil {
+		close(c.idled)
+		c.idled = nil
+	}
+	return false
+}
