@@ -1,0 +1,120 @@
+package sys
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"syscall"
+)
+
+// LockMode is what an advisory lock keeps others from; a larger one is stronger.
+type LockMode uint8
+
+const (
+	Unlocked LockMode = iota
+	LockShared
+	LockExclusive
+)
+
+var (
+	// ErrWouldBlock reports a lock that another open file holds.
+	ErrWouldBlock = errors.New("lock is held elsewhere")
+	// ErrLockLost reports, beside the cause, that a lock could not be converted and that the
+	// one held before could not be had back: another process came in between.
+	ErrLockLost = errors.New("lock is lost")
+)
+
+// EndOfFile is the last byte of a range that reaches as far as a file ever can.
+const EndOfFile = math.MaxInt64
+
+// A FileLock places the advisory locks of one open file. No call waits for a
+// lock. The system lets one open file have one mode on each byte, whoever asks, so
+// its users agree on the mode among themselves and call it one at a time.
+//
+// A call on a file that has been closed is [os.ErrClosed], never a lock on
+// whatever was opened with the same descriptor since.
+type FileLock struct {
+	conn syscall.RawConn
+	call func(fd uintptr) // l.run, bound once so that a call allocates nothing
+	// Arguments of the call under way, and its outcome.
+	ranged bool
+	lo, hi int64
+	mode   LockMode
+	err    error
+
+	whole  LockMode // what the whole file is locked with
+	ranges ranges   // what the platform must remember about ranges
+}
+
+// NewFileLock prepares the locks of f and takes none.
+func NewFileLock(f *os.File) (*FileLock, error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return nil, bare(err)
+	}
+	l := &FileLock{conn: conn}
+	l.call = l.run
+	return l, nil
+}
+
+// Held is the mode that the whole file is locked with.
+func (l *FileLock) Held() LockMode { return l.whole }
+
+// Closed says whether the file has been closed.
+func (l *FileLock) Closed() bool {
+	return l.conn.Control(func(uintptr) {}) != nil
+}
+
+// Set locks the whole file with m, converting or giving up what is held.
+//
+// It is flock(2), and LockFileEx of one byte beyond any data on Windows. Neither
+// converts in one step: a conversion that is refused may have dropped the old
+// lock, which is then taken again. Where that fails too, the error is [ErrLockLost]
+// beside the cause, and nothing is held. Every other error leaves what was held.
+func (l *FileLock) Set(m LockMode) error {
+	before := l.whole
+	if m == before {
+		return nil
+	}
+	err := l.do(false, 0, 0, m)
+	switch {
+	case err == nil:
+		l.whole = m
+	case errors.Is(err, os.ErrClosed):
+		l.whole = Unlocked
+	case m == Unlocked || before == Unlocked:
+		// The lock is as it was.
+	case l.do(false, 0, 0, before) != nil:
+		l.whole = Unlocked
+		return fmt.Errorf("%w: %w", ErrLockLost, err)
+	default:
+		l.whole = before
+	}
+	return err
+}
+
+// SetRange locks the bytes from lo to hi, both included, with m, whatever they were
+// locked with. hi is [EndOfFile] for all that may ever follow.
+//
+//   - Linux: an open-file-description lock. Bytes are converted together or not at all; a refusal changes nothing.
+//   - Windows: LockFileEx of bytes far beyond any data, since its locks would keep others from reading. Whoever else
+//     locks ranges there does not meet them. Bytes that change their mode are unlocked first, so [ErrLockLost] is possible.
+//   - Elsewhere: [errors.ErrUnsupported].
+func (l *FileLock) SetRange(lo, hi int64, m LockMode) error { return l.do(true, lo, hi, m) }
+
+func (l *FileLock) do(ranged bool, lo, hi int64, m LockMode) error {
+	l.ranged, l.lo, l.hi, l.mode = ranged, lo, hi, m
+	if l.conn.Control(l.call) != nil {
+		return os.ErrClosed // the one reason for which Control fails
+	}
+	return l.err
+}
+
+func (l *FileLock) run(fd uintptr) {
+	if l.ranged {
+		l.err = l.lockRange(fd)
+	} else {
+		l.err = l.lockWhole(fd)
+	}
+}

@@ -1,0 +1,30 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd || solaris
+
+package sys
+
+import "golang.org/x/sys/unix"
+
+// lockWhole is flock(2). Solaris and illumos have it as an open-file-description
+// lock of the whole file.
+func (l *FileLock) lockWhole(fd uintptr) error {
+	how := unix.LOCK_UN
+	switch l.mode {
+	case LockShared:
+		how = unix.LOCK_SH | unix.LOCK_NB
+	case LockExclusive:
+		how = unix.LOCK_EX | unix.LOCK_NB
+	}
+	for {
+		err := injected("flock")
+		if err == nil {
+			err = unix.Flock(int(fd), how)
+		}
+		switch err {
+		case unix.EINTR:
+			continue // network file systems are interruptible even when they need not wait
+		case unix.EWOULDBLOCK:
+			return ErrWouldBlock
+		}
+		return err
+	}
+}

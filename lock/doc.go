@@ -1,0 +1,2 @@
+// Package lock has advisory file locks that wait in a queue.
+package lock

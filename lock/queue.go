@@ -1,0 +1,250 @@
+package lock
+
+import (
+	"context"
+
+	"github.com/fmmap-go/fmmap/internal/sys"
+)
+
+// A request is for l to hold mode.
+type request struct {
+	l    *Lock
+	mode Mode
+}
+
+// overlaps says whether the two want or hold any byte in common.
+func (l *Lock) overlaps(o *Lock) bool { return l.lo <= o.hi && o.lo <= l.hi }
+
+// covers says whether all bytes of o are bytes of l.
+func (l *Lock) covers(o *Lock) bool { return l.lo <= o.lo && o.hi <= l.hi }
+
+// blockedBy says whether r cannot be granted while h holds.
+func (r request) blockedBy(h *Lock) bool {
+	return (r.mode == Exclusive || h.mode == Exclusive) && r.l.overlaps(h) && !r.l.within(h)
+}
+
+// waitsBehind says whether r must not be granted before w, which came first.
+func (r request) waitsBehind(w *waiter) bool {
+	return (r.mode == Exclusive || w.mode == Exclusive) && r.l.overlaps(w.l) && r.l != w.l
+}
+
+// holdsAny says whether r is made by one who holds already: it converts, or is nested in a lock that is held.
+func (r request) holdsAny() bool {
+	for l := r.l; l != nil; l = l.parent {
+		if l.mode != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// blocked says whether some holder of this process stands in the way of r.
+func (e *entry) blocked(r request) bool {
+	if r.mode <= r.l.mode || r.mode == Shared && e.exclusive == 0 {
+		return false // keeping or weakening what is held is always possible
+	}
+	for _, h := range e.holders {
+		if r.blockedBy(h) {
+			return true
+		}
+	}
+	return false
+}
+
+// place is the waiter that r is to be queued before; nil for the end. That is the first one who waits for r.l
+// itself, or for what it is nested in: it can have nothing until r.l has released, so r.l must not wait behind it.
+func (e *entry) place(r request) *waiter {
+	if !r.holdsAny() {
+		return nil
+	}
+	for w := e.first; w != nil; w = w.next {
+		for l := r.l; l != nil; l = l.parent {
+			if l.mode != 0 && w.blockedBy(l) {
+				return w
+			}
+		}
+	}
+	return nil
+}
+
+// behind says whether r has to wait for one of those queued before end: one that it must not overtake, or one
+// that polls for no more than r wants, in vain so far.
+func (e *entry) behind(r request, end *waiter) bool {
+	if r.mode <= r.l.mode {
+		return false
+	}
+	for w := e.first; w != end; w = w.next {
+		if r.waitsBehind(w) || w.polling && r.l.covers(w.l) {
+			return true
+		}
+	}
+	return false
+}
+
+// deadlocked says whether r would wait for somebody who, through however many others, waits for r.l or for what
+// it is nested in. A nested request waits on behalf of all it is nested in.
+func (e *entry) deadlocked(r request) bool {
+	if !r.holdsAny() {
+		return false // nobody can be waiting for it
+	}
+	seen := make(map[*waiter]bool)
+	var reaches func(request) bool
+	reaches = func(q request) bool {
+		for _, h := range e.holders {
+			if !q.blockedBy(h) {
+				continue
+			}
+			if r.l.within(h) {
+				return true
+			}
+			for w := e.first; w != nil; w = w.next {
+				if !seen[w] && w.l.within(h) {
+					seen[w] = true
+					if reaches(w.request) {
+						return true
+					}
+				}
+			}
+		}
+		return false
+	}
+	return reaches(r)
+}
+
+// try grants r now, or says why not.
+func (e *entry) try(r request) error {
+	if r.mode == r.l.mode {
+		return nil
+	}
+	if e.first != nil { // those who poll have it first, if it has become free
+		e.free(r.l)
+		e.advance()
+	}
+	if e.blocked(r) {
+		e.evictClosed()
+	}
+	if e.blocked(r) || e.behind(r, e.place(r)) {
+		return ErrLocked
+	}
+	err := e.take(r)
+	if err == sys.ErrWouldBlock {
+		return ErrLocked
+	}
+	return err
+}
+
+// wait grants r, fails, or queues it: then the waiter is not nil.
+func (e *entry) wait(ctx context.Context, r request, done func(error)) (*waiter, error) {
+	if r.mode == r.l.mode {
+		return nil, nil
+	}
+	if e.blocked(r) {
+		e.evictClosed()
+	}
+	next := e.place(r)
+	blocked := e.blocked(r) || e.behind(r, next)
+	if !blocked {
+		if err := e.take(r); err != sys.ErrWouldBlock {
+			return nil, err
+		}
+	} else if e.deadlocked(r) {
+		return nil, ErrDeadlock
+	}
+	w := newWaiter(ctx, e, r, done)
+	e.insert(w, next)
+	if !blocked {
+		w.poll()
+	}
+	return w, nil
+}
+
+// insert queues w before next, or at the end when next is nil.
+func (e *entry) insert(w, next *waiter) {
+	w.next = next
+	if next == nil {
+		w.prev, e.last = e.last, w
+	} else {
+		w.prev, next.prev = next.prev, w
+	}
+	if w.prev == nil {
+		e.first = w
+	} else {
+		w.prev.next = w
+	}
+	w.queued = true
+	w.l.pending++
+}
+
+// finish takes w out of the queue. It is told its outcome when mu is free.
+func (e *entry) finish(w *waiter, err error) {
+	w.rest()
+	if w.prev == nil {
+		e.first = w.next
+	} else {
+		w.prev.next = w.next
+	}
+	if w.next == nil {
+		e.last = w.prev
+	} else {
+		w.next.prev = w.prev
+	}
+	w.prev, w.next = nil, nil
+	w.queued = false
+	w.l.pending--
+	w.err = err
+	if e.ready == nil {
+		e.ready = w
+	} else {
+		e.lastReady.next = w
+	}
+	e.lastReady = w
+	e.detach(w.l)
+}
+
+// free notes that the bytes of l may be had by somebody who waits.
+func (e *entry) free(l *Lock) {
+	if e.freed {
+		e.freeLo, e.freeHi = min(e.freeLo, l.lo), max(e.freeHi, l.hi)
+	} else {
+		e.freed, e.freeLo, e.freeHi = true, l.lo, l.hi
+	}
+}
+
+// advance grants what can be granted of the bytes that have become free, front to back.
+//
+// A waiter may go when no holder and nobody before it stands in its way; it then asks the system, and polls when
+// another process has the lock. One that leaves the queue may free those behind it who want others of its bytes.
+func (e *entry) advance() {
+	for e.freed {
+		e.freed = false
+		lo, hi := e.freeLo, e.freeHi
+		for w := e.first; w != nil; {
+			next := w.next
+			if w.l.lo <= hi && lo <= w.l.hi && e.serve(w) {
+				lo, hi = min(lo, w.l.lo), max(hi, w.l.hi)
+			} else if !e.key.ranged {
+				break // all want the same bytes, and none overtakes
+			}
+			w = next
+		}
+	}
+}
+
+// serve asks whether w can be granted. It says whether w has left the queue, granted or failed.
+func (e *entry) serve(w *waiter) bool {
+	if w.ctx.Err() != nil { // nothing is granted to one who has given up
+		e.finish(w, context.Cause(w.ctx))
+		return true
+	}
+	if e.blocked(w.request) || e.behind(w.request, w) {
+		w.rest()
+		return false
+	}
+	err := e.take(w.request)
+	if err == sys.ErrWouldBlock {
+		w.poll()
+		return false
+	}
+	e.finish(w, err)
+	return true
+}
