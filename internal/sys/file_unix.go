@@ -44,18 +44,23 @@ func freeSpace(f *os.File) (int64, error) {
 	}); err != nil {
 		return 0, err
 	}
+	return s.bytes(), nil
+}
+
+// bytes is the room of this process.
+func (s space) bytes() int64 {
 	blocks := s.available
 	if os.Geteuid() == 0 {
 		blocks = s.free
 	}
 	if int64(blocks) < 0 && int64(blocks) > -1<<48 {
 		// Where root has eaten into its reserve, some systems count below zero.
-		return 0, nil
+		return 0
 	}
 	if s.unit == 0 || blocks > math.MaxInt64/s.unit {
-		return math.MaxInt64, nil
+		return math.MaxInt64
 	}
-	return int64(blocks * s.unit), nil
+	return int64(blocks * s.unit)
 }
 
 // syncDir is fsync(2); file systems that sync no directories answer EINVAL.

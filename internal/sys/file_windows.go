@@ -161,6 +161,11 @@ func copyRange(*os.File, int64, *os.File, int64, int64) (int64, error) {
 	return 0, errors.ErrUnsupported
 }
 
-// syncDir has nothing to do: directories cannot be flushed here, and NTFS writes
-// their changes to its journal.
-func syncDir(*os.File) error { return injected("fsyncdir") }
+// syncDir has nothing to do but to look whether the directory is open: directories cannot be
+// flushed here, and NTFS writes their changes to its journal.
+func syncDir(d *os.File) error {
+	if err := injected("fsyncdir"); err != nil {
+		return err
+	}
+	return withFd(d, func(uintptr) error { return nil })
+}

@@ -37,7 +37,7 @@ func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
 
 // mincore counts the resident pages of a range of whole pages.
 func (m *Mapping) mincore(off, n int64) (pages, of int64, err error) {
-	var vec [4096]byte
+	var vec [512]byte
 	step := int64(len(vec)) * pageSize()
 	for end := off + n; off < end; off += step {
 		n := min(end-off, step)

@@ -1,0 +1,328 @@
+package sys
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// kernelMappings are the lines of /proc/self/maps about f.
+func kernelMappings(t *testing.T, f *os.File) []string {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := filepath.EvalSymlinks(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(b)) {
+		if strings.Contains(line, name) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// A device flush is made for each kernel mapping in a range, so there must be one alone.
+func TestOneKernelMapping(t *testing.T) {
+	page := PageSize()
+	f := newFile(t, page)
+	m := newMapping(t, f, MapOptions{Access: ReadWrite, Len: page, Reserve: 256 << 20, Huge: true})
+	for size := page; size <= 1<<20; size *= 2 {
+		if err := Allocate(f, 0, size); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			t.Fatal(err)
+		}
+		if err := Truncate(f, size); err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range []Advice{Random, Sequential, Normal, DontFork, DontDump, NoHuge, Huge} {
+			if err := m.Advise(a, 0, m.Room()); err != nil && !errors.Is(err, unix.EINVAL) {
+				t.Fatalf("advice %d: %v", a, err)
+			}
+		}
+		for _, a := range []Advice{WillNeed, DontNeed, Cold, PageOut, PopulateRead, PopulateWrite} {
+			if err := m.Advise(a, size/2, size/2); err != nil {
+				t.Fatalf("advice %d: %v", a, err)
+			}
+		}
+		if err := m.Sync(size/2, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, a := range []Access{Read, None, ReadWrite} {
+		if err := m.Protect(a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := kernelMappings(t, f); len(got) != 1 {
+		t.Errorf("the file has %d kernel mappings, want 1:\n%s", len(got), strings.Join(got, ""))
+	}
+}
+
+// Whichever call fails, Map leaves no mapping behind.
+func TestMapFailsCleanly(t *testing.T) {
+	f := newFile(t, 4*PageSize())
+	cause := errors.New("injected")
+	for _, features := range populating {
+		withoutAll(t, features)
+		for n := 1; ; n++ {
+			left := n
+			restore := Inject(func(string) error {
+				if left--; left == 0 {
+					return cause
+				}
+				return nil
+			})
+			m, err := Map(f, MapOptions{
+				Access: ReadWrite, Len: 4 * PageSize(), Reserve: 1 << 20, Populate: true, Huge: true,
+			})
+			restore()
+			if err == nil {
+				if err := m.Unmap(); err != nil {
+					t.Fatal(err)
+				}
+				if left > 0 { // fewer than n calls were made
+					break
+				}
+				continue // a call whose failure Map can do without
+			}
+			if !errors.Is(err, cause) {
+				t.Fatalf("call %d: %v, want the injected error", n, err)
+			}
+			if got := kernelMappings(t, f); len(got) != 0 {
+				t.Fatalf("call %d failed and left a mapping:\n%s", n, strings.Join(got, ""))
+			}
+		}
+	}
+}
+
+// child runs the named test of this binary in another process and fails with it.
+func child(t *testing.T, name string, prepare func(*exec.Cmd)) string {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+name+"$", "-test.v")
+	cmd.Env = append(os.Environ(), "SYS_TEST_CHILD="+name, "TMPDIR=/tmp")
+	prepare(cmd)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("child: %v\n%s", err, out)
+	}
+	return string(out)
+}
+
+func inChild(name string) bool { return os.Getenv("SYS_TEST_CHILD") == name }
+
+// To a process that may not write the file the kernel would call every page resident.
+func TestResidentIsTrue(t *testing.T) {
+	if inChild("TestResidentIsTrue") {
+		f := os.NewFile(3, "inherited")
+		m, err := Map(f, MapOptions{Access: Read, Len: 64 * PageSize()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // asked and remembered
+			in, of, err := m.Resident(0, 64*PageSize())
+			if !errors.Is(err, errors.ErrUnsupported) {
+				t.Fatalf("Resident = %d of %d, %v, want ErrUnsupported", in, of, err)
+			}
+		}
+		mine := newSparse(t, 64*PageSize())
+		m = newMapping(t, mine, MapOptions{Access: Read, Len: 64 * PageSize()})
+		if in, of, err := m.Resident(0, 64*PageSize()); in != 0 || of != 64 || err != nil {
+			t.Fatalf("Resident of the child's own file = %d of %d, %v, want 0 of 64", in, of, err)
+		}
+		return
+	}
+	f := newSparse(t, 64*PageSize())
+	ro, err := os.Open(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ro.Close()
+	m := newMapping(t, ro, MapOptions{Access: Read, Len: 64 * PageSize(), Reserve: 1 << 20})
+	if err := m.Advise(Random, 0, m.Room()); err != nil {
+		t.Fatal(err)
+	}
+	count := func(off, n, want, wantOf int64) {
+		t.Helper()
+		if in, of, err := m.Resident(off, n); in != want || of != wantOf || err != nil {
+			t.Errorf("Resident(%d, %d) = %d of %d, %v, want %d of %d", off, n, in, of, err, want, wantOf)
+		}
+	}
+	count(0, 64*PageSize(), 0, 64)
+	if err := m.Populate(8*PageSize(), 2*PageSize(), false); err != nil {
+		t.Fatal(err)
+	}
+	count(8*PageSize(), 2*PageSize(), 2, 2)
+	count(8*PageSize()+1, PageSize(), 2, 2)
+	count(63*PageSize(), 10*PageSize(), 0, 10)
+	count(0, 0, 0, 0)
+	if os.Geteuid() != 0 {
+		t.Skip("only root can become a user who does not own the file")
+	}
+	child(t, "TestResidentIsTrue", func(cmd *exec.Cmd) {
+		cmd.ExtraFiles = []*os.File{ro}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	})
+}
+
+// Where the address space is limited, the exact length is mapped.
+func TestAddressSpaceLimit(t *testing.T) {
+	if !CanReserve {
+		t.Skip("this platform reserves no address space")
+	}
+	if inChild("TestAddressSpaceLimit") {
+		f := newFile(t, 3*PageSize())
+		lim := unix.Rlimit{Cur: 8 << 30, Max: unix.RLIM_INFINITY}
+		if err := unix.Setrlimit(unix.RLIMIT_AS, &lim); err != nil {
+			t.Fatal(err)
+		}
+		m := newMapping(t, f, MapOptions{Access: ReadWrite, Len: 3 * PageSize(), Reserve: 1 << 40})
+		if got := m.Room(); got != 3*PageSize() {
+			t.Errorf("Room() = %d, want %d", got, 3*PageSize())
+		}
+		if _, err := Map(nil, MapOptions{Access: ReadWrite, Len: 1 << 40}); !errors.Is(err, unix.ENOMEM) {
+			t.Errorf("Map of 1 TiB = %v, want %v", err, unix.ENOMEM)
+		}
+		return
+	}
+	child(t, "TestAddressSpaceLimit", func(*exec.Cmd) {})
+}
+
+// newSmallDisk is a file on a tmpfs of the given size.
+func newSmallDisk(t *testing.T, size int64) *os.File {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
+		t.Skipf("mounting a small disk takes root: %v", err)
+	}
+	f, err := os.Create(filepath.Join(dir, "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		f.Close()
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
+}
+
+func TestDiskFull(t *testing.T) {
+	page := PageSize()
+	for name, features := range populating {
+		t.Run(name, func(t *testing.T) {
+			f := newSmallDisk(t, 8*page)
+			if err := Truncate(f, 32*page); err != nil {
+				t.Fatal(err)
+			}
+			m, err := Map(f, MapOptions{Access: ReadWrite, Len: 32 * page})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Unmap()
+			withoutAll(t, features)
+			if err := m.Populate(0, 2*page, true); err != nil {
+				t.Errorf("Populate of what fits: %v", err)
+			}
+			if err := m.Populate(0, 32*page, true); !errors.Is(err, ErrFault) {
+				t.Errorf("Populate of what does not fit: %v, want ErrFault", err)
+			}
+			if got := fileLen(t, f); got != 32*page {
+				t.Errorf("populating has changed the file's length to %d", got)
+			}
+		})
+	}
+	f := newSmallDisk(t, 8*page)
+	if err := Allocate(f, 0, 32*page); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("Allocate of what does not fit: %v, want %v", err, unix.ENOSPC)
+	}
+	if n, err := FreeSpace(f); err != nil || n > 8*page {
+		t.Errorf("FreeSpace = %d, %v, want at most %d", n, err, 8*page)
+	}
+	if err := Allocate(f, 0, 4*page); err != nil {
+		t.Error(err)
+	}
+	if n, err := Allocated(f); err != nil || n != 4*page {
+		t.Errorf("Allocated = %d, %v, want %d", n, err, 4*page)
+	}
+}
+
+func TestCopyRangeRefusals(t *testing.T) {
+	src, dst := newFile(t, 10000), newFile(t, 0)
+	if n, err := CopyRange(dst, 0, src, 4000, 10000); n != 6000 || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("copying past the end = %d, %v, want 6000, %v", n, err, io.ErrUnexpectedEOF)
+	}
+	proc, err := os.Open("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proc.Close()
+	for name, src := range map[string]*os.File{"proc": proc, "an overlap": dst} {
+		if n, err := CopyRange(dst, 0, src, 1, 1000); n != 0 || !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("copying %s = %d, %v, want 0, ErrUnsupported", name, n, err)
+		}
+	}
+	t.Cleanup(Without("ficlone"))
+	t.Cleanup(Without("copy_file_range"))
+	if n, err := CopyRange(dst, 0, src, 0, 4096); n != 0 || !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("copying without the calls = %d, %v, want 0, ErrUnsupported", n, err)
+	}
+}
+
+func TestFreeSpaceOverflow(t *testing.T) {
+	for _, tt := range []struct {
+		s    space
+		want int64
+	}{
+		{space{1 << 60, 1 << 60, 4096}, math.MaxInt64},
+		{space{math.MaxUint64 - 9, math.MaxUint64 - 9, 4096}, 0}, // -10
+		{space{10, 10, 0}, math.MaxInt64},
+		{space{10, 10, 4096}, 40960},
+	} {
+		if got := tt.s.bytes(); got != tt.want {
+			t.Errorf("%+v has %d bytes, want %d", tt.s, got, tt.want)
+		}
+	}
+}
+
+func BenchmarkResidentPage(b *testing.B) {
+	benchmarkPage(b, func(m *Mapping) error { _, _, err := m.Resident(0, 1); return err })
+}
+func BenchmarkPopulatePage(b *testing.B) {
+	benchmarkPage(b, func(m *Mapping) error { return m.Populate(0, 1, false) })
+}
+
+func benchmarkPage(b *testing.B, fn func(*Mapping) error) {
+	f, err := os.Create(filepath.Join(b.TempDir(), "f"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	if err := Truncate(f, PageSize()); err != nil {
+		b.Fatal(err)
+	}
+	m, err := Map(f, MapOptions{Access: Read, Len: PageSize()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer m.Unmap()
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := fn(m); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
