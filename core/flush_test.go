@@ -4,8 +4,10 @@ import (
 	"errors"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/internal/sys"
@@ -60,48 +62,33 @@ func TestAFailedFlushIsFinal(t *testing.T) {
 // The kernel tells only one of several overlapping flushes that write-back failed. The others must
 // not report success before that one has spoken.
 func TestOverlappingFlushesShareAFailure(t *testing.T) {
-	f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{Access: core.ReadWrite})
-	inside, leave := make(chan bool), make(chan bool)
-	var mu sync.Mutex
-	calls := 0
-	restore := sys.Inject(func(op string) error {
-		if op != "msync" {
+	synctest.Test(t, func(t *testing.T) {
+		f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{Access: core.ReadWrite})
+		leave := make(chan bool)
+		var calls atomic.Int32
+		defer sys.Inject(func(op string) error {
+			if op == "msync" && calls.Add(1) == 1 {
+				<-leave
+				return syscall.EIO
+			}
 			return nil
+		})()
+		first, beside := make(chan error, 1), make(chan error, 1)
+		go func() { first <- f.FlushRange(0, 1) }()
+		synctest.Wait()
+		go func() { beside <- f.FlushRange(8*KiB, 1) }()
+		synctest.Wait()
+		if calls.Load() != 2 || len(beside) != 0 {
+			t.Errorf("after %d calls the flush beside the failing one has returned", calls.Load())
 		}
-		mu.Lock()
-		calls++
-		mine := calls
-		mu.Unlock()
-		if mine == 1 {
-			close(inside)
-			<-leave
-			return syscall.EIO
-		}
-		return nil
-	})
-	defer restore()
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := f.FlushRange(0, 1); !errors.Is(err, syscall.EIO) {
+		close(leave)
+		if err := <-first; !errors.Is(err, syscall.EIO) {
 			t.Errorf("the flush that failed: %v", err)
 		}
-	})
-	<-inside
-	wg.Go(func() {
-		if err := f.FlushRange(8*KiB, 1); !errors.Is(err, core.ErrFlushFailed) {
+		if err := <-beside; !errors.Is(err, core.ErrFlushFailed) {
 			t.Errorf("the flush beside it: %v", err)
 		}
 	})
-	for { // until the second is past its system call
-		mu.Lock()
-		n := calls
-		mu.Unlock()
-		if n == 2 {
-			break
-		}
-	}
-	close(leave)
-	wg.Wait()
 }
 
 func TestFlushOfACreatedFileSyncsItsDirectoryOnce(t *testing.T) {

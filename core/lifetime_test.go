@@ -235,9 +235,24 @@ func TestMemoryMovesOnlyWhenUnused(t *testing.T) {
 					t.Fatalf("moved under a pin: %v", err)
 				default:
 				}
+				inside, leave := make(chan bool), make(chan bool)
+				go f.Update(func(v []byte) error {
+					close(inside)
+					<-leave
+					v[9] = '!' // lost, if the bytes had moved
+					return nil
+				})
+				<-inside
 				q.Release()
+				synctest.Wait()
+				select {
+				case err := <-done:
+					t.Fatalf("moved under an Update: %v", err)
+				default:
+				}
+				close(leave)
 				check(t, <-done)
-				copy(want, "meanwhile")
+				copy(want, "meanwhile!")
 				if !bytes.Equal(contents(t, f), append(want, make([]byte, 8*MiB-len(want))...)) {
 					t.Error("the bytes did not move along")
 				}

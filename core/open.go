@@ -120,50 +120,54 @@ func (f *File) first(r *region, n int64) {
 // openLocked opens the file and takes the lock. The name may come to mean another
 // file between the two; then the lock would guard a file that nobody else
 // finds, so it looks again until both agree.
-func openLocked(name string, o Options) (f *os.File, created bool, l *lock.Lock, err error) {
+func openLocked(name string, o Options) (*os.File, bool, *lock.Lock, error) {
 	for {
-		f, created, err = openOrCreate(name, o)
+		f, created, err := openOrCreate(name, o)
 		if err != nil {
 			return nil, false, nil, err
 		}
-		same, err := func() (bool, error) {
-			fi, err := f.Stat()
-			if err != nil {
-				return false, err
-			}
-			if !fi.Mode().IsRegular() {
-				return false, errNotRegular
-			}
-			if o.NoLock {
-				return true, nil
-			}
-			l = lock.New(f)
-			mode := lock.Shared
-			if o.Access == ReadWrite {
-				mode = lock.Exclusive
-			}
-			if err := l.Try(mode); err != nil {
-				return false, err
-			}
-			now, err := os.Stat(name)
-			return err == nil && os.SameFile(fi, now), nil
-		}()
+		l, same, err := lockOpened(f, name, o)
 		if err == nil && same {
 			return f, created, l, nil
 		}
 		if l != nil {
-			if _, held := l.Held(); held {
-				_ = l.Release()
-			}
+			_ = l.Release()
+		}
+		if created && err != nil && !errors.Is(err, lock.ErrLocked) { // who has locked it uses it
+			removeIfSame(name, f)
 		}
 		f.Close()
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, false, nil, err
-		}
-		if o.Exclusive {
-			return nil, false, nil, fs.ErrExist // ours was replaced: the name is taken
+		case o.Exclusive: // ours was replaced: the name is taken
+			return nil, false, nil, fs.ErrExist
 		}
 	}
+}
+
+// lockOpened takes the lock and tells whether the name still means the file. The
+// lock it returns is held, nil if none is.
+func lockOpened(f *os.File, name string, o Options) (l *lock.Lock, same bool, err error) {
+	mine, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, false, err
+	case !mine.Mode().IsRegular():
+		return nil, false, errNotRegular
+	case o.NoLock:
+		return nil, true, nil
+	}
+	mode := lock.Shared
+	if o.Access == ReadWrite {
+		mode = lock.Exclusive
+	}
+	l = lock.New(f)
+	if err := l.Try(mode); err != nil {
+		return nil, false, err
+	}
+	now, err := os.Stat(name)
+	return l, err == nil && os.SameFile(mine, now), nil
 }
 
 // openOrCreate opens the file and tells whether this call made it.
