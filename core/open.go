@@ -280,6 +280,9 @@ func (f *File) prepare(r *region) error {
 func NewMemory(name string, b []byte) *File {
 	f := &File{name: name, access: ReadWrite, made: time.Now()}
 	r := newRegion()
+	if b == nil {
+		b = []byte{} // a region with a heap is memory, one without is a file's
+	}
 	r.heap, r.room = slices.Clip(b[:cap(b)]), int64(cap(b))
 	f.first(r, int64(len(b)))
 	return f
