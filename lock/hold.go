@@ -205,11 +205,11 @@ func (e *entry) lose(l *Lock) {
 	e.detach(l)
 }
 
-// evictClosed ends the holds of files that were closed without a release. The system has ended
-// them too, unless something else keeps the open file alive, which it will then say.
-func (e *entry) evictClosed() {
+// evictClosed ends the holds of files, except one, that were closed without a release. The system has
+// ended them too, unless something else keeps the open file alive, which it will then say.
+func (e *entry) evictClosed(except *handle) {
 	for i := len(e.holders) - 1; i >= 0; i-- {
-		if o := e.holders[i]; o.h.fl.Closed() {
+		if o := e.holders[i]; o.h != except && o.h.fl.Closed() {
 			e.lose(o)
 		}
 	}

@@ -2,6 +2,7 @@ package lock
 
 import (
 	"context"
+	"io/fs"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
@@ -111,6 +112,21 @@ func (e *entry) deadlocked(r request) bool {
 	return reaches(r)
 }
 
+// obstacle says whether a holder or a waiter of this process stands in the way of r, and which waiter r is
+// to be queued before.
+func (e *entry) obstacle(r request) (next *waiter, found bool, err error) {
+	found = e.blocked(r)
+	if found {
+		if r.l.h.fl.Closed() {
+			return nil, true, fs.ErrClosed // rather than in the end
+		}
+		e.evictClosed(r.l.h)
+		found = e.blocked(r)
+	}
+	next = e.place(r)
+	return next, found || e.behind(r, next), nil
+}
+
 // try grants r now, or says why not.
 func (e *entry) try(r request) error {
 	if r.mode == r.l.mode {
@@ -120,13 +136,13 @@ func (e *entry) try(r request) error {
 		e.free(r.l)
 		e.advance()
 	}
-	if e.blocked(r) {
-		e.evictClosed()
+	_, found, err := e.obstacle(r)
+	if err == nil {
+		err = ErrLocked
+		if !found {
+			err = e.take(r)
+		}
 	}
-	if e.blocked(r) || e.behind(r, e.place(r)) {
-		return ErrLocked
-	}
-	err := e.take(r)
 	if err == sys.ErrWouldBlock {
 		return ErrLocked
 	}
@@ -138,21 +154,20 @@ func (e *entry) wait(ctx context.Context, r request, done func(error)) (*waiter,
 	if r.mode == r.l.mode {
 		return nil, nil
 	}
-	if e.blocked(r) {
-		e.evictClosed()
-	}
-	next := e.place(r)
-	blocked := e.blocked(r) || e.behind(r, next)
-	if !blocked {
+	next, found, err := e.obstacle(r)
+	switch {
+	case err != nil:
+		return nil, err
+	case !found:
 		if err := e.take(r); err != sys.ErrWouldBlock {
 			return nil, err
 		}
-	} else if e.deadlocked(r) {
+	case e.deadlocked(r):
 		return nil, ErrDeadlock
 	}
 	w := newWaiter(ctx, e, r, done)
 	e.insert(w, next)
-	if !blocked {
+	if !found {
 		w.poll()
 	}
 	return w, nil
