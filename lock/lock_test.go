@@ -1,73 +1,262 @@
 package lock_test
 
 import (
-	"context"
 	"errors"
+	"io/fs"
+	"math"
 	"os"
-	"path/filepath"
+	"syscall"
 	"testing"
 
+	"github.com/fmmap-go/fmmap/internal/sys"
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-func tempFile(t testing.TB) string {
-	t.Helper()
-	name := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(name, []byte("0123456789"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return name
+func TestModesExcludeEachOther(t *testing.T) {
+	each(t, func(t *testing.T, k kind) {
+		for _, files := range []string{"one file", "two files"} {
+			for _, tt := range []struct {
+				name     string
+				has, try lock.Mode
+				want     error
+			}{
+				{"shared with shared", lock.Shared, lock.Shared, nil},
+				{"shared with exclusive", lock.Shared, lock.Exclusive, lock.ErrLocked},
+				{"exclusive with shared", lock.Exclusive, lock.Shared, lock.ErrLocked},
+				{"exclusive with exclusive", lock.Exclusive, lock.Exclusive, lock.ErrLocked},
+			} {
+				t.Run(files+"/"+tt.name, func(t *testing.T) {
+					name := tempFile(t)
+					f := open(t, name)
+					g := f
+					if files == "two files" {
+						g = open(t, name)
+					}
+					a, b := k.lock(f, 1), k.lock(g, 2)
+					try(t, a, tt.has)
+					if err := b.Try(tt.try); !errors.Is(err, tt.want) {
+						t.Errorf("Try = %v, want %v", err, tt.want)
+					} else if err != nil {
+						wantErr(t, err, "lock")
+						wantHeld(t, b, 0)
+					} else {
+						release(t, b)
+					}
+					wantHeld(t, a, tt.has)
+					release(t, a)
+					wantHeld(t, a, 0)
+					try(t, b, tt.try)
+					release(t, b)
+				})
+			}
+		}
+	})
 }
 
-func open(t testing.TB, name string) *os.File {
-	t.Helper()
-	f, err := os.OpenFile(name, os.O_RDWR, 0)
+// TestSystemIsToldTheStrongestMode looks from outside at what several holders of one open file amount to.
+func TestSystemIsToldTheStrongestMode(t *testing.T) {
+	each(t, func(t *testing.T, k kind) {
+		name := tempFile(t)
+		f, out := open(t, name), stranger(t, name)
+		outside := func(when string, shared, exclusive error) {
+			t.Helper()
+			if err := k.outsider(out, sys.LockShared); err != shared {
+				t.Errorf("%s: shared from outside: %v, want %v", when, err, shared)
+			}
+			if err := k.outsider(out, sys.LockExclusive); err != exclusive {
+				t.Errorf("%s: exclusive from outside: %v, want %v", when, err, exclusive)
+			}
+			if err := k.outsider(out, sys.Unlocked); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a, b := k.lock(f, 0), k.lock(f, 0)
+		outside("free", nil, nil)
+		try(t, a, lock.Shared)
+		try(t, b, lock.Shared)
+		outside("two shared", nil, sys.ErrWouldBlock)
+		release(t, a)
+		outside("one of them released", nil, sys.ErrWouldBlock)
+		try(t, b, lock.Exclusive)
+		outside("the other upgraded", sys.ErrWouldBlock, sys.ErrWouldBlock)
+		n := b.Nested()
+		try(t, n, lock.Shared)
+		outside("shared nested in exclusive", sys.ErrWouldBlock, sys.ErrWouldBlock)
+		release(t, b)
+		outside("shared left alone", nil, sys.ErrWouldBlock)
+		release(t, n)
+		outside("all released", nil, nil)
+	})
+}
+
+func TestHoldingAlreadyIsSuccess(t *testing.T) {
+	each(t, func(t *testing.T, k kind) {
+		l := k.lock(open(t, tempFile(t)), 0)
+		for _, m := range []lock.Mode{lock.Shared, lock.Exclusive, lock.Shared} {
+			try(t, l, m)
+			try(t, l, m)
+			if err := l.Acquire(t.Context(), m); err != nil {
+				t.Errorf("Acquire(%v) = %v", m, err)
+			}
+			wantHeld(t, l, m)
+		}
+		release(t, l)
+		wantErr(t, l.Release(), "unlock", lock.ErrNotHeld)
+	})
+}
+
+func TestInvalidArguments(t *testing.T) {
+	l := lock.New(open(t, tempFile(t)))
+	for _, tt := range []struct {
+		name string
+		l    *lock.Lock
+		m    lock.Mode
+		want error
+	}{
+		{"no mode", l, 0, fs.ErrInvalid},
+		{"unknown mode", l, 3, fs.ErrInvalid},
+		{"negative offset", l.Range(-1, 1), lock.Shared, fs.ErrInvalid},
+		{"negative length", l.Range(0, -1), lock.Shared, fs.ErrInvalid},
+		{"overflow", l.Range(math.MaxInt64, 2), lock.Shared, fs.ErrInvalid},
+		{"nested in what is none", l.Range(-1, 1).Nested(), lock.Shared, fs.ErrInvalid},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			wantErr(t, tt.l.Try(tt.m), "lock", tt.want)
+			wantErr(t, tt.l.Acquire(t.Context(), tt.m), "lock", tt.want)
+			tt.l.AcquireFunc(t.Context(), tt.m, func(err error) { wantErr(t, err, "lock", tt.want) })
+			wantErr(t, tt.l.Release(), "unlock", lock.ErrNotHeld)
+		})
+	}
+	if err := lock.New(nil).Try(lock.Shared); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("without a file: %v, want %v", err, fs.ErrInvalid)
+	}
+}
+
+func TestRangesUnsupported(t *testing.T) {
+	defer sys.Without("ofd")()
+	l := lock.New(open(t, tempFile(t))).Range(0, 10)
+	wantErr(t, l.Try(lock.Shared), "lock", errors.ErrUnsupported)
+	wantErr(t, l.Acquire(t.Context(), lock.Exclusive), "lock", errors.ErrUnsupported)
+	wantHeld(t, l, 0)
+}
+
+// TestKindsDoNotMeet: a lock on the whole file and locks on its ranges are two things.
+func TestKindsDoNotMeet(t *testing.T) {
+	for _, k := range kinds {
+		k.require(t)
+	}
+	f := open(t, tempFile(t))
+	whole, part := lock.New(f), lock.New(f).Range(0, 0)
+	try(t, whole, lock.Exclusive)
+	try(t, part, lock.Exclusive)
+	release(t, whole)
+	wantHeld(t, part, lock.Exclusive)
+	release(t, part)
+}
+
+func TestClosedFile(t *testing.T) {
+	each(t, func(t *testing.T, k kind) {
+		name := tempFile(t)
+		f := open(t, name)
+		held, fresh, used := k.lock(f, 0), k.lock(f, 0), k.lock(f, 0)
+		try(t, used, lock.Exclusive)
+		release(t, used)
+		try(t, held, lock.Shared)
+		f.Close()
+		wantErr(t, fresh.Try(lock.Shared), "lock", fs.ErrClosed)
+		wantErr(t, used.Try(lock.Shared), "lock", fs.ErrClosed)
+		wantErr(t, used.Try(lock.Exclusive), "lock", fs.ErrClosed)
+		wantErr(t, used.Acquire(t.Context(), lock.Exclusive), "lock", fs.ErrClosed)
+		wantErr(t, held.Release(), "unlock", fs.ErrClosed)
+		wantErr(t, held.Release(), "unlock", lock.ErrNotHeld)
+	})
+}
+
+// TestClosedHolderDoesNotBlock: who closed the file without a release has lost the lock, as the system has it.
+func TestClosedHolderDoesNotBlock(t *testing.T) {
+	each(t, func(t *testing.T, k kind) {
+		name := tempFile(t)
+		f := open(t, name)
+		forgotten, l := k.lock(f, 0), k.lock(open(t, name), 1)
+		try(t, forgotten, lock.Exclusive)
+		f.Close()
+		try(t, l, lock.Exclusive)
+		wantHeld(t, forgotten, 0)
+		wantErr(t, forgotten.Release(), "unlock", lock.ErrLost)
+		release(t, l)
+	})
+}
+
+func TestErrorsOfTheSystem(t *testing.T) {
+	each(t, func(t *testing.T, k kind) {
+		l := k.lock(open(t, tempFile(t)), 0)
+		failing := func(do func() error) error {
+			defer sys.Inject(func(op string) error {
+				if op == k.op {
+					return syscall.EIO
+				}
+				return nil
+			})()
+			return do()
+		}
+		once := func(do func() error) error { // what follows the failure goes well
+			n := 0
+			defer sys.Inject(func(op string) error {
+				if n++; op == k.op && n == 1 {
+					return syscall.EIO
+				}
+				return nil
+			})()
+			return do()
+		}
+		wantErr(t, failing(func() error { return l.Try(lock.Shared) }), "lock", syscall.EIO)
+		wantErr(t, failing(func() error { return l.Acquire(t.Context(), lock.Shared) }), "lock", syscall.EIO)
+		wantHeld(t, l, 0)
+		try(t, l, lock.Shared)
+		wantErr(t, once(func() error { return l.Try(lock.Exclusive) }), "lock", syscall.EIO)
+		wantHeld(t, l, lock.Shared)
+		wantErr(t, failing(l.Release), "unlock", syscall.EIO)
+		wantHeld(t, l, lock.Shared)
+		try(t, l, lock.Exclusive)
+		wantErr(t, failing(l.Release), "unlock", syscall.EIO)
+		wantHeld(t, l, lock.Exclusive)
+		release(t, l)
+	})
+}
+
+func TestModeString(t *testing.T) {
+	for m, want := range map[lock.Mode]string{lock.Shared: "shared", lock.Exclusive: "exclusive", 0: "none"} {
+		if got := m.String(); got != want {
+			t.Errorf("Mode(%d).String() = %q, want %q", m, got, want)
+		}
+	}
+}
+
+// TestDirectory: any file that can be opened can be locked.
+func TestDirectory(t *testing.T) {
+	kinds[0].require(t)
+	d, err := os.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { f.Close() })
-	return f
+	defer d.Close()
+	l := lock.New(d)
+	if err := l.Try(lock.Exclusive); err != nil {
+		t.Skipf("directories cannot be locked on this platform: %v", err)
+	}
+	release(t, l)
 }
 
-func TestQuick(t *testing.T) {
-	name := tempFile(t)
-	f, g := open(t, name), open(t, name)
-	a, b := lock.New(f), lock.New(g)
-	if err := a.Try(lock.Exclusive); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Try(lock.Shared); !errors.Is(err, lock.ErrLocked) {
-		t.Fatal(err)
-	}
-	got := make(chan error)
-	go func() { got <- b.Acquire(context.Background(), lock.Exclusive) }()
-	if err := a.Release(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-got; err != nil {
-		t.Fatal(err)
-	}
-	c := b.Nested()
-	if err := c.Try(lock.Exclusive); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Release(); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Release(); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Release(); !errors.Is(err, lock.ErrNotHeld) {
-		t.Fatal(err)
-	}
-}
-
-func BenchmarkTry(b *testing.B) {
-	l := lock.New(open(b, tempFile(b)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if l.Try(lock.Exclusive) != nil || l.Release() != nil {
-			b.Fatal("no")
+func TestTryAllocatesNothing(t *testing.T) {
+	each(t, func(t *testing.T, k kind) {
+		l := k.lock(open(t, tempFile(t)), 0)
+		try(t, l, lock.Shared)
+		release(t, l)
+		if n := testing.AllocsPerRun(100, func() {
+			try(t, l, lock.Exclusive)
+			release(t, l)
+		}); n != 0 {
+			t.Errorf("%v allocations a pair, want 0", n)
 		}
-	}
+	})
 }

@@ -75,6 +75,10 @@ func (l *FileLock) Closed() bool {
 func (l *FileLock) Set(m LockMode) error {
 	before := l.whole
 	if m == before {
+		if l.Closed() {
+			l.whole = Unlocked
+			return os.ErrClosed
+		}
 		return nil
 	}
 	err := l.do(false, 0, 0, m)

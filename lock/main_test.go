@@ -1,0 +1,221 @@
+package lock_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/fmmap-go/fmmap/internal/sys"
+	"github.com/fmmap-go/fmmap/lock"
+)
+
+// holdEnv names the file that a second process of this test binary locks, and modeEnv how.
+const (
+	holdEnv = "LOCK_TEST_HOLD"
+	modeEnv = "LOCK_TEST_MODE"
+)
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv(holdEnv); name != "" {
+		if err := holdUntilEOF(name, os.Getenv(modeEnv)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// holdUntilEOF is the second process: it says when it has the lock, and keeps it until its input ends.
+func holdUntilEOF(name, mode string) error {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	l, m := lock.New(f), lock.Shared
+	if mode == lock.Exclusive.String() {
+		m = lock.Exclusive
+	}
+	if err := l.Acquire(context.Background(), m); err != nil {
+		return err
+	}
+	fmt.Println("held")
+	io.Copy(io.Discard, os.Stdin)
+	return l.Release()
+}
+
+// A process is one that holds a lock until it is told to go on.
+type process struct {
+	cmd *exec.Cmd
+	in  io.Closer
+}
+
+// startHolder starts a second process that holds name in mode m.
+func startHolder(t *testing.T, name string, m lock.Mode) *process {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), holdEnv+"="+name, modeEnv+"="+m.String())
+	return startProcess(t, cmd)
+}
+
+// startProcess starts cmd, and returns when it has written a line.
+func startProcess(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Skipf("no second process here: %v", err)
+	}
+	p := &process{cmd, in}
+	t.Cleanup(p.kill)
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatalf("the second process said %q, %v", line, err)
+	}
+	return p
+}
+
+// finish lets the process end by itself.
+func (p *process) finish(t *testing.T) {
+	t.Helper()
+	p.in.Close()
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("second process: %v", err)
+	}
+}
+
+// kill ends it on the spot; a process that has ended is left alone.
+func (p *process) kill() {
+	if p.cmd.ProcessState == nil {
+		p.cmd.Process.Kill()
+		p.cmd.Wait()
+	}
+}
+
+func tempFile(t testing.TB) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, []byte("0123456789"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func open(t testing.TB, name string) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// A kind is one of the two kinds of locks; most behaviour is the same and is tested for both.
+type kind struct {
+	name string
+	op   string // its system call, for sys.Inject
+	// lock returns a lock on f of which all overlap, and all that are made with other numbers are not the same bytes.
+	lock func(f *os.File, i int64) *lock.Lock
+	// outsider is what another process would do: it asks the system alone.
+	outsider func(fl *sys.FileLock, m sys.LockMode) error
+}
+
+var kinds = []kind{
+	{
+		name:     "whole",
+		op:       "flock",
+		lock:     func(f *os.File, _ int64) *lock.Lock { return lock.New(f) },
+		outsider: (*sys.FileLock).Set,
+	},
+	{
+		name:     "range",
+		op:       "ofd",
+		lock:     func(f *os.File, i int64) *lock.Lock { return lock.New(f).Range(100-i, 100) },
+		outsider: func(fl *sys.FileLock, m sys.LockMode) error { return fl.SetRange(0, 199, m) },
+	},
+}
+
+// each runs test for both kinds of locks, where the platform has them.
+func each(t *testing.T, test func(t *testing.T, k kind)) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			k.require(t)
+			test(t, k)
+			if n := lock.Entries(); n != 0 {
+				t.Errorf("%d entries are left in the table", n)
+			}
+		})
+	}
+}
+
+func (k kind) require(t testing.TB) {
+	t.Helper()
+	l := k.lock(open(t, tempFile(t)), 0)
+	if err := l.Try(lock.Shared); errors.Is(err, errors.ErrUnsupported) {
+		t.Skipf("no such locks on this platform: %v", err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	release(t, l)
+}
+
+// stranger opens name for calls that ask the system alone, as another process would.
+func stranger(t testing.TB, name string) *sys.FileLock {
+	t.Helper()
+	fl, err := sys.NewFileLock(open(t, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fl
+}
+
+func try(t testing.TB, l *lock.Lock, m lock.Mode) {
+	t.Helper()
+	if err := l.Try(m); err != nil {
+		t.Fatalf("Try(%v) = %v", m, err)
+	}
+}
+
+func release(t testing.TB, l *lock.Lock) {
+	t.Helper()
+	if err := l.Release(); err != nil {
+		t.Fatalf("Release() = %v", err)
+	}
+}
+
+func wantHeld(t testing.TB, l *lock.Lock, want lock.Mode) {
+	t.Helper()
+	if m, held := l.Held(); m != want || held != (want != 0) {
+		t.Errorf("Held() = %v, %v; want %v", m, held, want)
+	}
+}
+
+// wantErr also checks the form that all errors have.
+func wantErr(t testing.TB, err error, op string, want ...error) {
+	t.Helper()
+	var pe *os.PathError
+	if !errors.As(err, &pe) || pe.Op != op || pe.Path == "" {
+		t.Errorf("error %#v is no PathError of %q with a path", err, op)
+	}
+	for _, w := range want {
+		if !errors.Is(err, w) {
+			t.Errorf("got error %v, want %v", err, w)
+		}
+	}
+}
