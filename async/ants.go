@@ -2,8 +2,10 @@ package async
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/panjf2000/ants/v2"
@@ -27,34 +29,54 @@ const linger = time.Second
 // workers belong to whoever asked first: started inside a testing/synctest
 // bubble, they keep that from ending, and they cannot be waited for.
 type antsExecutor struct {
-	idle func() bool // no loop is running or on its way
+	idle func() bool               // no loop is running or on its way
+	pool atomic.Pointer[ants.Pool] // nil while there is no work
+	used atomic.Bool               // since the timer was last set
 
-	// mu guards what follows. It may be taken before a lane's, not after.
-	mu    sync.Mutex
-	pool  *ants.Pool // nil while there is no work
-	used  bool       // since the timer was last set
-	timer *time.Timer
+	mu    sync.Mutex  // serialises making and releasing; taken before a lane's
+	timer *time.Timer // guarded by mu
 }
 
 func newAntsExecutor(idle func() bool) *antsExecutor { return &antsExecutor{idle: idle} }
 
-// Submit runs f on a worker of the ants pool. An unlimited pool never blocks;
-// holding mu keeps it from being released meanwhile.
+// Submit runs f on a worker of the ants pool. It never blocks, as that is
+// unlimited. A pool that expires under it has either taken f, and then runs
+// it, or refuses: then there is a new one.
 func (e *antsExecutor) Submit(f func()) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.pool == nil {
-		// Without the purger; its workers live as long as the pool, no more
-		// of them than all lanes are wide.
-		pool, err := ants.NewPool(-1, ants.WithDisablePurge(true), ants.WithPanicHandler(crash))
-		if err != nil {
+	if !e.used.Load() {
+		e.used.Store(true)
+	}
+	for {
+		pool := e.pool.Load()
+		if pool == nil {
+			var err error
+			if pool, err = e.make(); err != nil {
+				return err
+			}
+		}
+		if err := pool.Submit(f); !errors.Is(err, ants.ErrPoolClosed) {
 			return err
 		}
-		e.pool = pool
-		e.timer = time.AfterFunc(linger, e.expire)
+		e.pool.CompareAndSwap(pool, nil)
 	}
-	e.used = true
-	return e.pool.Submit(f)
+}
+
+// make returns the ants pool, which it makes unless another goroutine has.
+func (e *antsExecutor) make() (*ants.Pool, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if pool := e.pool.Load(); pool != nil {
+		return pool, nil
+	}
+	// Without the purger: there are never more workers than the lanes are
+	// wide together, and all of them go with the pool.
+	pool, err := ants.NewPool(-1, ants.WithDisablePurge(true), ants.WithPanicHandler(crash))
+	if err != nil {
+		return nil, err
+	}
+	e.timer = time.AfterFunc(linger, e.expire)
+	e.pool.Store(pool)
+	return pool, nil
 }
 
 // crash passes on what a loop panicked with. What tasks do is recovered
@@ -66,16 +88,16 @@ func crash(v any) { panic(v) }
 func (e *antsExecutor) expire() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.pool == nil {
+	pool := e.pool.Load()
+	if pool == nil {
 		return
 	}
-	if e.used || !e.idle() {
-		e.used = false
+	if used := e.used.Swap(false); used || !e.idle() {
 		e.timer.Reset(linger)
 		return
 	}
-	e.pool.Release() // its goroutines end by themselves
-	e.pool = nil
+	e.pool.CompareAndSwap(pool, nil)
+	pool.Release() // its goroutines end by themselves
 }
 
 // release releases the pool for good, and waits until its workers have ended.
@@ -83,13 +105,13 @@ func (e *antsExecutor) expire() {
 func (e *antsExecutor) release() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.pool == nil {
+	pool := e.pool.Swap(nil)
+	if pool == nil {
 		return
 	}
 	e.timer.Stop()
-	// The only error is that of the context.
-	_ = e.pool.ReleaseContext(yielding{context.Background()})
-	e.pool = nil
+	// Its only errors are the context's and that of a second call.
+	_ = pool.ReleaseContext(yielding{context.Background()})
 }
 
 // yielding is a context for [ants.Pool.ReleaseContext], which spins on closed

@@ -41,8 +41,10 @@ type Future[T any] struct {
 	// there already, so that spawning and waiting is one allocation.
 	group sync.WaitGroup
 
-	// task is the work that will resolve this future, nil for a promise.
-	task atomic.Pointer[task]
+	// task is the work that will resolve this future, nil for a promise. It is
+	// set before anybody else knows the future; whoever has claimed the state
+	// may use it, anybody else under mu while the future is pending.
+	task *task
 
 	release func(T) // gives a value back that nobody wants; nil if it is no resource
 	val     T       // val and err belong to who claimed the state, until it is published
@@ -144,10 +146,12 @@ func (f *Future[T]) publish(v T, err error) *callback {
 	final := resolved
 	if f.release != nil && err == nil {
 		final = held
-		f.task.Store(nil) // the finalizer runs only if f does not point to itself
 		runtime.SetFinalizer(f, (*Future[T]).abandoned)
 	}
 	f.mu.Lock()
+	if final == held {
+		f.task = nil // it may be part of f, and what points to itself is never finalized
+	}
 	f.state.Store(final)
 	done, parked, list := f.done, f.parked, f.callbacks
 	f.callbacks = nil
@@ -256,9 +260,6 @@ func (f *Future[T]) await(ctx context.Context) (T, error) {
 // block waits until f is resolved or ctx is done, and prefers the former.
 func (f *Future[T]) block(ctx context.Context) error {
 	if l := laneOf(ctx); l != nil && f.occupies(l) {
-		if f.state.Load() >= held {
-			return nil
-		}
 		return &AwaitError{Cause: ErrSelfWait}
 	}
 	quit := ctx.Done()
@@ -295,7 +296,12 @@ func (f *Future[T]) park() {
 
 // occupies reports whether resolving f needs a worker of l.
 func (f *Future[T]) occupies(l *lane) bool {
-	t := f.task.Load()
+	f.mu.Lock()
+	var t *task
+	if f.state.Load() < held {
+		t = f.task
+	}
+	f.mu.Unlock()
 	return t != nil && t.occupies(l)
 }
 
@@ -311,7 +317,7 @@ func (f *Future[T]) Cancel(cause error) bool {
 	if !f.state.CompareAndSwap(queued, claimed) {
 		return false
 	}
-	if t := f.task.Load(); t != nil {
+	if t := f.task; t != nil {
 		t.lane.removed(t, cause)
 	}
 	var zero T

@@ -86,12 +86,13 @@ func (l *lane) submit(t *task) error {
 // push queues t and returns how many workers the caller must start, which are
 // counted already. The caller holds mu.
 func (l *lane) push(t *task) (start int) {
-	if l.workers < l.width {
+	busy := int(l.started - l.left.Load())
+	if l.workers < l.width && l.workers-busy <= l.n { // none is free, or on its way, for t
 		l.workers++
 		start = 1
 	}
 	l.tick++
-	if l.pool.hooks != nil || l.tick%16 == 0 || (l.n == 0 && start == 0) {
+	if l.pool.hooks != nil || l.tick%16 == 0 || (l.n == 0 && busy >= l.width) {
 		t.since = l.pool.now()
 	}
 	t.queued = true
@@ -160,6 +161,9 @@ func (l *lane) drain() {
 		t.work.run()
 	}
 	done = true
+	if l.pool.lent {
+		pprof.SetGoroutineLabels(context.Background())
+	}
 }
 
 // next takes the task at the head. If there is none, it takes the worker that
@@ -174,9 +178,6 @@ func (l *lane) next() *task {
 		l.mu.Unlock()
 		l.start(start)
 		return t
-	}
-	if l.pool.tags != nil {
-		pprof.SetGoroutineLabels(context.Background())
 	}
 	l.workers--
 	quiet := l.checkQuiet()

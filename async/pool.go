@@ -49,7 +49,8 @@ type Pool struct {
 	ants     *antsExecutor // the executor, if it is the pool's own
 	lanes    [lanes]lane
 	hooks    *Hooks      // nil if none is set
-	tags     *[ops]opTag // nil where the goroutines are the callers' own
+	tags     *[ops]opTag // nil where the goroutines are the submitters' own
+	lent     bool        // they are somebody's, who wants them back unlabelled
 	crash    bool
 	epoch    time.Time // start of the pool's clock
 
@@ -102,12 +103,17 @@ func newPool(o PoolOptions) (*Pool, error) {
 	if o.Hooks.set() {
 		p.hooks = &o.Hooks
 	}
-	if _, ok := o.Executor.(inline); !ok {
+	switch o.Executor.(type) {
+	case inline:
+	case goroutines:
 		p.tags = opTags()
-	}
-	if p.executor == nil {
+	case nil:
+		p.tags = opTags()
 		p.ants = newAntsExecutor(p.idle)
 		p.executor = p.ants
+	default:
+		p.tags = opTags()
+		p.lent = true
 	}
 	p.loud.Store(int32(lanes))
 	for _, x := range []struct {

@@ -58,7 +58,7 @@ type taskFuture[T any] struct {
 func newTask[T any](ctx context.Context, l *lane, o op, fn func(context.Context) (T, error), release func(T)) *taskFuture[T] {
 	t := &taskFuture[T]{fn: fn}
 	t.release = release
-	t.Future.task.Store(&t.task)
+	t.Future.task = &t.task
 	t.parent, t.lane, t.op, t.work = ctx, l, o, t
 	return t
 }
@@ -84,16 +84,25 @@ func (t *taskFuture[T]) drop(err error) {
 
 // run does the work, if nobody has cancelled it meanwhile.
 func (t *taskFuture[T]) run() {
+	if t.claim() {
+		t.perform(t.fn)
+	}
+}
+
+// claim moves a task that has left the queue from queued to running. If its
+// context is done it is dropped instead. Both count, and both may find that
+// Cancel was first.
+func (t *taskFuture[T]) claim() bool {
 	if t.parent.Err() != nil {
 		t.lane.skip()
 		t.drop(context.Cause(t.parent))
-		return
+		return false
 	}
 	if !t.state.CompareAndSwap(queued, running) {
 		t.lane.skip()
-		return
+		return false
 	}
-	t.perform(t.fn)
+	return true
 }
 
 // perform calls fn on a task that has been claimed for running, and publishes
@@ -118,11 +127,17 @@ func (t *taskFuture[T]) perform(fn func(context.Context) (T, error)) {
 		t.lane.end(&t.task, s, err)
 		t.fn = nil
 		t.work = nil
-		list, _ := t.settle(running, v, err)
-		fire(list)
+		// Nobody else claims what is running, so this needs no compare-and-swap.
+		fire(t.publish(v, err))
 	}()
 	v, err = fn(&t.taskContext)
 }
 
-// occupies reports whether the task needs a worker of l.
-func (t *task) occupies(l *lane) bool { return t.lane == l }
+// occupies reports whether resolving the task's future needs a worker of l.
+func (t *task) occupies(l *lane) bool {
+	if t.lane != nil {
+		return t.lane == l
+	}
+	w, ok := t.work.(interface{ occupies(*lane) bool })
+	return ok && w.occupies(l)
+}
