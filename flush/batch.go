@@ -16,8 +16,9 @@ type Batch struct {
 	hull    span
 	whole   bool // a member asked for the whole target
 	members int
-	born    time.Time // when the first member came
-	bytes   int64     // that the call of the target spanned, as far as known
+	born    time.Time     // when the first member came
+	bytes   int64         // that the call of the target spanned, as far as known
+	took    time.Duration // that call
 
 	done chan struct{} // closed after err is set; nil when nobody but the runner knows the batch
 	err  error         // written once, before done is closed

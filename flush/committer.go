@@ -73,7 +73,7 @@ type Committer struct {
 	closeErr error         // of the first batch that failed after that
 	idled    chan struct{} // somebody in Close waits for the phase to become idle
 
-	lastSize     int  // members of the batch before; see gather
+	crowd        crowd
 	reentering   bool // somebody is in reenter
 	reenterAgain bool // and has another batch to submit
 }
@@ -82,6 +82,7 @@ type Committer struct {
 // caller that needs to know that all is flushed calls [Committer.Close].
 func NewCommitter(t Target, o Options) *Committer {
 	c := &Committer{target: t, execute: o.Execute, empty: resolvedBatch(nil)}
+	c.crowd.patience = maxPatience
 	c.task = c.runTask
 	if l, ok := t.(interface{ Len() int64 }); ok {
 		c.length = l.Len
@@ -157,8 +158,13 @@ func (c *Committer) flushInPlace(off, n int64) (err error, ran bool) {
 		c.mu.Unlock()
 		return nil, false
 	}
+	now := time.Now()
+	if c.crowd.recent(now) {
+		c.mu.Unlock()
+		return nil, false // others are about to come
+	}
 	// Nobody else ever sees this batch, so it needs no channel and never forms.
-	b := &Batch{hull: s, members: 1, born: time.Now()}
+	b := &Batch{hull: s, members: 1, born: now}
 	c.phase, c.active = running, b
 	c.mu.Unlock()
 	if c.run(b) {
@@ -265,6 +271,9 @@ func (c *Committer) joinLocked(s span, whole bool) *Batch {
 	start := c.phase == idle
 	if start {
 		c.phase = queued
+		if !c.crowd.recent(b.born) {
+			c.crowd.expected = 0
+		}
 	}
 	c.mu.Unlock()
 	if start {

@@ -16,15 +16,15 @@
 //
 // A committer has at most one batch that runs and one that forms.
 //
-//	           Commit: a batch forms,             the runner takes it:
-//	           a runner is sent for               sealed, nobody joins any more
-//	  ┌──────┐ ────────────────────▶ ┌────────┐ ──────────────────────────▶ ┌─────────┐
-//	  │ idle │                       │ queued │                             │ running │
-//	  └──────┘ ◀──────────────────── └────────┘ ◀────────────────────────── └─────────┘
-//	     ▲     refused or dropped:        over, and another batch has formed     │
-//	     │     its members fail           meanwhile: it goes to the queue's tail │
-//	     └───────────────────────────────────────────────────────────────────────┘
-//	                    over, and nobody has asked for anything meanwhile
+//	         Commit: a batch forms,             the runner takes it:
+//	         a runner is sent for               sealed, nobody joins any more
+//	┌──────┐ ────────────────────▶ ┌────────┐ ──────────────────────────▶ ┌─────────┐
+//	│ idle │                       │ queued │                             │ running │
+//	└──────┘ ◀──────────────────── └────────┘ ◀────────────────────────── └─────────┘
+//	   ▲     refused or dropped:        over, and another batch has formed     │
+//	   │     its members fail           meanwhile: it goes to the queue's tail │
+//	   └───────────────────────────────────────────────────────────────────────┘
+//	                  over, and nobody has asked for anything meanwhile
 //
 // In phases queued and running, Commit joins the batch that forms. What makes it safe is
 // when a batch is sealed: after the last member joined, before the call of the target.
@@ -69,8 +69,9 @@
 // store before the flush that was asked for after it. A panic of the target ends with
 // its batch, as a [PanicError]; one of a callback goes on.
 //
-// Lock order: Background.mu and Batch.makeSlot before everything; Committer.mu and Batch.mu
-// are taken alone. None is held while a target, Execute or a callback runs.
+// Lock order: Background.mu and Committer.mu each come before Batch.mu and are never held
+// together. None is held while a target, Execute or a callback runs, but for the
+// function given to [Batch.Attach].
 //
 // [fsync(2)]: https://man7.org/linux/man-pages/man2/fsync.2.html
 // [posix_fadvise(2)]: https://man7.org/linux/man-pages/man2/posix_fadvise.2.html

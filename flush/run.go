@@ -1,7 +1,6 @@
 package flush
 
 import (
-	"runtime"
 	"runtime/debug"
 	"time"
 )
@@ -98,16 +97,6 @@ func (c *Committer) runNext() (more bool) {
 	return b != nil && c.run(b)
 }
 
-// gather lets the members of the batch before, who have just been woken, join this one.
-func (c *Committer) gather() {
-	c.mu.Lock()
-	yield := c.lastSize > 1
-	c.mu.Unlock()
-	if yield {
-		runtime.Gosched()
-	}
-}
-
 // seal takes the forming batch from phase queued to running; from here on requests
 // gather in the next one. It comes before the call of the target: a member that joined
 // later might have stored after the pages were written.
@@ -137,7 +126,9 @@ func (c *Committer) run(b *Batch) (more bool) {
 			go c.carryOn() // ends when no batch is left; Close waits for that
 		}
 	}()
+	began := time.Now()
 	err = c.call(b)
+	b.took = time.Since(began)
 	returned = true
 	return
 }
@@ -181,7 +172,7 @@ func (c *Committer) settle(b *Batch, err error) (failed *Batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.active = nil
-	c.lastSize = b.members
+	c.crowd.expected, c.crowd.ended, c.crowd.took = b.members+c.joinedLocked(), now, b.took
 	c.tally.add(b, now, err)
 	if c.closed && c.closeErr == nil {
 		c.closeErr = err

@@ -21,7 +21,7 @@ type Stats struct {
 
 	// Waiting times, from a request to the end of its batch. LongestWait is exact.
 	// The quantiles count every member as having waited as long as the first of its
-	// batch did, and round up by at most a quarter.
+	// batch did, and are rounded up, with four steps to a doubling.
 	LongestWait time.Duration `json:"longest_wait_ns"`
 	WaitP50     time.Duration `json:"wait_p50_ns"`
 	WaitP90     time.Duration `json:"wait_p90_ns"`

@@ -2,6 +2,7 @@ package flush_test
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 
 	"github.com/fmmap-go/fmmap/flush"
@@ -100,6 +101,9 @@ func inline(task func()) error {
 	task()
 	return nil
 }
+
+// yield lets others run.
+func yield() { runtime.Gosched() }
 
 func spawn(task func()) error {
 	go task()
