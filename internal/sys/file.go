@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // withFd calls fn with the descriptor of f, which cannot be closed, and so
@@ -33,6 +34,9 @@ func bare(err error) error {
 func truncate(f *os.File, size int64) error {
 	if err := injected("ftruncate"); err != nil {
 		return err
+	}
+	if size < 0 { // which node takes for 0
+		return syscall.EINVAL
 	}
 	return bare(f.Truncate(size))
 }

@@ -7,16 +7,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// canPopulate asks the kernel once whether it has MADV_POPULATE_READ and _WRITE
-// (Linux 5.14): the EINVAL of a kernel without them also means other things.
+// canPopulate finds out once whether the kernel has MADV_POPULATE_READ and _WRITE (Linux
+// 5.14). The EINVAL of a kernel without them means other things as well, and user-mode
+// emulators answer success to any advice: so it is tried, and its effect looked at.
 var canPopulate = sync.OnceValue(func() bool {
 	n := uintptr(pageSize())
-	p, err := unix.MmapPtr(-1, 0, nil, n, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANON)
+	p, err := unix.MmapPtr(-1, 0, nil, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return false
 	}
 	defer func() { _ = unix.MunmapPtr(p, n) }()
-	return unix.Madvise(unsafe.Slice((*byte)(p), int(n)), unix.MADV_POPULATE_READ) == nil
+	if unix.Madvise(unsafe.Slice((*byte)(p), int(n)), unix.MADV_POPULATE_WRITE) != nil {
+		return false
+	}
+	var v byte
+	return mincore(p, n, &v) == nil && v&1 == 1
 })
 
 // populateStep bounds one system call, for which the kernel holds the lock
@@ -52,18 +57,13 @@ func (m *Mapping) populateSome(off, n int64, write bool, advice int) error {
 		if err := injected("madvise"); err != nil {
 			return err
 		}
-		if without("populate") {
+		if without("populate") || !canPopulate() {
 			return m.populateByHand(off, n, write)
 		}
 		switch err := unix.Madvise(m.bytes(off, n), advice); err {
 		case unix.EINTR, unix.EAGAIN:
 		case unix.EFAULT, unix.EHWPOISON, unix.EIO:
 			return ErrFault
-		case unix.EINVAL:
-			if !canPopulate() {
-				return m.populateByHand(off, n, write)
-			}
-			return err
 		default:
 			return err
 		}
@@ -74,6 +74,9 @@ func (m *Mapping) populateSome(off, n int64, write bool, advice int) error {
 // store cannot find the disk full. It never changes the file's length. That it
 // cannot be had is no error: touching the pages finds out.
 func (m *Mapping) allocateUnder(off, n int64) error {
+	if without("fallocate") {
+		return nil
+	}
 	err := withFd(m.file, func(fd uintptr) error {
 		var st unix.Stat_t
 		if err := unix.Fstat(int(fd), &st); err != nil {
