@@ -1,0 +1,497 @@
+package flush_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fmmap-go/fmmap/flush"
+)
+
+// journal is a target that notes when it was told what, in fake time since it was made.
+type journal struct {
+	start      time.Time
+	length     int64
+	flushErr   error // of all flushes
+	good       int   // but this many first ones
+	writeErr   error
+	writeTakes time.Duration
+	flushTakes time.Duration
+
+	mu     sync.Mutex
+	events []event
+}
+
+type event struct {
+	at   time.Duration
+	what string
+}
+
+func newJournal() *journal { return &journal{start: time.Now(), length: 1 << 20} }
+
+func (j *journal) note(what string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.events = append(j.events, event{time.Since(j.start), what})
+}
+
+func (j *journal) Len() int64 { return j.length }
+
+func (j *journal) FlushRange(off, n int64) error {
+	if off != 0 || n != j.length {
+		j.note("flush of a part")
+	}
+	j.note("flush")
+	j.mu.Lock()
+	good := j.good > 0
+	j.good--
+	j.mu.Unlock()
+	if j.flushTakes > 0 {
+		<-time.After(j.flushTakes)
+	}
+	if good {
+		return nil
+	}
+	return j.flushErr
+}
+
+func (j *journal) StartWriteback(off, n int64) error {
+	if off != 0 || n != j.length {
+		j.note("write-back of a part")
+	}
+	j.note("write-back")
+	if j.writeTakes > 0 {
+		<-time.After(j.writeTakes)
+	}
+	return j.writeErr
+}
+
+// expect fails the test unless exactly these events have happened since the last call.
+func (j *journal) expect(t *testing.T, want ...event) {
+	t.Helper()
+	synctest.Wait()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !slices.Equal(j.events, want) {
+		t.Errorf("events %v, want %v", j.events, want)
+	}
+	j.events = nil
+}
+
+// pass lets fake time go by.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+const ms = time.Millisecond
+
+// inBubble runs fn in a bubble of fake time with a background over a journal, and stops it.
+func inBubble(t *testing.T, p flush.Policy, fn func(t *testing.T, j *journal, bg *flush.Background)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		j := newJournal()
+		c := flush.NewCommitter(j, flush.Options{})
+		bg := flush.NewBackground(c, p)
+		fn(t, j, bg)
+		if t.Failed() {
+			return
+		}
+		stopErr := bg.Stop(t.Context())
+		j.mu.Lock()
+		n := len(j.events)
+		j.mu.Unlock()
+		pass(time.Hour)
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		if len(j.events) != n {
+			t.Errorf("after Stop (%v) there were still %v", stopErr, j.events[n:])
+		}
+	})
+}
+
+func TestIntervalFlushesOnlyWhatIsDirty(t *testing.T) {
+	p := flush.Policy{Interval: 100 * ms, NoEarlyWriteback: true}
+	inBubble(t, p, func(t *testing.T, j *journal, bg *flush.Background) {
+		pass(time.Hour)
+		j.expect(t)
+		bg.MarkDirty(1)
+		pass(50 * ms)
+		bg.MarkDirty(1) // belongs to the same flush, whose time it does not move
+		pass(49 * ms)
+		j.expect(t)
+		pass(1 * ms)
+		j.expect(t, event{time.Hour + 100*ms, "flush"})
+		pass(time.Hour)
+		j.expect(t)
+		bg.MarkDirty(1)
+		pass(time.Second)
+		j.expect(t, event{2*time.Hour + 200*ms, "flush"})
+	})
+}
+
+func TestDirtyBytesFlushAtOnce(t *testing.T) {
+	p := flush.Policy{DirtyBytes: 1000, NoEarlyWriteback: true}
+	inBubble(t, p, func(t *testing.T, j *journal, bg *flush.Background) {
+		bg.MarkDirty(999)
+		bg.MarkDirty(0)
+		bg.MarkDirty(-5)
+		pass(time.Hour)
+		j.expect(t)
+		bg.MarkDirty(1)
+		j.expect(t, event{time.Hour, "flush"})
+		bg.MarkDirty(math.MaxInt64)
+		j.expect(t, event{time.Hour, "flush"})
+		bg.MarkDirty(999)
+		pass(time.Hour)
+		j.expect(t)
+	})
+}
+
+func TestBothLimitsWhicheverComesFirst(t *testing.T) {
+	p := flush.Policy{Interval: 100 * ms, DirtyBytes: 1000, NoEarlyWriteback: true}
+	inBubble(t, p, func(t *testing.T, j *journal, bg *flush.Background) {
+		bg.MarkDirty(1)
+		pass(100 * ms)
+		j.expect(t, event{100 * ms, "flush"})
+		bg.MarkDirty(1)
+		pass(30 * ms)
+		bg.MarkDirty(1000)
+		j.expect(t, event{130 * ms, "flush"})
+		pass(70 * ms) // the old interval would end here
+		j.expect(t)
+		bg.MarkDirty(1)
+		pass(99 * ms)
+		j.expect(t)
+		pass(1 * ms)
+		j.expect(t, event{300 * ms, "flush"})
+	})
+}
+
+func TestWritebackStartsHalfway(t *testing.T) {
+	t.Run("to the interval", func(t *testing.T) {
+		inBubble(t, flush.Policy{Interval: 100 * ms}, func(t *testing.T, j *journal, bg *flush.Background) {
+			bg.MarkDirty(1)
+			pass(time.Second)
+			j.expect(t, event{50 * ms, "write-back"}, event{100 * ms, "flush"})
+		})
+	})
+	t.Run("to the bytes", func(t *testing.T) {
+		inBubble(t, flush.Policy{DirtyBytes: 1000}, func(t *testing.T, j *journal, bg *flush.Background) {
+			bg.MarkDirty(499)
+			j.expect(t)
+			bg.MarkDirty(1)
+			bg.MarkDirty(1)
+			j.expect(t, event{0, "write-back"})
+			bg.MarkDirty(499)
+			j.expect(t, event{0, "flush"})
+			bg.MarkDirty(500)
+			j.expect(t, event{0, "write-back"})
+		})
+	})
+	t.Run("of whichever comes first, once", func(t *testing.T) {
+		p := flush.Policy{Interval: 100 * ms, DirtyBytes: 1000}
+		inBubble(t, p, func(t *testing.T, j *journal, bg *flush.Background) {
+			bg.MarkDirty(1)
+			pass(50 * ms)
+			bg.MarkDirty(600)
+			pass(50 * ms)
+			j.expect(t, event{50 * ms, "write-back"}, event{100 * ms, "flush"})
+		})
+	})
+	t.Run("unless the target cannot", func(t *testing.T) {
+		inBubble(t, flush.Policy{Interval: 100 * ms}, func(t *testing.T, j *journal, bg *flush.Background) {
+			j.writeErr = errors.ErrUnsupported
+			bg.MarkDirty(1)
+			pass(time.Second)
+			j.expect(t, event{50 * ms, "write-back"}, event{100 * ms, "flush"})
+			bg.MarkDirty(1)
+			pass(time.Second)
+			j.expect(t, event{1100 * ms, "flush"})
+		})
+	})
+}
+
+func TestPauseSuspendsTheLimitsAndResumeCountsAnew(t *testing.T) {
+	p := flush.Policy{Interval: 100 * ms, DirtyBytes: 1000, NoEarlyWriteback: true}
+	inBubble(t, p, func(t *testing.T, j *journal, bg *flush.Background) {
+		bg.MarkDirty(1)
+		pass(50 * ms)
+		bg.Pause()
+		pass(time.Second)
+		bg.Resume()
+		pass(99 * ms)
+		j.expect(t)
+		pass(1 * ms)
+		j.expect(t, event{1150 * ms, "flush"})
+
+		bg.Pause()
+		bg.MarkDirty(5000)
+		pass(time.Second)
+		j.expect(t)
+		bg.Force()
+		j.expect(t, event{2150 * ms, "flush"})
+		bg.MarkDirty(5000)
+		bg.Resume()
+		j.expect(t, event{2150 * ms, "flush"})
+		bg.Pause()
+		bg.Resume()
+		pass(time.Hour) // nothing is dirty
+		j.expect(t)
+	})
+}
+
+func TestForceFlushesOnlyWhatIsDirty(t *testing.T) {
+	inBubble(t, flush.Policy{}, func(t *testing.T, j *journal, bg *flush.Background) {
+		bg.Force()
+		j.expect(t)
+		bg.MarkDirty(1)
+		pass(time.Hour)
+		j.expect(t)
+		bg.Force()
+		bg.Force()
+		j.expect(t, event{time.Hour, "flush"})
+	})
+}
+
+func TestBarrierIsDoneAfterAFlushThatBeganAfterIt(t *testing.T) {
+	inBubble(t, flush.Policy{Interval: 100 * ms}, func(t *testing.T, j *journal, bg *flush.Background) {
+		j.flushTakes = 10 * ms
+		first := bg.Barrier() // nothing is dirty
+		pass(5 * ms)
+		bg.MarkDirty(1)
+		second := bg.Barrier()
+		if err := first.Wait(t.Context()); err != nil || isDone(second) {
+			t.Errorf("first barrier %v; second done %v, want false", err, isDone(second))
+		}
+		if err := second.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+		pass(time.Hour) // the mark has been dealt with
+		j.expect(t, event{0, "flush"}, event{10 * ms, "flush"})
+	})
+}
+
+func TestStopFlushesOnceMore(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		setup func(bg *flush.Background)
+		want  []event
+	}{
+		{"clean", func(*flush.Background) {}, []event{{0, "flush"}}},
+		{"dirty", func(bg *flush.Background) { bg.MarkDirty(1) }, []event{{0, "flush"}}},
+		{"paused", func(bg *flush.Background) { bg.MarkDirty(1); bg.Pause() }, []event{{0, "flush"}}},
+		{"flushing", func(bg *flush.Background) { bg.Barrier(); synctest.Wait() }, []event{{0, "flush"}, {10 * ms, "flush"}}},
+		{"writing back", func(bg *flush.Background) { bg.MarkDirty(1); pass(50 * ms) }, []event{{50 * ms, "write-back"}, {80 * ms, "flush"}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, flush.Policy{Interval: 100 * ms}, func(t *testing.T, j *journal, bg *flush.Background) {
+				j.flushTakes, j.writeTakes = 10*ms, 30*ms
+				tt.setup(bg)
+				var wg sync.WaitGroup
+				for range 2 {
+					wg.Go(func() {
+						if err := bg.Stop(t.Context()); err != nil {
+							t.Errorf("Stop: %v", err)
+						}
+					})
+				}
+				wg.Wait()
+				j.expect(t, tt.want...)
+				bg.MarkDirty(1)
+				bg.Force()
+				bg.Resume()
+				if err := bg.Barrier().Err(); err != flush.ErrClosed {
+					t.Errorf("Barrier after Stop: %v, want ErrClosed", err)
+				}
+				if err := bg.Stop(t.Context()); err != nil {
+					t.Errorf("third Stop: %v", err)
+				}
+				j.expect(t)
+			})
+		})
+	}
+}
+
+func TestStopGivesUpWithItsContextAndTheFlushTakesPlace(t *testing.T) {
+	cause := errors.New("in a hurry")
+	for _, tt := range []struct {
+		name       string
+		writeTakes time.Duration
+		want       []event
+	}{
+		{"flushing", 0, []event{{50 * ms, "write-back"}, {60 * ms, "flush"}}},
+		{"writing back", 500 * ms, []event{{50 * ms, "write-back"}, {550 * ms, "flush"}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, flush.Policy{Interval: 100 * ms}, func(t *testing.T, j *journal, bg *flush.Background) {
+				j.flushTakes, j.writeTakes = time.Second, tt.writeTakes
+				bg.MarkDirty(1)
+				pass(60 * ms)
+				ctx, cancel := context.WithTimeoutCause(t.Context(), 10*ms, cause)
+				defer cancel()
+				if err := bg.Stop(ctx); err != cause {
+					t.Errorf("Stop: %v, want the cause", err)
+				}
+				if err := bg.Stop(t.Context()); err != nil {
+					t.Errorf("second Stop: %v", err)
+				}
+				if err := bg.Stop(ctx); err != nil {
+					t.Errorf("Stop with both done: %v, want the outcome", err)
+				}
+				j.expect(t, tt.want...)
+			})
+		})
+	}
+}
+
+func TestAnErrorEndsTheBackgroundAndReachesEverybody(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		break_ func(j *journal)
+		setup  func(bg *flush.Background)
+		events int
+	}{
+		{"flush by interval", func(j *journal) { j.flushErr = errDisk }, func(bg *flush.Background) { bg.MarkDirty(1) }, 2},
+		{"write-back", func(j *journal) { j.writeErr = errDisk }, func(bg *flush.Background) { bg.MarkDirty(1) }, 1},
+		{"barrier", func(j *journal) { j.flushErr = errDisk }, func(bg *flush.Background) { bg.Barrier() }, 1},
+		{"final", func(j *journal) { j.flushErr = finalError{} }, func(bg *flush.Background) { bg.Barrier() }, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var told []error
+			var bubble *flush.Background
+			p := flush.Policy{Interval: 100 * ms, OnError: func(err error) {
+				told = append(told, err)
+				bubble.MarkDirty(1) // no lock is held
+			}}
+			inBubble(t, p, func(t *testing.T, j *journal, bg *flush.Background) {
+				bubble = bg
+				tt.break_(j)
+				want := errors.Join(j.flushErr, j.writeErr)
+				tt.setup(bg)
+				pass(time.Second)
+				bg.MarkDirty(1)
+				pass(time.Second)
+				if n := len(j.events); n != tt.events {
+					t.Errorf("events %v, want %d", j.events, tt.events)
+				}
+				if len(told) != 1 || !errors.Is(want, told[0]) {
+					t.Errorf("OnError got %v, want %v once", told, want)
+				}
+				if err := bg.Barrier().Err(); err == nil || !errors.Is(want, err) {
+					t.Errorf("Barrier: %v, want %v", err, want)
+				}
+				if err := bg.Stop(t.Context()); err == nil || !errors.Is(want, err) {
+					t.Errorf("Stop: %v, want %v", err, want)
+				}
+			})
+		})
+	}
+}
+
+func TestAFailureOfTheLastFlushIsReported(t *testing.T) {
+	var told atomic.Int64
+	inBubble(t, flush.Policy{OnError: func(error) { told.Add(1) }}, func(t *testing.T, j *journal, bg *flush.Background) {
+		j.flushErr = errDisk
+		for range 2 {
+			if err := bg.Stop(t.Context()); err != errDisk || told.Load() != 1 {
+				t.Errorf("Stop: %v, OnError called %d times; want %v, 1", err, told.Load(), errDisk)
+			}
+		}
+	})
+}
+
+func TestBarriersOfOneBatchReportItsErrorOnce(t *testing.T) {
+	var told atomic.Int64
+	inBubble(t, flush.Policy{OnError: func(error) { told.Add(1) }}, func(t *testing.T, j *journal, bg *flush.Background) {
+		j.flushTakes, j.flushErr, j.good = ms, errDisk, 1
+		bg.Barrier()
+		synctest.Wait()
+		barriers := []*flush.Batch{bg.Barrier(), bg.Barrier(), bg.Barrier()}
+		pass(time.Second)
+		for i, b := range barriers {
+			if b != barriers[0] || b.Err() != errDisk {
+				t.Errorf("barrier %d: same batch %v, %v", i, b == barriers[0], b.Err())
+			}
+		}
+		if told.Load() != 1 {
+			t.Errorf("OnError called %d times, want 1", told.Load())
+		}
+	})
+}
+
+func TestMarksNeverWaitAndAreNeverLost(t *testing.T) {
+	const writers, rounds = 8, 300
+	d := newDisk(writers)
+	c := flush.NewCommitter(d, flush.Options{})
+	bg := flush.NewBackground(c, flush.Policy{Interval: ms, DirtyBytes: 50})
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for v := range uint64(rounds) {
+				d.memory[w].Store(v + 1)
+				bg.MarkDirty(1)
+				if v%50 == 0 {
+					yield()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	// A limit, not Stop, must bring the last marks to the disk.
+	deadline := time.After(30 * time.Second)
+	for w := range d.durable {
+		for d.durable[w].Load() != rounds {
+			select {
+			case <-deadline:
+				t.Fatalf("writer %d: %d on the disk, want %d", w, d.durable[w].Load(), rounds)
+			case <-time.After(ms):
+			}
+		}
+	}
+	if err := errors.Join(bg.Stop(t.Context()), c.Close(t.Context())); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStopRacesWithBarriersAndTicks(t *testing.T) {
+	for range 200 {
+		d := newDisk(4)
+		var over atomic.Bool
+		d.fail = func() error {
+			if over.Load() {
+				t.Error("a flush after Stop returned")
+			}
+			return nil
+		}
+		c := flush.NewCommitter(d, flush.Options{})
+		bg := flush.NewBackground(c, flush.Policy{DirtyBytes: 2})
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				for bg.Barrier().Wait(t.Context()) == nil {
+					bg.MarkDirty(1)
+				}
+			})
+		}
+		yield()
+		if err := bg.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+		over.Store(true)
+		wg.Wait()
+	}
+}
+
+func TestMarkDirtyAllocatesNothing(t *testing.T) {
+	bg := flush.NewBackground(flush.NewCommitter(&recorder{}, flush.Options{}), flush.Policy{})
+	if n := testing.AllocsPerRun(100, func() { bg.MarkDirty(1) }); n != 0 {
+		t.Errorf("%v allocations, want 0", n)
+	}
+}
