@@ -1,33 +1,101 @@
 package lock_test
 
 import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
 	"github.com/fmmap-go/fmmap/lock"
 )
 
+// BenchmarkUncontended compares a lock that nobody else wants with the two system calls that it is made of.
+// (Those again are compared with bare flock(2) in internal/sys.)
 func BenchmarkUncontended(b *testing.B) {
 	name := tempFile(b)
-	b.Run("raw", func(b *testing.B) {
-		fl, err := sys.NewFileLock(open(b, name))
-		if err != nil {
-			b.Fatal(err)
-		}
+	b.Run("system calls", func(b *testing.B) {
+		fl := stranger(b, name)
 		b.ReportAllocs()
 		for b.Loop() {
 			if fl.Set(sys.LockExclusive) != nil || fl.Set(sys.Unlocked) != nil {
-				b.Fatal("no")
+				b.Fatal("the system refuses")
 			}
 		}
 	})
-	b.Run("lock", func(b *testing.B) {
-		l := lock.New(open(b, name))
-		b.ReportAllocs()
-		for b.Loop() {
-			if l.Try(lock.Exclusive) != nil || l.Release() != nil {
-				b.Fatal("no")
+	for _, bb := range []struct {
+		name string
+		take func(l *lock.Lock) error
+	}{
+		{"Try", func(l *lock.Lock) error { return l.Try(lock.Exclusive) }},
+		{"Acquire", func(l *lock.Lock) error { return l.Acquire(context.Background(), lock.Exclusive) }},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			l := lock.New(open(b, name))
+			b.ReportAllocs()
+			for b.Loop() {
+				if bb.take(l) != nil || l.Release() != nil {
+					b.Fatal("the lock fails")
+				}
 			}
-		}
-	})
+		})
+	}
+}
+
+// BenchmarkHandOver has goroutines hand one exclusive lock round: how long each waits for its turn, and what a turn
+// costs in system calls.
+func BenchmarkHandOver(b *testing.B) {
+	const workers = 64
+	for _, files := range []string{"one file", "own files"} {
+		b.Run(fmt.Sprintf("%s/%d", files, workers), func(b *testing.B) {
+			name := tempFile(b)
+			shared := open(b, name)
+			var calls, turns atomic.Int64
+			waits := make([][]time.Duration, workers)
+			var wg sync.WaitGroup
+			run := func(i int, f *os.File) {
+				l := lock.New(f)
+				waits[i] = make([]time.Duration, 0, b.N/workers+1)
+				for turns.Add(1) <= int64(b.N) {
+					began := time.Now()
+					if err := l.Acquire(b.Context(), lock.Exclusive); err != nil {
+						b.Error(err)
+						return
+					}
+					waits[i] = append(waits[i], time.Since(began))
+					if err := l.Release(); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			}
+			open := func() *os.File {
+				if files == "one file" {
+					return shared
+				}
+				return open(b, name)
+			}
+			fs := make([]*os.File, workers)
+			for i := range fs {
+				fs[i] = open()
+			}
+			defer sys.Inject(func(string) error { calls.Add(1); return nil })()
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i, f := range fs {
+				wg.Go(func() { run(i, f) })
+			}
+			wg.Wait()
+			b.StopTimer()
+			all := slices.Concat(waits...)
+			slices.Sort(all)
+			b.ReportMetric(float64(calls.Load())/float64(b.N), "calls/turn")
+			b.ReportMetric(float64(all[len(all)/2]), "p50-wait-ns")
+			b.ReportMetric(float64(all[len(all)*99/100]), "p99-wait-ns")
+		})
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
 	"github.com/fmmap-go/fmmap/lock"
@@ -40,7 +41,7 @@ func wantTold(t *testing.T, told <-chan error, want error) {
 
 // TestUpgradeOvertakesThoseWhoWaitForIt: they could not go before anyway.
 func TestUpgradeOvertakesThoseWhoWaitForIt(t *testing.T) {
-	each(t, func(t *testing.T, k kind) {
+	still(t, func(t *testing.T, k kind) {
 		f := open(t, tempFile(t))
 		a, b, c := k.lock(f, 1), k.lock(f, 2), k.lock(f, 3)
 		try(t, a, lock.Shared)
@@ -62,7 +63,7 @@ func TestUpgradeOvertakesThoseWhoWaitForIt(t *testing.T) {
 }
 
 func TestDowngradeLetsReadersIn(t *testing.T) {
-	each(t, func(t *testing.T, k kind) {
+	still(t, func(t *testing.T, k kind) {
 		f := open(t, tempFile(t))
 		a, b, c := k.lock(f, 1), k.lock(f, 2), k.lock(f, 3)
 		try(t, a, lock.Exclusive)
@@ -83,27 +84,29 @@ func TestSecondUpgraderIsToldOfTheDeadlock(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
 		for _, files := range []string{"one file", "two files"} {
 			t.Run(files, func(t *testing.T) {
-				name := tempFile(t)
-				f := open(t, name)
-				g := f
-				if files == "two files" {
-					g = open(t, name)
-				}
-				a, b, idle := k.lock(f, 1), k.lock(g, 2), k.lock(f, 3)
-				try(t, a, lock.Shared)
-				try(t, b, lock.Shared)
-				waiter := start(t, idle, lock.Exclusive)
-				first := start(t, a, lock.Exclusive)
-				wantErr(t, b.Acquire(t.Context(), lock.Exclusive), "lock", lock.ErrDeadlock)
-				wantErr(t, b.Try(lock.Exclusive), "lock", lock.ErrLocked)
-				wantHeld(t, a, lock.Shared)
-				wantHeld(t, b, lock.Shared)
-				wantWaiting(t, first)
-				release(t, b)
-				wantTold(t, first, nil)
-				release(t, a)
-				wantTold(t, waiter, nil)
-				release(t, idle)
+				synctest.Test(t, func(t *testing.T) {
+					name := tempFile(t)
+					f := open(t, name)
+					g := f
+					if files == "two files" {
+						g = open(t, name)
+					}
+					a, b, idle := k.lock(f, 1), k.lock(g, 2), k.lock(f, 3)
+					try(t, a, lock.Shared)
+					try(t, b, lock.Shared)
+					waiter := start(t, idle, lock.Exclusive)
+					first := start(t, a, lock.Exclusive)
+					wantErr(t, b.Acquire(t.Context(), lock.Exclusive), "lock", lock.ErrDeadlock)
+					wantErr(t, b.Try(lock.Exclusive), "lock", lock.ErrLocked)
+					wantHeld(t, a, lock.Shared)
+					wantHeld(t, b, lock.Shared)
+					wantWaiting(t, first)
+					release(t, b)
+					wantTold(t, first, nil)
+					release(t, a)
+					wantTold(t, waiter, nil)
+					release(t, idle)
+				})
 			})
 		}
 	})
@@ -112,6 +115,10 @@ func TestSecondUpgraderIsToldOfTheDeadlock(t *testing.T) {
 // TestDeadlockThroughAThird: a ring of three nested requests, each of which waits for the next one's owner.
 func TestDeadlockThroughAThird(t *testing.T) {
 	kinds[1].require(t)
+	synctest.Test(t, testDeadlockThroughAThird)
+}
+
+func testDeadlockThroughAThird(t *testing.T) {
 	f := open(t, tempFile(t))
 	r := func(off, n int64) *lock.Lock { return lock.New(f).Range(off, n) }
 	// Each overlaps its neighbours: a and b at 10, b and c at 20, c and a at 30.
@@ -132,7 +139,7 @@ func TestDeadlockThroughAThird(t *testing.T) {
 // TestRefusedUpgradeKeepsTheLock: another process shares the lock. For flock(2) the refusal has dropped
 // it in the system, where it must have been taken again.
 func TestRefusedUpgradeKeepsTheLock(t *testing.T) {
-	each(t, func(t *testing.T, k kind) {
+	still(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
 		l, out := k.lock(open(t, name), 0), stranger(t, name)
 		try(t, l, lock.Shared)

@@ -20,4 +20,5 @@ func (l *Lock) Waiting() int {
 const (
 	FirstPause   = firstPause
 	LongestPause = longestPause
+	LongestTurn  = longestTurn
 )

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
@@ -83,9 +84,11 @@ func (e *entry) release(l *Lock) error {
 	l.pending++ // keeps l attached for as long as this lasts
 	defer func() { l.pending-- }()
 	e.drop(l)
-	// The next one may be of the same open file, and then the system need not know: it would give others
-	// the moment between. That is not so for a range, of which somebody may want a part.
-	handOn := !e.key.ranged && e.first != nil && e.first.l.h == h
+	heir := e.heir(l)
+	yield := heir != nil && e.overdue()
+	// The heir may be of the same open file, and then the system need not know: it would give others the
+	// moment between. That is not so for a range, of which somebody may want a part.
+	handOn := heir != nil && heir.l.h == h && !e.key.ranged && !yield
 	if handOn {
 		e.advance()
 	}
@@ -95,10 +98,36 @@ func (e *entry) release(l *Lock) error {
 	}
 	switch {
 	case err == nil, errors.Is(err, fs.ErrClosed), errors.Is(err, ErrLost):
+		if yield {
+			heir.yield()
+		}
 	default:
 		e.hold(l, m) // nothing was given back, so nobody else was given any of it
 	}
 	return err
+}
+
+// heir is the first waiter who can go now that l holds no more; nil when others stand in the way.
+func (e *entry) heir(l *Lock) *waiter {
+	for w := e.first; w != nil; w = w.next {
+		if w.l.overlaps(l) && !e.blocked(w.request) && !e.behind(w.request, w) {
+			return w
+		}
+		if !e.key.ranged {
+			return nil
+		}
+	}
+	return nil
+}
+
+// overdue says whether it is time to let other processes have a chance. It is asked by who hands on.
+func (e *entry) overdue() bool {
+	now := time.Now()
+	if now.Sub(e.since) < longestTurn {
+		return false
+	}
+	e.since = now
+	return true
 }
 
 // settle tells the system what the holders of h want of the bytes of l.

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -55,7 +56,7 @@ func TestModesExcludeEachOther(t *testing.T) {
 
 // TestSystemIsToldTheStrongestMode looks from outside at what several holders of one open file amount to.
 func TestSystemIsToldTheStrongestMode(t *testing.T) {
-	each(t, func(t *testing.T, k kind) {
+	still(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
 		f, out := open(t, name), stranger(t, name)
 		outside := func(when string, shared, exclusive error) {
@@ -90,7 +91,7 @@ func TestSystemIsToldTheStrongestMode(t *testing.T) {
 }
 
 func TestHoldingAlreadyIsSuccess(t *testing.T) {
-	each(t, func(t *testing.T, k kind) {
+	still(t, func(t *testing.T, k kind) {
 		l := k.lock(open(t, tempFile(t)), 0)
 		for _, m := range []lock.Mode{lock.Shared, lock.Exclusive, lock.Shared} {
 			try(t, l, m)
@@ -174,7 +175,7 @@ func TestClosedFile(t *testing.T) {
 
 // TestClosedHolderDoesNotBlock: who closed the file without a release has lost the lock, as the system has it.
 func TestClosedHolderDoesNotBlock(t *testing.T) {
-	each(t, func(t *testing.T, k kind) {
+	still(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
 		f := open(t, name)
 		forgotten, l := k.lock(f, 0), k.lock(open(t, name), 1)
@@ -184,6 +185,30 @@ func TestClosedHolderDoesNotBlock(t *testing.T) {
 		wantHeld(t, forgotten, 0)
 		wantErr(t, forgotten.Release(), "unlock", lock.ErrLost)
 		release(t, l)
+	})
+}
+
+// TestMappingKeepsTheLock: what the documentation says of closing without a release.
+func TestMappingKeepsTheLock(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("where else a mapping keeps the open file is not known")
+	}
+	each(t, func(t *testing.T, k kind) {
+		name := tempFile(t)
+		f := open(t, name)
+		m, err := sys.Map(f, sys.MapOptions{Len: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, other := k.lock(f, 0), k.lock(open(t, name), 0)
+		try(t, l, lock.Exclusive)
+		f.Close()
+		wantErr(t, other.Try(lock.Shared), "lock", lock.ErrLocked)
+		if err := m.Unmap(); err != nil {
+			t.Fatal(err)
+		}
+		try(t, other, lock.Shared)
+		release(t, other)
 	})
 }
 

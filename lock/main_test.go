@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 
 	"go.uber.org/goleak"
 
@@ -162,6 +163,14 @@ func each(t *testing.T, test func(t *testing.T, k kind)) {
 			}
 		})
 	}
+}
+
+// still is each in a bubble in which no time passes while anybody can run: what is due at once is done at once.
+// A test that has subtests makes the bubbles itself.
+func still(t *testing.T, test func(t *testing.T, k kind)) {
+	each(t, func(t *testing.T, k kind) {
+		synctest.Test(t, func(t *testing.T) { test(t, k) })
+	})
 }
 
 func (k kind) require(t testing.TB) {

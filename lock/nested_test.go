@@ -42,7 +42,7 @@ func TestNestedPassesItsOwner(t *testing.T) {
 
 // TestNestedStandsInItsOwnersWay: the owner cannot take back what is lent.
 func TestNestedStandsInItsOwnersWay(t *testing.T) {
-	each(t, func(t *testing.T, k kind) {
+	still(t, func(t *testing.T, k kind) {
 		owner := k.lock(open(t, tempFile(t)), 0)
 		nested := owner.Nested()
 		try(t, owner, lock.Shared)
@@ -62,7 +62,7 @@ func TestNestedStandsInItsOwnersWay(t *testing.T) {
 // TestNestedOvertakesWhoWaitsForItsOwner: otherwise the owner, waiting for it, would wait for a stranger
 // who waits for the owner.
 func TestNestedOvertakesWhoWaitsForItsOwner(t *testing.T) {
-	each(t, func(t *testing.T, k kind) {
+	still(t, func(t *testing.T, k kind) {
 		f := open(t, tempFile(t))
 		owner, stranger := k.lock(f, 0), k.lock(f, 1)
 		first, second := owner.Nested(), owner.Nested()
@@ -83,7 +83,7 @@ func TestNestedOvertakesWhoWaitsForItsOwner(t *testing.T) {
 
 // TestNestedDeadlocks: two owners share, and what is nested in each wants all.
 func TestNestedDeadlocks(t *testing.T) {
-	each(t, func(t *testing.T, k kind) {
+	still(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
 		a, b := k.lock(open(t, name), 0), k.lock(open(t, name), 1)
 		try(t, a, lock.Shared)

@@ -3,6 +3,7 @@ package lock
 import (
 	"context"
 	"io/fs"
+	"time"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
@@ -175,6 +176,9 @@ func (e *entry) wait(ctx context.Context, r request, done func(error)) (*waiter,
 
 // insert queues w before next, or at the end when next is nil.
 func (e *entry) insert(w, next *waiter) {
+	if e.first == nil {
+		e.since = time.Now()
+	}
 	w.next = next
 	if next == nil {
 		w.prev, e.last = e.last, w
@@ -250,6 +254,9 @@ func (e *entry) serve(w *waiter) bool {
 	if w.ctx.Err() != nil { // nothing is granted to one who has given up
 		e.finish(w, context.Cause(w.ctx))
 		return true
+	}
+	if w.yielding {
+		return false
 	}
 	if e.blocked(w.request) || e.behind(w.request, w) {
 		w.rest()

@@ -79,29 +79,31 @@ func TestFirstComeFirstServed(t *testing.T) {
 				{lock.Shared, "xsxs", []string{"", "0", "1", "2", "3"}},
 			} {
 				t.Run(fmt.Sprintf("%s/%v,%s", files, tt.holder, tt.modes), func(t *testing.T) {
-					name := tempFile(t)
-					f := open(t, name)
-					next := func() *os.File {
-						if files == "own files" {
-							return open(t, name)
+					synctest.Test(t, func(t *testing.T) {
+						name := tempFile(t)
+						f := open(t, name)
+						next := func() *os.File {
+							if files == "own files" {
+								return open(t, name)
+							}
+							return f
 						}
-						return f
-					}
-					var events log
-					holder := k.lock(f, 0)
-					try(t, holder, tt.holder)
-					locks := append(queue(t, k, next, tt.modes, &events), holder)
-					for step, want := range tt.want {
-						if got := events.take(); got != want {
-							t.Errorf("step %d: granted %q, want %q", step, got, want)
+						var events log
+						holder := k.lock(f, 0)
+						try(t, holder, tt.holder)
+						locks := append(queue(t, k, next, tt.modes, &events), holder)
+						for step, want := range tt.want {
+							if got := events.take(); got != want {
+								t.Errorf("step %d: granted %q, want %q", step, got, want)
+							}
+							for _, l := range holders(locks) {
+								release(t, l)
+							}
 						}
-						for _, l := range holders(locks) {
-							release(t, l)
+						if rest := events.take(); rest != "" || len(holders(locks)) != 0 {
+							t.Errorf("at the end %q are granted, and %d hold", rest, len(holders(locks)))
 						}
-					}
-					if rest := events.take(); rest != "" || len(holders(locks)) != 0 {
-						t.Errorf("at the end %q are granted, and %d hold", rest, len(holders(locks)))
-					}
+					})
 				})
 			}
 		}
@@ -120,37 +122,35 @@ func holders(locks []*lock.Lock) (held []*lock.Lock) {
 // TestAcquireKeepsOrder is the same for goroutines that block, in a bubble in which it is known that each waits
 // before the next one comes.
 func TestAcquireKeepsOrder(t *testing.T) {
-	each(t, func(t *testing.T, k kind) {
+	still(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
-		synctest.Test(t, func(t *testing.T) {
-			const n = 50
-			var order []int // guarded by the lock under test
-			holder := k.lock(open(t, name), 0)
-			try(t, holder, lock.Exclusive)
-			for i := range n {
-				l := k.lock(open(t, name), int64(i%3))
-				go func() {
-					if err := l.Acquire(t.Context(), lock.Exclusive); err != nil {
-						t.Errorf("Acquire = %v", err)
-						return
-					}
-					order = append(order, i)
-					release(t, l)
-				}()
-				synctest.Wait()
-			}
-			release(t, holder)
+		const n = 50
+		var order []int // guarded by the lock under test
+		holder := k.lock(open(t, name), 0)
+		try(t, holder, lock.Exclusive)
+		for i := range n {
+			l := k.lock(open(t, name), int64(i%3))
+			go func() {
+				if err := l.Acquire(t.Context(), lock.Exclusive); err != nil {
+					t.Errorf("Acquire = %v", err)
+					return
+				}
+				order = append(order, i)
+				release(t, l)
+			}()
 			synctest.Wait()
-			if len(order) != n || !slices.IsSorted(order) {
-				t.Errorf("served in the order %v", order)
-			}
-		})
+		}
+		release(t, holder)
+		synctest.Wait()
+		if len(order) != n || !slices.IsSorted(order) {
+			t.Errorf("served in the order %v", order)
+		}
 	})
 }
 
 // TestTryDoesNotOvertake: what is free for those who hold is not free for who comes after a waiter.
 func TestTryDoesNotOvertake(t *testing.T) {
-	each(t, func(t *testing.T, k kind) {
+	still(t, func(t *testing.T, k kind) {
 		f := open(t, tempFile(t))
 		var events log
 		holder, late := k.lock(f, 0), k.lock(f, 1)
@@ -168,6 +168,10 @@ func TestTryDoesNotOvertake(t *testing.T) {
 // TestDisjointRangesDoNotWait: a queue for some bytes does not hold up the others.
 func TestDisjointRangesDoNotWait(t *testing.T) {
 	kinds[1].require(t)
+	synctest.Test(t, testDisjointRanges)
+}
+
+func testDisjointRanges(t *testing.T) {
 	name := tempFile(t)
 	f := open(t, name)
 	a, b := lock.New(f).Range(0, 10), lock.New(f).Range(0, 5)
@@ -190,7 +194,7 @@ func TestDisjointRangesDoNotWait(t *testing.T) {
 }
 
 func TestAcquireWithContextThatIsDone(t *testing.T) {
-	each(t, func(t *testing.T, k kind) {
+	still(t, func(t *testing.T, k kind) {
 		l := k.lock(open(t, tempFile(t)), 0)
 		cause := errors.New("no more time")
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -210,50 +214,48 @@ func TestAcquireWithContextThatIsDone(t *testing.T) {
 
 // TestCancelLeavesNothingBehind: one who gives up, wherever in the queue, is as if never come.
 func TestCancelLeavesNothingBehind(t *testing.T) {
-	each(t, func(t *testing.T, k kind) {
+	still(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
-		synctest.Test(t, func(t *testing.T) {
-			f := open(t, name)
-			var events log
-			cause := errors.New("given up")
-			holder := k.lock(f, 0)
-			try(t, holder, lock.Shared)
-			ctx, cancel := context.WithCancelCause(t.Context())
-			blocking, called := k.lock(f, 1), k.lock(f, 2)
-			told := make(chan error, 1)
-			go func() { told <- blocking.Acquire(ctx, lock.Exclusive) }()
-			synctest.Wait()
-			called.AcquireFunc(ctx, lock.Exclusive, func(err error) {
-				wantErr(t, err, "lock", cause)
-				events.add("gave up")
-			})
-			readers := queue(t, k, func() *os.File { return f }, "ss", &events)
-			if got := events.take(); got != "" {
-				t.Errorf("before: %q", got)
-			}
-			cancel(cause)
-			wantErr(t, <-told, "lock", cause)
-			synctest.Wait()
-			if got := events.take(); !strings.Contains(got, "gave up") || !strings.Contains(got, "0 1") {
-				t.Errorf("the readers behind were not let go: %q", got)
-			}
-			for _, l := range append(readers, holder) {
-				release(t, l)
-			}
-			wantHeld(t, blocking, 0)
-			wantHeld(t, called, 0)
-			out := stranger(t, name)
-			if err := k.outsider(out, sys.LockExclusive); err != nil {
-				t.Errorf("the system still has a lock: %v", err)
-			}
+		f := open(t, name)
+		var events log
+		cause := errors.New("given up")
+		holder := k.lock(f, 0)
+		try(t, holder, lock.Shared)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		blocking, called := k.lock(f, 1), k.lock(f, 2)
+		told := make(chan error, 1)
+		go func() { told <- blocking.Acquire(ctx, lock.Exclusive) }()
+		synctest.Wait()
+		called.AcquireFunc(ctx, lock.Exclusive, func(err error) {
+			wantErr(t, err, "lock", cause)
+			events.add("gave up")
 		})
+		readers := queue(t, k, func() *os.File { return f }, "ss", &events)
+		if got := events.take(); got != "" {
+			t.Errorf("before: %q", got)
+		}
+		cancel(cause)
+		wantErr(t, <-told, "lock", cause)
+		synctest.Wait()
+		if got := events.take(); !strings.Contains(got, "gave up") || !strings.Contains(got, "0 1") {
+			t.Errorf("the readers behind were not let go: %q", got)
+		}
+		for _, l := range append(readers, holder) {
+			release(t, l)
+		}
+		wantHeld(t, blocking, 0)
+		wantHeld(t, called, 0)
+		out := stranger(t, name)
+		if err := k.outsider(out, sys.LockExclusive); err != nil {
+			t.Errorf("the system still has a lock: %v", err)
+		}
 	})
 }
 
 // TestNoGrantAfterCancel: a release that comes after the context is done, but before anybody has run, must
 // not grant: the caller may already act as if it had given up.
 func TestNoGrantAfterCancel(t *testing.T) {
-	each(t, func(t *testing.T, k kind) {
+	still(t, func(t *testing.T, k kind) {
 		f := open(t, tempFile(t))
 		holder, l := k.lock(f, 0), k.lock(f, 1)
 		for range 100 {
@@ -273,7 +275,7 @@ func TestNoGrantAfterCancel(t *testing.T) {
 
 // TestAcquireFuncMayUseTheLock: done is called without any lock of the package, so that it may release.
 func TestAcquireFuncMayUseTheLock(t *testing.T) {
-	each(t, func(t *testing.T, k kind) {
+	still(t, func(t *testing.T, k kind) {
 		f := open(t, tempFile(t))
 		holder := k.lock(f, 0)
 		try(t, holder, lock.Exclusive)

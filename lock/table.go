@@ -3,6 +3,7 @@ package lock
 import (
 	"io/fs"
 	"sync"
+	"time"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
@@ -77,7 +78,8 @@ type entry struct {
 	holders   []*Lock
 	exclusive int // holders of Exclusive
 
-	first, last *waiter // the queue
+	first, last *waiter   // the queue
+	since       time.Time // when it last became one, or let other processes have a chance
 	// Bytes that may have become free since the queue was last looked at.
 	freed          bool
 	freeLo, freeHi int64

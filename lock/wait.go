@@ -13,6 +13,14 @@ const (
 	longestPause = 20 * time.Millisecond
 )
 
+// A process whose goroutines always want the lock would keep it for ever, since it hands it on before others can
+// see it free. So after longestTurn it stays away for a moment: one part in fifty, enough to be met sooner or later
+// by another's poll, and at once by who is blocked in flock(2).
+const (
+	longestTurn = 50 * time.Millisecond
+	stayAway    = time.Millisecond
+)
+
 // A waiter is a request in the queue.
 //
 //	            blocked by a holder of this process, or behind another waiter
@@ -35,6 +43,7 @@ type waiter struct {
 	prev, next *waiter // in the queue, or next in the list of those ready
 	queued     bool
 	polling    bool // timer is set
+	yielding   bool // and w is not to look before
 	pause      time.Duration
 	timer      *time.Timer
 	stop       func() bool // ends the watch on ctx; nil
@@ -57,6 +66,17 @@ func (w *waiter) poll() {
 	w.polling = true
 	d := w.pause/2 + rand.N(w.pause/2)
 	w.pause = min(w.pause*3/2, longestPause)
+	w.set(d)
+}
+
+// yield has w leave the lock alone for a moment, though it could go.
+func (w *waiter) yield() {
+	w.rest()
+	w.polling, w.yielding = true, true
+	w.set(stayAway)
+}
+
+func (w *waiter) set(d time.Duration) {
 	if w.timer == nil {
 		w.timer = time.AfterFunc(d, w.again)
 	} else {
@@ -67,7 +87,7 @@ func (w *waiter) poll() {
 // rest ends the polling.
 func (w *waiter) rest() {
 	if w.polling {
-		w.polling = false
+		w.polling, w.yielding = false, false
 		w.timer.Stop() // too late is no harm: again looks
 		w.pause = firstPause
 	}
@@ -78,7 +98,7 @@ func (w *waiter) again() {
 	e := w.e
 	e.mu.Lock()
 	if w.queued && w.polling {
-		w.polling = false
+		w.polling, w.yielding = false, false
 		if e.serve(w) {
 			e.free(w.l)
 		}

@@ -1,0 +1,280 @@
+package lock_test
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fmmap-go/fmmap/internal/sys"
+	"github.com/fmmap-go/fmmap/lock"
+)
+
+// watchCalls counts the system calls of op, and notes when each was made.
+func watchCalls(t *testing.T, op string) (times func() []time.Time) {
+	t.Helper()
+	var mu sync.Mutex
+	var at []time.Time
+	t.Cleanup(sys.Inject(func(o string) error {
+		if o == op {
+			mu.Lock()
+			defer mu.Unlock()
+			at = append(at, time.Now())
+		}
+		return nil
+	}))
+	return func() []time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		return at
+	}
+}
+
+// TestOnlyTheHeadPolls: a hundred waiters cost the system calls of one, whose pauses grow, and are jittered.
+func TestOnlyTheHeadPolls(t *testing.T) {
+	still(t, func(t *testing.T, k kind) {
+		name := tempFile(t)
+		out := stranger(t, name)
+		if err := k.outsider(out, sys.LockExclusive); err != nil {
+			t.Fatal(err)
+		}
+		var events log
+		f := open(t, name)
+		calls := watchCalls(t, k.op)
+		head := k.lock(f, 0)
+		told := start(t, head, lock.Exclusive)
+		others := queue(t, k, func() *os.File { return f }, "sssssxxxxxsxsxsxsx", &events)
+		<-time.After(time.Second)
+		at := calls()
+		if least := int(time.Second / lock.LongestPause); len(at) < least || len(at) > 4*least {
+			t.Errorf("%d system calls in a second", len(at))
+		}
+		steady := map[time.Duration]bool{}
+		for i := 1; i < len(at); i++ {
+			pause := at[i].Sub(at[i-1])
+			longest := lock.LongestPause
+			if i == 1 {
+				longest = lock.FirstPause
+			}
+			if pause <= 0 || pause > longest {
+				t.Errorf("pause %d is %v, want at most %v", i, pause, longest)
+			}
+			if i > len(at)/2 {
+				steady[pause] = true
+			}
+		}
+		if len(steady) < len(at)/4 {
+			t.Errorf("the pauses are not jittered: %v", steady)
+		}
+		if err := k.outsider(out, sys.Unlocked); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(lock.LongestPause)
+		wantTold(t, told, nil)
+		made := len(calls())
+		<-time.After(time.Second)
+		if n := len(calls()); n != made {
+			t.Errorf("%d system calls while a lock of the same process is waited for", n-made)
+		}
+		for l := []*lock.Lock{head}; len(l) > 0; l = holders(others) {
+			for _, l := range l {
+				release(t, l)
+			}
+		}
+	})
+}
+
+// TestNextHeadPollsAfterCancel: the turn to poll is handed on when its owner gives up.
+func TestNextHeadPollsAfterCancel(t *testing.T) {
+	still(t, func(t *testing.T, k kind) {
+		name := tempFile(t)
+		out := stranger(t, name)
+		if err := k.outsider(out, sys.LockShared); err != nil {
+			t.Fatal(err)
+		}
+		f := open(t, name)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var gaveUp error
+		k.lock(f, 0).AcquireFunc(ctx, lock.Exclusive, func(err error) { gaveUp = err })
+		reader, writer := k.lock(f, 1), k.lock(f, 2)
+		read, write := start(t, reader, lock.Shared), start(t, writer, lock.Exclusive)
+		<-time.After(time.Second)
+		synctest.Wait()
+		wantErr(t, gaveUp, "lock", context.DeadlineExceeded)
+		wantTold(t, read, nil) // at once: others share too
+		release(t, reader)
+		<-time.After(time.Second)
+		wantWaiting(t, write)
+		if err := k.outsider(out, sys.Unlocked); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(lock.LongestPause)
+		wantTold(t, write, nil)
+		release(t, writer)
+	})
+}
+
+// TestOtherProcessesGetTheirTurn: goroutines of this process hand the lock on among themselves all the time, and
+// another process, which looks from time to time, must find it free.
+func TestOtherProcessesGetTheirTurn(t *testing.T) {
+	each(t, func(t *testing.T, k kind) {
+		for _, files := range []string{"one file", "own files"} {
+			t.Run(files, func(t *testing.T) {
+				name := tempFile(t)
+				out := stranger(t, name)
+				synctest.Test(t, func(t *testing.T) {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+					defer cancel()
+					f := open(t, name)
+					var wg sync.WaitGroup
+					turns := 0
+					for i := range int64(3) {
+						if files == "own files" {
+							f = open(t, name)
+						}
+						l := k.lock(f, i)
+						wg.Go(func() {
+							for l.Acquire(ctx, lock.Exclusive) == nil {
+								turns++
+								<-time.After(time.Millisecond / 3)
+								release(t, l)
+							}
+						})
+					}
+					met := 0
+					for ctx.Err() == nil {
+						<-time.After(time.Millisecond / 7)
+						if k.outsider(out, sys.LockExclusive) == nil {
+							met++
+							if err := k.outsider(out, sys.Unlocked); err != nil {
+								t.Fatal(err)
+							}
+						}
+					}
+					wg.Wait()
+					if most := int(time.Second / lock.LongestTurn); met == 0 || met > 10*most || turns < 2500 {
+						t.Errorf("in a second the others found the lock free %d times, and we had it %d times", met, turns)
+					}
+				})
+			})
+		}
+	})
+}
+
+// TestTryFindsWhatHasBecomeFree: one who polls between two looks does not make a free lock look taken to
+// those who may share it with him.
+func TestTryFindsWhatHasBecomeFree(t *testing.T) {
+	still(t, func(t *testing.T, k kind) {
+		name := tempFile(t)
+		out := stranger(t, name)
+		if err := k.outsider(out, sys.LockExclusive); err != nil {
+			t.Fatal(err)
+		}
+		f := open(t, name)
+		a, b := k.lock(f, 0), k.lock(f, 0)
+		told := start(t, a, lock.Shared)
+		wantErr(t, b.Try(lock.Shared), "lock", lock.ErrLocked)
+		if err := k.outsider(out, sys.Unlocked); err != nil {
+			t.Fatal(err)
+		}
+		wantWaiting(t, told)
+		try(t, b, lock.Shared)
+		wantTold(t, told, nil)
+		release(t, a)
+		release(t, b)
+	})
+}
+
+// TestPartialRangesPollApart: who shares a part that is free does not wait for who wants more.
+func TestPartialRangesPollApart(t *testing.T) {
+	kinds[1].require(t)
+	name := tempFile(t)
+	out := stranger(t, name)
+	if err := out.SetRange(0, 9, sys.LockExclusive); err != nil {
+		t.Fatal(err)
+	}
+	f := open(t, name)
+	wide, narrow := lock.New(f).Range(0, 100), lock.New(f).Range(50, 10)
+	told := start(t, wide, lock.Shared)
+	if err := narrow.Acquire(t.Context(), lock.Shared); err != nil {
+		t.Fatal(err)
+	}
+	wantWaiting(t, told)
+	release(t, narrow)
+	if err := out.SetRange(0, 9, sys.Unlocked); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-told; err != nil {
+		t.Fatal(err)
+	}
+	release(t, wide)
+}
+
+// TestWaitersCostNoThreads: a thousand of them, against this process and against another.
+func TestWaitersCostNoThreads(t *testing.T) {
+	each(t, func(t *testing.T, k kind) {
+		for _, holder := range []string{"own process", "another process"} {
+			t.Run(holder, func(t *testing.T) {
+				const n = 1000
+				name := tempFile(t)
+				f := open(t, name)
+				held, out := k.lock(f, 0), stranger(t, name)
+				if holder == "own process" {
+					try(t, held, lock.Exclusive)
+				} else if err := k.outsider(out, sys.LockExclusive); err != nil {
+					t.Fatal(err)
+				}
+				threads, goroutines := threads(t), runtime.NumGoroutine()
+				ctx, cancel := context.WithCancel(t.Context())
+				told := make(chan error, 2*n)
+				for i := range int64(n) {
+					k.lock(f, i%5).AcquireFunc(ctx, lock.Exclusive, func(err error) { told <- err })
+				}
+				if extra := runtime.NumGoroutine() - goroutines; extra > 2 {
+					t.Errorf("%d waiters of AcquireFunc have %d goroutines", n, extra)
+				}
+				for i := range int64(n) {
+					l := k.lock(f, i%5)
+					go func() { told <- l.Acquire(ctx, lock.Shared) }()
+				}
+				for range 20 { // some pauses of the head
+					<-time.After(lock.FirstPause)
+				}
+				if extra := countThreads(t) - threads; extra > 2 {
+					t.Errorf("%d waiters have %d threads", 2*n, extra)
+				}
+				cancel()
+				for range 2 * n {
+					wantErr(t, <-told, "lock", context.Canceled)
+				}
+				if holder == "own process" {
+					release(t, held)
+				}
+			})
+		}
+	})
+}
+
+// threads warms the runtime up and says how many threads there are.
+func threads(t *testing.T) int {
+	t.Helper()
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() { <-time.After(time.Millisecond) })
+	}
+	wg.Wait()
+	return countThreads(t)
+}
+
+func countThreads(t *testing.T) int {
+	t.Helper()
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Skipf("threads cannot be counted here: %v", err)
+	}
+	return len(tasks)
+}

@@ -1,0 +1,213 @@
+package lock_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fmmap-go/fmmap/lock"
+)
+
+// TestOtherProcess: a second process of this test binary is kept out, keeps out, and hands over when it is done.
+func TestOtherProcess(t *testing.T) {
+	kinds[0].require(t)
+	name := tempFile(t)
+	l := lock.New(open(t, name))
+	other := startHolder(t, name, lock.Shared)
+	try(t, l, lock.Shared)
+	wantErr(t, l.Try(lock.Exclusive), "lock", lock.ErrLocked)
+	wantHeld(t, l, lock.Shared)
+	told := start(t, l, lock.Exclusive)
+	wantWaiting(t, told)
+	other.finish(t)
+	if err := <-told; err != nil {
+		t.Fatal(err)
+	}
+	release(t, l)
+	other = startHolder(t, name, lock.Exclusive)
+	wantErr(t, l.Try(lock.Shared), "lock", lock.ErrLocked)
+	other.finish(t)
+	try(t, l, lock.Exclusive)
+	release(t, l)
+}
+
+// TestKilledHolderLeavesTheLockFree: SIGKILL, so that nothing of the holder runs any more.
+func TestKilledHolderLeavesTheLockFree(t *testing.T) {
+	kinds[0].require(t)
+	name := tempFile(t)
+	l := lock.New(open(t, name))
+	const kills = 20
+	var waits []time.Duration
+	for range kills {
+		other := startHolder(t, name, lock.Exclusive)
+		told := start(t, l, lock.Exclusive)
+		wantWaiting(t, told)
+		killed := time.Now()
+		other.kill()
+		if err := <-told; err != nil {
+			t.Fatal(err)
+		}
+		waits = append(waits, time.Since(killed))
+		release(t, l)
+	}
+	slices.Sort(waits)
+	t.Logf("held %v after the kill in the median of %d, %v at the latest", waits[kills/2], kills, waits[kills-1])
+}
+
+// TestFlockCommand: flock(1) of util-linux, in both directions.
+func TestFlockCommand(t *testing.T) {
+	if _, err := exec.LookPath("flock"); err != nil {
+		t.Skipf("flock(1) is not installed: %v", err)
+	}
+	name := tempFile(t)
+	l := lock.New(open(t, name))
+	theirs := func(mode string) error { return exec.Command("flock", "-n", mode, name, "true").Run() }
+	for _, tt := range []struct {
+		m                 lock.Mode
+		shared, exclusive bool // whether they get it
+	}{{lock.Shared, true, false}, {lock.Exclusive, false, false}, {0, true, true}} {
+		if tt.m != 0 {
+			try(t, l, tt.m)
+		}
+		if err := theirs("-s"); (err == nil) != tt.shared {
+			t.Errorf("flock -s beside %v: %v", tt.m, err)
+		}
+		if err := theirs("-x"); (err == nil) != tt.exclusive {
+			t.Errorf("flock -x beside %v: %v", tt.m, err)
+		}
+		if tt.m != 0 {
+			release(t, l)
+		}
+	}
+	other := startProcess(t, exec.Command("flock", "-x", name, "sh", "-c", "echo held; cat"))
+	wantErr(t, l.Try(lock.Shared), "lock", lock.ErrLocked)
+	told := start(t, l, lock.Shared)
+	wantWaiting(t, told)
+	other.finish(t)
+	if err := <-told; err != nil {
+		t.Fatal(err)
+	}
+	release(t, l)
+}
+
+// TestGoCommandWaitsForUs: the go command locks the go.mod that it edits.
+func TestGoCommandWaitsForUs(t *testing.T) {
+	kinds[0].require(t)
+	if _, err := os.Stat("/proc/locks"); err != nil {
+		t.Skipf("who waits for a lock cannot be seen here: %v", err)
+	}
+	name := filepath.Join(t.TempDir(), "go.mod")
+	if err := os.WriteFile(name, []byte("module old\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []lock.Mode{lock.Exclusive, lock.Shared} { // it reads first, sharing
+		l := lock.New(open(t, name))
+		try(t, l, m)
+		module := "after-" + m.String()
+		cmd := goCommand(t, "mod", "edit", "-module="+module, name)
+		if err := cmd.Start(); err != nil {
+			t.Skipf("no go command here: %v", err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- cmd.Wait() }() // ends with the command
+		awaitBlocked(t, cmd.Process.Pid, done)
+		if b, err := os.ReadFile(name); err != nil || bytes.Contains(b, []byte(module)) {
+			t.Errorf("edited under our %v lock: %q, %v", m, b, err)
+		}
+		release(t, l)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if b, err := os.ReadFile(name); err != nil || !bytes.Contains(b, []byte(module)) {
+			t.Errorf("not edited after the release: %q, %v", b, err)
+		}
+	}
+}
+
+// TestWeWaitForGoCommand: it locks a file of the module cache for as long as it downloads that module. It is
+// kept there by a proxy that does not answer.
+func TestWeWaitForGoCommand(t *testing.T) {
+	kinds[0].require(t)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, ".info"):
+			fmt.Fprint(w, `{"Version":"v1.0.0","Time":"2020-01-01T00:00:00Z"}`)
+		case strings.HasSuffix(r.URL.Path, ".mod"):
+			fmt.Fprint(w, "module example.com/m\n")
+		default: // the .zip, asked for under the lock
+			once.Do(func() { close(asked) })
+			<-answer
+			http.NotFound(w, r)
+		}
+	}))
+	defer proxy.Close()
+	finish := sync.OnceFunc(func() { close(answer) })
+	defer finish()
+	cache := t.TempDir()
+	cmd := goCommand(t, "mod", "download", "example.com/m@v1.0.0")
+	cmd.Env = append(cmd.Env, "GOPROXY="+proxy.URL, "GOMODCACHE="+cache, "GOFLAGS=-modcacherw", "GOSUMDB=off", "GONOSUMDB=*", "GOPRIVATE=", "GONOPROXY=")
+	if err := cmd.Start(); err != nil {
+		t.Skipf("no go command here: %v", err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }() // ends with the command
+	select {
+	case <-asked:
+	case err := <-done:
+		t.Fatalf("go mod download ended early: %v", err)
+	}
+	name := filepath.Join(cache, "cache", "download", "example.com", "m", "@v", "v1.0.0.lock")
+	l := lock.New(open(t, name))
+	wantErr(t, l.Try(lock.Shared), "lock", lock.ErrLocked)
+	told := start(t, l, lock.Exclusive)
+	wantWaiting(t, told)
+	finish()
+	if err := <-told; err != nil {
+		t.Fatal(err)
+	}
+	release(t, l)
+	if err := <-done; err == nil {
+		t.Error("go mod download succeeded without an answer")
+	}
+}
+
+func goCommand(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("go", args...)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOTOOLCHAIN=local", "GOFLAGS=")
+	return cmd
+}
+
+// awaitBlocked waits until the process is listed as one that waits for a lock.
+func awaitBlocked(t *testing.T, pid int, done <-chan error) {
+	t.Helper()
+	for {
+		b, err := os.ReadFile("/proc/locks")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(b)) {
+			f := strings.Fields(line)
+			if len(f) > 5 && f[1] == "->" && slices.Contains(f, fmt.Sprint(pid)) {
+				return
+			}
+		}
+		select {
+		case err := <-done:
+			t.Fatalf("the process did not wait for the lock: %v", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
