@@ -13,12 +13,12 @@ import (
 type Batch struct {
 	// The committer's mu guards these while the batch forms; once it is sealed its
 	// runner owns them.
-	hull    span
+	cover   cover
 	whole   bool // a member asked for the whole target
 	members int
 	born    time.Time     // when the first member came
-	bytes   int64         // that the call of the target spanned, as far as known
-	took    time.Duration // that call
+	bytes   int64         // that the calls of the target spanned, as far as known
+	took    time.Duration // those calls
 
 	done chan struct{} // closed after err is set; nil when nobody but the runner knows the batch
 	err  error         // written once, before done is closed

@@ -39,6 +39,25 @@ type Options struct {
 	// Nil means a goroutine of the committer's own while there is work, and none when
 	// there is not.
 	Execute func(task func()) error
+
+	// Gap is for targets much of which is dirty that nobody waits for, with a [Background]
+	// say. Ranges of a batch that are more than Gap bytes apart are flushed by calls of
+	// their own, up to eight, so that what is dirty between them is left alone. 0, or
+	// less, means one call for the hull of all.
+	//
+	// A call of the target writes what is dirty in its range, and ends with a flush of the
+	// device. Of 2, 8 and 64 pages at random places in a file of 256 MiB, written by writes of
+	// 1 MiB, on ext4, in ms:
+	//
+	//	                              nothing else dirty     256 other pages dirty
+	//	one call for the hull         0.6    1.9    12       14     25     38
+	//	a call for each               0.7    3.1    23       0.8    3.2    22
+	//
+	// Beginning the write-back of each before one call for the hull [sync_file_range(2)]
+	// took as long as that call alone in all six.
+	//
+	// [sync_file_range(2)]: https://man7.org/linux/man-pages/man2/sync_file_range.2.html
+	Gap int64
 }
 
 // phase is the state of a Committer; doc.go draws the transitions.
@@ -56,6 +75,7 @@ const (
 type Committer struct {
 	target  Target
 	execute func(task func()) error
+	gap     int64
 	task    func() // c.runTask, made once so that handing it over allocates nothing
 	length  func() int64
 	whole   func() error
@@ -81,7 +101,7 @@ type Committer struct {
 // NewCommitter makes a committer for t. It owns no goroutine until it has work; a
 // caller that needs to know that all is flushed calls [Committer.Close].
 func NewCommitter(t Target, o Options) *Committer {
-	c := &Committer{target: t, execute: o.Execute, empty: resolvedBatch(nil)}
+	c := &Committer{target: t, execute: o.Execute, gap: o.Gap, empty: resolvedBatch(nil)}
 	c.crowd.patience = maxPatience
 	c.task = c.runTask
 	if l, ok := t.(interface{ Len() int64 }); ok {
@@ -164,7 +184,8 @@ func (c *Committer) flushInPlace(off, n int64) (err error, ran bool) {
 		return nil, false // others are about to come
 	}
 	// Nobody else ever sees this batch, so it needs no channel and never forms.
-	b := &Batch{hull: s, members: 1, born: now}
+	b := &Batch{members: 1, born: now}
+	b.cover.add(s, 0)
 	c.phase, c.active = running, b
 	c.mu.Unlock()
 	if c.run(b) {
@@ -261,12 +282,11 @@ func (c *Committer) joinLocked(s span, whole bool) *Batch {
 	b := c.forming
 	if b == nil {
 		b = newBatch()
-		b.hull, b.whole, b.born = s, whole, time.Now()
+		b.born = time.Now()
 		c.forming = b
-	} else {
-		b.hull = b.hull.hull(s)
-		b.whole = b.whole || whole
 	}
+	b.cover.add(s, c.gap)
+	b.whole = b.whole || whole
 	b.members++
 	start := c.phase == idle
 	if start {

@@ -78,6 +78,35 @@ func TestRequestsGatherInOneBatchOverTheirHull(t *testing.T) {
 	}
 }
 
+func TestRangesFurtherApartThanTheGapAreFlushedByCallsOfTheirOwn(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		fail int // the call that fails
+		err  error
+		want []rng
+	}{
+		{"all well", 0, nil, []rng{{0, 20}, {1000, 10}, {5000, 10}}},
+		{"the second fails", 2, errDisk, []rng{{0, 20}, {1000, 10}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			q := &queue{}
+			target := failing(tt.fail, errDisk)
+			c := flush.NewCommitter(target, flush.Options{Execute: q.execute, Gap: 100})
+			b := c.Commit(5000, 10)
+			c.Commit(0, 10)
+			c.Commit(1000, 10)
+			c.Commit(10, 10)
+			q.runOne()
+			if got := target.seen(); !slices.Equal(got, tt.want) || b.Err() != tt.err {
+				t.Errorf("calls %v, %v; want %v, %v", got, b.Err(), tt.want, tt.err)
+			}
+			if s := c.Stats(); s.Batches != 1 || s.Bytes != 40 {
+				t.Errorf("stats %+v, want one batch of 40 bytes", s)
+			}
+		})
+	}
+}
+
 func TestAThousandRequestsCompleteExactlyOnceEach(t *testing.T) {
 	for _, e := range executors {
 		t.Run(e.name, func(t *testing.T) {

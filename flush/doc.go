@@ -33,7 +33,7 @@
 //	1. store
 //	2. join the forming batch
 //	                            3. seal it: what comes now gathers in the next
-//	                            4. FlushRange(hull of its members)
+//	                            4. FlushRange(hull of the ranges)
 //	                            5. outcome, wake the members
 //	6. durable
 //
@@ -41,8 +41,9 @@
 // reads the pages. Were 3 to come after 4, a member that joined during the call would be
 // told that a store is durable whose page may have been written before it was made.
 //
-// The call covers the hull of the ranges, clean ground between them included: see
-// [Committer.Commit] for what that costs.
+// The call covers the hull of the ranges, that is all that lies between them too. Clean
+// ground costs nothing, as the kernel looks at dirty pages alone; see Options.Gap for
+// ground that is dirty.
 //
 // # Errors
 //

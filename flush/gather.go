@@ -24,7 +24,7 @@ import (
 type crowd struct {
 	expected int           // how many members the next batch would have if all came
 	ended    time.Time     // when the batch before was over
-	took     time.Duration // the call of that batch; nobody waits longer than that
+	took     time.Duration // the calls of that batch; nobody waits longer than that
 	patience time.Duration // how long to wait for one more
 }
 

@@ -87,7 +87,7 @@ func runModel(t *testing.T, seed uint64, execute func(func()) error, fail func()
 	const writers, rounds = 16, 150
 	d := newDisk(writers)
 	d.fail = fail
-	c := flush.NewCommitter(d, flush.Options{Execute: execute})
+	c := flush.NewCommitter(d, flush.Options{Execute: execute, Gap: int64(seed % 4)})
 	bg := flush.NewBackground(c, flush.Policy{DirtyBytes: 64})
 	var resolved, refused atomic.Int64
 	var wg sync.WaitGroup

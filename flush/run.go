@@ -133,18 +133,27 @@ func (c *Committer) run(b *Batch) (more bool) {
 	return
 }
 
-// call is the one call of the target that serves b.
+// call has the target flush what b covers, as much of it as there is by now.
 func (c *Committer) call(b *Batch) error {
+	length := everything.hi
 	if c.length != nil {
-		b.hull = b.hull.clip(c.length()) // what was cut off meanwhile needs nothing
+		length = c.length()
 	}
+	spans := b.cover.cut(length)
 	if !b.whole || c.length != nil {
-		b.bytes = b.hull.len()
+		for _, s := range spans {
+			b.bytes += s.len()
+		}
 	}
 	if b.whole && c.whole != nil {
 		return c.whole()
 	}
-	return c.target.FlushRange(b.hull.lo, b.hull.len())
+	for _, s := range spans {
+		if err := c.target.FlushRange(s.lo, s.len()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // end gives a sealed batch its outcome, wakes its members, and says whether another
