@@ -99,7 +99,7 @@ func copyRange(dst *os.File, dstOff int64, src *os.File, srcOff, n int64) (int64
 				return nil
 			}
 			var err error
-			done, err = copyFileRange(int(d), dstOff, int(s), srcOff, n)
+			done, err = copyFileRange(int(d), dstOff, int(s), srcOff, n, copyStep)
 			return err
 		})
 	})
@@ -122,12 +122,14 @@ func cloneRange(dst int, dstOff int64, src int, srcOff, n int64) bool {
 	}) == nil
 }
 
+// copyStep is what one call copies at most: it also fits an int everywhere.
+const copyStep = 1 << 30
+
 // copyFileRange is copy_file_range(2) until all is copied.
-func copyFileRange(dst int, dstOff int64, src int, srcOff, n int64) (int64, error) {
+func copyFileRange(dst int, dstOff int64, src int, srcOff, n, step int64) (int64, error) {
 	if without("copy_file_range") {
 		return 0, errors.ErrUnsupported
 	}
-	const step = 1 << 30 // of one call; also what fits an int everywhere
 	var done int64
 	for done < n {
 		from, to := srcOff+done, dstOff+done

@@ -63,6 +63,9 @@ func TestPopulate(t *testing.T) {
 				m := newMapping(t, f, MapOptions{Access: tt.access, Len: length, Reserve: 8 * page})
 				withoutAll(t, features)
 				err := m.Populate(tt.off, tt.n, tt.write)
+				if f != nil && fileLen(t, f) != tt.size {
+					t.Errorf("populating has changed the file's length to %d", fileLen(t, f))
+				}
 				if got := errors.Is(err, ErrFault); got != tt.fault || err != nil && !got {
 					t.Fatalf("Populate = %v, want a fault: %v", err, tt.fault)
 				}
@@ -117,7 +120,7 @@ func TestPopulateLosesNoStore(t *testing.T) {
 			withoutAll(t, features)
 			var wg sync.WaitGroup
 			var stop atomic.Bool
-			var made uint32
+			var made atomic.Uint32
 			words := make([]*uint32, pages)
 			before := make([]uint32, pages)
 			for i := range words {
@@ -129,10 +132,10 @@ func TestPopulateLosesNoStore(t *testing.T) {
 					for _, w := range words {
 						atomic.AddUint32(w, 1)
 					}
-					made++
+					made.Add(1)
 				}
 			})
-			for range 50 {
+			for made.Load() < 5000 {
 				if err := m.Populate(0, pages*PageSize(), true); err != nil {
 					t.Error(err)
 				}
@@ -140,7 +143,7 @@ func TestPopulateLosesNoStore(t *testing.T) {
 			stop.Store(true)
 			wg.Wait()
 			for i, w := range words {
-				if got, want := *w, before[i]+made; got != want {
+				if got, want := *w, before[i]+made.Load(); got != want {
 					t.Errorf("page %d counts %d, want %d", i, got, want)
 				}
 			}

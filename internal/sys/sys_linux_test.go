@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -68,9 +69,9 @@ func TestOneKernelMapping(t *testing.T) {
 		if err := m.Protect(a); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if got := kernelMappings(t, f); len(got) != 1 {
-		t.Errorf("the file has %d kernel mappings, want 1:\n%s", len(got), strings.Join(got, ""))
+		if got := kernelMappings(t, f); len(got) != 1 {
+			t.Errorf("the file has %d kernel mappings, want 1:\n%s", len(got), strings.Join(got, ""))
+		}
 	}
 }
 
@@ -267,6 +268,17 @@ func TestDiskFull(t *testing.T) {
 	}
 	if n, err := Allocated(f); err != nil || n != 4*page {
 		t.Errorf("Allocated = %d, %v, want %d", n, err, 4*page)
+	}
+}
+
+func TestCopyRangeInSteps(t *testing.T) {
+	src, dst := newFile(t, 100_000), newFile(t, 0)
+	n, err := copyFileRange(int(dst.Fd()), 11, int(src.Fd()), 3, 99_000, 4097)
+	if n != 99_000 || err != nil {
+		t.Fatalf("copyFileRange = %d, %v, want 99000", n, err)
+	}
+	if want := append(make([]byte, 11), contents(t, src)[3:99_003]...); !bytes.Equal(contents(t, dst), want) {
+		t.Error("the copy differs")
 	}
 }
 
