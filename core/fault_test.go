@@ -42,7 +42,9 @@ func TestFaultsBecomeErrors(t *testing.T) {
 		err  func() error
 		from int64
 	}{
-		{"View", func() error { return f.View(func(b []byte) error { _ = b[MiB-1] + b[0]; buf[0] = b[MiB-1]; return nil }) }, MiB - 4*KiB},
+		{"View", func() error {
+			return f.View(func(b []byte) error { _ = b[MiB-1] + b[0]; buf[0] = b[MiB-1]; return nil })
+		}, MiB - 4*KiB},
 		{"Update", func() error { return f.Update(func(b []byte) error { b[100*KiB] = 1; return nil }) }, 100 * KiB},
 		{"ReadAt", func() error { return second(f.ReadAt(buf, 64*KiB)) }, 64 * KiB},
 		{"WriteAt", func() error { return second(f.WriteAt(buf, 64*KiB)) }, 64 * KiB},

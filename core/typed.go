@@ -1,0 +1,82 @@
+package core
+
+import (
+	"fmt"
+	"io/fs"
+	"reflect"
+	"sync"
+	"unsafe"
+)
+
+var (
+	errPointers = fmt.Errorf("the type holds Go pointers: %w", fs.ErrInvalid)
+	errAlign    = fmt.Errorf("the address is not aligned for the type: %w", fs.ErrInvalid)
+)
+
+// At returns the T that lies off bytes into the pin, in place: what is stored through the pointer is stored
+// in the map. It is valid until the pin is released. The layout is the machine's own, byte order
+// included.
+//
+// T must hold no Go pointers (no strings, slices, maps, channels, functions or interfaces) and the address must be
+// aligned for it: both are [fs.ErrInvalid]. A T that does not lie within the pin is [ErrRange].
+//
+// Types of sync/atomic work, also between processes that map the same file.
+func At[T any](p *Pin, off int64) (*T, error) {
+	s, err := Slice[T](p, off, 1)
+	if err != nil {
+		return nil, err
+	}
+	return &s[0], nil
+}
+
+// Slice returns n values of T that lie off bytes into the pin, in place; see [At].
+func Slice[T any](p *Pin, off int64, n int) ([]T, error) {
+	const op = "slice"
+	var v T
+	size := int64(unsafe.Sizeof(v))
+	switch {
+	case p.released.Load():
+		return nil, p.file.fail(op, fs.ErrClosed)
+	case holdsPointers(reflect.TypeFor[T]()):
+		return nil, p.file.fail(op, errPointers)
+	case n < 0, size > 0 && int64(n) > p.Len()/size, !within(off, int64(n)*size, len(p.data)):
+		return nil, p.file.fail(op, ErrRange)
+	case n == 0, size == 0:
+		return make([]T, n), nil // of no bytes: no address to give
+	}
+	at := unsafe.Pointer(&p.data[off])
+	if uintptr(at)%unsafe.Alignof(v) != 0 {
+		return nil, p.file.fail(op, errAlign)
+	}
+	// In bounds: n*size bytes from off on lie within the pin. Alive: until its release, as documented.
+	return unsafe.Slice((*T)(at), n), nil
+}
+
+// pointers remembers the answers of holdsPointers, which takes reflection to find.
+var pointers sync.Map // reflect.Type to bool
+
+func holdsPointers(t reflect.Type) bool {
+	if known, ok := pointers.Load(t); ok {
+		return known.(bool)
+	}
+	found := findPointers(t)
+	pointers.Store(t, found)
+	return found
+}
+
+func findPointers(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Array:
+		return t.Len() > 0 && findPointers(t.Elem())
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if findPointers(t.Field(i).Type) {
+				return true
+			}
+		}
+		return false
+	case reflect.Chan, reflect.Func, reflect.Interface, reflect.Map, reflect.Pointer, reflect.Slice, reflect.String, reflect.UnsafePointer:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,110 @@
+package core
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"unsafe"
+)
+
+// errFull is what writing over the end of a range answers.
+var errFull = fmt.Errorf("%w: %w", ErrRange, io.ErrShortWrite)
+
+// Writer writes a range of a window from front to back. It is an [io.Writer], [io.Seeker], [io.WriterAt],
+// [io.ByteWriter], [io.StringWriter] and [io.ReaderFrom].
+//
+// It never extends the file: what does not fit answers [ErrRange], which is also an [io.ErrShortWrite]. Like a
+// [Reader] it holds no pin between calls, and one goroutine uses it at a time, but for WriteAt.
+type Writer struct{ cursor }
+
+// NewWriter returns a Writer of the n bytes of the window from off on, or [ErrRange]; [ErrReadOnly] where
+// nothing can be stored.
+func (f *File) NewWriter(off, n int64) (*Writer, error) {
+	c, err := f.cursor("write", off, n)
+	if err != nil {
+		return nil, err
+	}
+	if f.gen.Load().readOnly {
+		return nil, f.fail("write", ErrReadOnly)
+	}
+	return &Writer{c}, nil
+}
+
+// Write stores as much of p as fits at the position.
+func (w *Writer) Write(p []byte) (int, error) {
+	n, err := w.WriteAt(p, w.pos)
+	w.pos += int64(n)
+	return n, err
+}
+
+// WriteAt stores as much of p as fits at off of the range, wherever the position is.
+func (w *Writer) WriteAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, w.file.fail("write", ErrRange)
+	}
+	fits := min(int64(len(p)), max(w.n-off, 0))
+	n, err := w.file.WriteAt(p[:fits], w.off+min(off, w.n))
+	if err == nil && n < len(p) {
+		err = w.file.fail("write", errFull)
+	}
+	return n, err
+}
+
+// WriteString is Write of the bytes of s.
+func (w *Writer) WriteString(s string) (int, error) {
+	// Write neither changes nor keeps what it is given, so the string's own bytes will do.
+	return w.Write(unsafe.Slice(unsafe.StringData(s), len(s)))
+}
+
+// WriteByte stores one byte.
+func (w *Writer) WriteByte(c byte) error {
+	return PutNext(w, binary.LittleEndian, c)
+}
+
+// ReadFrom reads r into the range until r ends, straight into the map. When the range is full and r has more, one
+// byte of that is lost and the error is [ErrRange].
+//
+// The part that is being read into is pinned while r.Read runs.
+func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
+	if w.file.gen.Load().readOnly {
+		return 0, w.file.fail("write", ErrReadOnly)
+	}
+	idle := 0
+	n, err := w.stream("write", func(b []byte) (int, error) {
+		n, err := r.Read(b)
+		if idle++; n > 0 {
+			idle = 0
+		}
+		if err == nil && idle > 100 {
+			err = io.ErrNoProgress
+		}
+		return n, err
+	})
+	if err == nil { // full: look whether that was all
+		var more [1]byte
+		for m := 0; err == nil; m, err = r.Read(more[:]) {
+			if m > 0 {
+				return n, w.file.fail("write", errFull)
+			}
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return n, err
+}
+
+// PutNext stores a value at the position and goes on behind it. When it does not fit nothing is stored and the
+// error is [ErrRange].
+func PutNext[T Fixed](w *Writer, order binary.ByteOrder, v T) error {
+	n := width[T]()
+	if w.left() < n {
+		return w.file.fail("write", errFull)
+	}
+	if err := Put(w.file, w.off+w.pos, order, v); err != nil {
+		return err
+	}
+	w.pos += n
+	return nil
+}

@@ -1,0 +1,46 @@
+package core
+
+import "github.com/fmmap-go/fmmap/internal/sys"
+
+// Zero stores zeros into [off, off+n) of the window. The blocks of the file stay.
+func (f *File) Zero(off, n int64) (err error) {
+	a, err := f.begin(true)
+	if err != nil {
+		return f.fail("zero", err)
+	}
+	defer f.end("zero", a, &err)
+	if !within(off, n, len(a.g.data)) {
+		return f.fail("zero", ErrRange)
+	}
+	clear(a.g.data[off : off+n])
+	return nil
+}
+
+// PunchHole makes [off, off+n) of the window read as zero and gives the blocks that lie wholly within it back to the
+// file system, or the memory of an anonymous mapping to the system. The length stays. A store into the hole needs a
+// block again, and faults when the disk is full: see [Options].Sparse.
+//
+// Only [ReadWrite] files have it, others answer [ErrReadOnly]; file systems that cannot free
+// blocks answer [errors.ErrUnsupported]. On heap memory it is Zero.
+func (f *File) PunchHole(off, n int64) error {
+	const op = "punch hole"
+	g, s, err := f.enter()
+	if err != nil {
+		return f.fail(op, err)
+	}
+	defer f.leave(g.epoch, s)
+	switch {
+	case g.readOnly || f.access != ReadWrite:
+		return f.fail(op, ErrReadOnly)
+	case !within(off, n, len(g.data)):
+		return f.fail(op, ErrRange)
+	case n == 0:
+		return nil
+	case g.region.heap != nil:
+		clear(g.data[off : off+n])
+		return nil
+	case f.file == nil:
+		return f.fail(op, g.region.m.Discard(off, n))
+	}
+	return f.fail(op, sys.PunchHole(f.file, f.opts.Offset+off, n))
+}
