@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io/fs"
 	"math"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -174,7 +176,7 @@ func TestADoneContextEndsTheWaitNotTheBatch(t *testing.T) {
 	})
 }
 
-func TestFlushHeedsItsContextAlsoWhenAlone(t *testing.T) {
+func TestFlushKeepsADeadlineAlsoWhenAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		target, gate := gated()
 		c := flush.NewCommitter(target, flush.Options{})
@@ -185,6 +187,30 @@ func TestFlushHeedsItsContextAlsoWhenAlone(t *testing.T) {
 		}
 		gate <- nil
 	})
+}
+
+func TestFlushWithoutADeadlineRunsInItsCallerWhenAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		caller := goroutine()
+		c := flush.NewCommitter(&recorder{flush: func(int, rng) error {
+			if goroutine() != caller {
+				t.Error("another goroutine flushes for a lone caller")
+			}
+			cancel()
+			return errDisk
+		}}, flush.Options{})
+		if err := c.Flush(ctx, 0, 1); err != errDisk {
+			t.Errorf("Flush returned %v, want the outcome", err)
+		}
+	})
+}
+
+// goroutine is the heading of the caller's stack, which has its number.
+func goroutine() string {
+	var b [64]byte
+	heading, _, _ := strings.Cut(string(b[:runtime.Stack(b[:], false)]), " [")
+	return heading
 }
 
 func TestAFailedBatchFailsExactlyItsMembers(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/fmmap-go/fmmap/flush"
 )
@@ -133,6 +134,8 @@ func ask(ctx context.Context, c *flush.Committer, bg *flush.Background, d *disk,
 	case 0:
 		return c.Flush(context.Background(), w, 1)
 	case 1:
+		ctx, cancel := context.WithTimeout(ctx, time.Hour)
+		defer cancel()
 		return c.Flush(ctx, w, 1)
 	case 2:
 		return c.Commit(0, d.Len()).Wait(ctx)
