@@ -1,0 +1,157 @@
+package async
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/fmmap-go/fmmap/core"
+)
+
+// No system call can tell in less than half a microsecond whether a page is
+// resident. So a file remembers which pages it has seen so lately, and trusts
+// that for a while. A hint that is wrong costs a page fault, no more.
+const (
+	hintTick  = 100 * time.Millisecond // what the hints' clock counts
+	hintTicks = 8                      // how many ticks a hint is good for
+
+	hintUnit  = 4 << 10              // bytes to a bit: no page is smaller
+	hintUnits = 16                   // bits to a stamp
+	hintBlock = hintUnits * hintUnit // bytes to a stamp
+	hintChunk = 1024                 // stamps to a chunk, of 64 MiB of file
+)
+
+// hints are the pages of a window that were lately seen to be resident. The zero
+// value must be started.
+type hints struct {
+	base  time.Time
+	table atomic.Pointer[hintTable] // nil: nothing is known
+	mu    sync.Mutex                // held to replace table
+}
+
+// A hintTable has a stamp for each block of a window: the tick in which it was
+// made, and a bit for each unit that was resident then. Blocks start at page
+// boundaries, as many bytes before the window as skew says.
+type hintTable struct {
+	size   int64 // of the window when the table was made
+	skew   int64
+	chunks []atomic.Pointer[[hintChunk]atomic.Uint64] // made when first written to
+}
+
+func (h *hints) start() { h.base = time.Now() }
+
+// now is the tick, which is never 0. Reading the clock for it costs 26 ns.
+func (h *hints) now() uint64 { return uint64(time.Since(h.base)/hintTick) + 1 }
+
+// has reports whether all of [off, off+n), which lies in a window of the given
+// size, was lately seen to be resident.
+func (h *hints) has(off, n, size int64) bool {
+	t := h.table.Load()
+	if t == nil || size < t.size { // it has shrunk, and may have grown since
+		return false
+	}
+	now := h.now()
+	for off, end := off+t.skew, off+t.skew+n; off < end; {
+		stamp, mask, next := t.find(off, end)
+		if stamp == nil {
+			return false
+		}
+		s := stamp.Load()
+		if now-s>>hintUnits >= hintTicks || s&mask != mask {
+			return false
+		}
+		off = next
+	}
+	return true
+}
+
+// find returns the stamp of the block that off is in, the bits that [off, end)
+// has there, and where the next block begins. off and end count from the first
+// block. The stamp is nil if the table has none.
+func (t *hintTable) find(off, end int64) (stamp *atomic.Uint64, mask uint64, next int64) {
+	block := off / hintBlock
+	next = (block + 1) * hintBlock
+	if i := block / hintChunk; i < int64(len(t.chunks)) {
+		if c := t.chunks[i].Load(); c != nil {
+			stamp = &c[block%hintChunk]
+		}
+	}
+	first := uint(off % hintBlock / hintUnit)
+	last := uint((min(end, next) - 1) % hintBlock / hintUnit)
+	return stamp, (2<<last - 1) &^ (1<<first - 1), next
+}
+
+// set notes that the bytes of p, a pin in a window of the given size, were
+// resident a moment ago.
+func (h *hints) set(p *core.Pin, size int64) {
+	n := min(p.Len(), size-p.Offset()) // the window may be about to shrink
+	if n <= 0 {
+		return
+	}
+	// Only the page's offset in memory is asked for, which is that in the file.
+	addr := uintptr(unsafe.Pointer(unsafe.SliceData(p.Bytes())))
+	skew := (int64(addr%hintUnit) - p.Offset()) & (hintUnit - 1)
+	t := h.tableFor(size, skew)
+	now := h.now()
+	for off, end := p.Offset()+skew, p.Offset()+skew+n; off < end; {
+		i := off / hintBlock / hintChunk
+		if t.chunks[i].Load() == nil {
+			t.chunks[i].CompareAndSwap(nil, new([hintChunk]atomic.Uint64))
+		}
+		stamp, mask, next := t.find(off, end)
+		mark(stamp, now, mask)
+		off = next
+	}
+}
+
+// mark adds the units of mask to a stamp. Units seen in an earlier tick are
+// forgotten: carried over, they could live for ever by what their neighbours
+// see.
+func mark(stamp *atomic.Uint64, now, mask uint64) {
+	for {
+		old := stamp.Load()
+		s := now<<hintUnits | mask
+		switch tick := old >> hintUnits; {
+		case tick > now:
+			return
+		case tick == now:
+			s |= old
+		}
+		if s == old || stamp.CompareAndSwap(old, s) {
+			return
+		}
+	}
+}
+
+// tableFor returns a table for a window of the given size, a new one if there is
+// none or if it is too small or was made for a longer window.
+func (h *hints) tableFor(size, skew int64) *hintTable {
+	t := h.table.Load()
+	if t != nil && t.size == size {
+		return t
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t = h.table.Load()
+	if t != nil && t.size == size {
+		return t
+	}
+	blocks := (size + skew + hintBlock - 1) / hintBlock
+	grown := &hintTable{size: size, skew: skew}
+	grown.chunks = make([]atomic.Pointer[[hintChunk]atomic.Uint64], (blocks+hintChunk-1)/hintChunk)
+	if t != nil && t.size < size {
+		for i := range t.chunks {
+			grown.chunks[i].Store(t.chunks[i].Load())
+		}
+	}
+	h.table.Store(grown)
+	return grown
+}
+
+// drop forgets everything.
+func (h *hints) drop() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.table.Store(nil)
+}

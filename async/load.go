@@ -1,0 +1,131 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"github.com/fmmap-go/fmmap/core"
+)
+
+// PageIn brings the bytes [off, off+n) of the window into memory. When it has
+// succeeded, every page of them was resident at some instant after the call
+// began; the kernel may take any of them away again later. To be sure that they
+// stay mapped as well, use Load.
+//
+// Bytes that are resident resolve at once. For others the caller starts the
+// reads and the pager waits for them. A range outside the window answers
+// [core.ErrRange], pages that cannot be had, because the file was made shorter
+// by somebody else or the device fails, [core.ErrFault].
+func (f *File) PageIn(ctx context.Context, off, n int64) *Future[struct{}] {
+	if ctx.Err() != nil {
+		return Failed[struct{}](context.Cause(ctx))
+	}
+	if f.hinted(off, n) {
+		f.hits.hint()
+		return f.done
+	}
+	pin, err := f.pin(off, n)
+	if err != nil {
+		return Failed[struct{}](err)
+	}
+	if f.probe(pin) {
+		pin.Release()
+		return f.done
+	}
+	if !f.enter() {
+		pin.Release()
+		return closed[struct{}](f, "page-in")
+	}
+	return f.fetch(ctx, pin)
+}
+
+// Load pins the bytes [off, off+n) of the window and brings them into memory: a
+// future of bytes that can be touched without waiting for a disk. The pin is the
+// caller's to release. It is given back if it arrives when ctx is done, or if
+// the future is collected before anybody has taken it.
+//
+// Bytes that are resident come at once, with no other goroutine involved, and
+// cold ones as with PageIn. Resident means resident when it was last looked at:
+// the kernel may evict a page at any time, and the file trusts for up to 0.8 s
+// what it has seen, so that touching the bytes may in rare cases wait for a page
+// after all.
+func (f *File) Load(ctx context.Context, off, n int64) *Future[*core.Pin] {
+	if ctx.Err() != nil {
+		return Failed[*core.Pin](context.Cause(ctx))
+	}
+	pin, err := f.pin(off, n)
+	if err != nil {
+		return Failed[*core.Pin](err)
+	}
+	if f.resident(pin) {
+		return readyOwned(pin, (*core.Pin).Release)
+	}
+	if !f.enter() {
+		pin.Release()
+		return closed[*core.Pin](f, "load")
+	}
+	f.hits.cold.Add(1)
+	willNeed(f.core, pin)
+	return dispatch(ctx, f, Page, opLoad, pin, func(ctx context.Context) (*core.Pin, error) {
+		return pin, f.bringIn(ctx, pin)
+	}, (*core.Pin).Release)
+}
+
+// TryLoad is Load for bytes that are resident, and otherwise does nothing and
+// reports false: where a future of what is there already costs too much.
+func (f *File) TryLoad(off, n int64) (p *core.Pin, ok bool) {
+	pin, err := f.pin(off, n)
+	if err != nil {
+		return nil, false
+	}
+	if f.resident(pin) {
+		return pin, true
+	}
+	pin.Release()
+	return nil, false
+}
+
+// pin pins bytes of a file that is not closing.
+func (f *File) pin(off, n int64) (*core.Pin, error) {
+	if f.shut.Load() {
+		return nil, f.fail("pin", fs.ErrClosed)
+	}
+	return f.core.Pin(off, n)
+}
+
+// resident reports whether the bytes of a pin are, as far as it is known.
+func (f *File) resident(pin *core.Pin) bool {
+	if f.hints.has(pin.Offset(), pin.Len(), f.core.Len()) {
+		f.hits.hint()
+		return true
+	}
+	return f.probe(pin)
+}
+
+// hinted reports whether [off, off+n) lies in the window and was lately seen to
+// be resident.
+func (f *File) hinted(off, n int64) bool {
+	size := f.core.Len()
+	return off >= 0 && n >= 0 && off <= size && n <= size-off && !f.shut.Load() && f.hints.has(off, n, size)
+}
+
+// maxProbe bounds what the caller looks at, which takes 0.4 ms for a GiB.
+const maxProbe = 1 << 30
+
+// probe asks the system whether the bytes of a pin are resident.
+func (f *File) probe(pin *core.Pin) bool {
+	if f.unprobed.Load() || pin.Len() > maxProbe {
+		return false
+	}
+	pages, of, err := pin.Resident()
+	if errors.Is(err, errors.ErrUnsupported) {
+		f.unprobed.Store(true)
+	}
+	if err != nil || pages < of {
+		return false
+	}
+	f.hints.set(pin, f.core.Len())
+	f.hits.probe.Add(1)
+	return true
+}

@@ -1,0 +1,110 @@
+package async
+
+import (
+	"errors"
+	"math"
+
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/flush"
+)
+
+// A target is the file as a committer flushes it: ranges that were in the window
+// when they were asked for may have been cut off since, and what is not there
+// needs no flushing.
+type target struct{ file *core.File }
+
+func (t *target) Len() int64 { return t.file.Len() }
+
+func (t *target) Flush() error { return t.file.Flush() }
+
+func (t *target) FlushRange(off, n int64) error { return t.clipped(t.file.FlushRange, off, n) }
+
+func (t *target) StartWriteback(off, n int64) error { return t.clipped(t.file.StartWriteback, off, n) }
+
+// clipped calls do with what of [off, off+n) is in the window. That may shrink
+// once more before do looks: then it is tried again, each time with less.
+func (t *target) clipped(do func(off, n int64) error, off, n int64) error {
+	for last := int64(math.MaxInt64); ; {
+		size := t.file.Len()
+		from := min(off, size)
+		err := do(from, min(n, size-from))
+		if !errors.Is(err, core.ErrRange) || size >= last {
+			return err
+		}
+		last = size
+	}
+}
+
+// execute hands a batch to the Flush lane.
+func (f *File) execute(task func()) error {
+	return f.pool.lane(Flush).execute(opFlush, func(dropped error) {
+		if dropped != nil {
+			f.committer.Drop(dropped)
+			return
+		}
+		task()
+	})
+}
+
+// Flush makes every byte of the window durable, as [core.File.Flush] does. The
+// future is shared by all whose requests one flush serves: it has one outcome,
+// and no one of them can cancel it.
+//
+// A call covers every store that was made before it. It joins a batch that has
+// not begun: while one flush runs, all further requests gather in the next, so
+// that a thousand of them cost one worker and a few system calls. A flush that
+// has failed fails every later one as well, see [core.FlushError].
+func (f *File) Flush() *Future[struct{}] {
+	if refused := f.unflushable(); refused != nil {
+		return refused
+	}
+	return f.shared(f.committer.CommitAll())
+}
+
+// FlushRange is Flush for the bytes [off, off+n) of the window; a batch covers
+// the smallest range that has those of all its members. It answers
+// [core.ErrRange] when they do not lie within the window now. What is cut off
+// before its turn comes needs no flushing. An empty range is durable already.
+func (f *File) FlushRange(off, n int64) *Future[struct{}] {
+	if refused := f.unflushable(); refused != nil {
+		return refused
+	}
+	if size := f.core.Len(); off < 0 || n < 0 || off > size || n > size-off {
+		return Failed[struct{}](f.fail("flush", core.ErrRange))
+	}
+	return f.shared(f.committer.Commit(off, n))
+}
+
+// unflushable is the answer to a flush that needs no batch, nil if it needs one.
+func (f *File) unflushable() *Future[struct{}] {
+	switch {
+	case f.shut.Load():
+		return closed[struct{}](f, "flush")
+	case f.only:
+		return f.done
+	case f.core.Access() != core.ReadWrite:
+		return Failed[struct{}](f.fail("flush", core.ErrReadOnly))
+	}
+	return nil
+}
+
+// shared returns the one future of a batch. It allocates for the first member
+// alone.
+func (f *File) shared(b *flush.Batch) *Future[struct{}] {
+	return b.Attach(func() any {
+		out := newPromise[struct{}]()
+		b.OnDone(func(err error) { out.resolve(struct{}{}, f.flushError(err)) })
+		return out
+	}).(*Future[struct{}])
+}
+
+// flushError gives what a batch has failed with the words of core.
+func (f *File) flushError(err error) error {
+	switch {
+	case err == nil, err == ErrOverloaded, err == ErrClosed:
+		return err
+	case errors.Is(err, flush.ErrRange): // the window became shorter while Commit looked
+		err = core.ErrRange
+	}
+	return f.fail("flush", err)
+}
