@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -106,13 +107,13 @@ func (p *Pin) copyTo(ctx context.Context, dst *os.File) error {
 			if errors.Is(err, errors.ErrUnsupported) {
 				break
 			}
+			done += n
+			if errors.Is(err, io.ErrUnexpectedEOF) { // somebody has made the file shorter
+				return &FaultError{Offset: f.opts.Offset + p.off + done}
+			}
 			if err != nil {
 				return err
 			}
-			if n == 0 { // somebody has made the file shorter
-				return &FaultError{Offset: f.opts.Offset + p.off + done}
-			}
-			done += n
 		}
 	}
 	for done < p.Len() {

@@ -106,7 +106,10 @@ func TestReaderDoesWhatBytesReaderDoes(t *testing.T) {
 			return outcome{int64(n), string(p[:n]), err == nil, err == io.EOF}
 		},
 		func(r reader) outcome { _, err := r.ReadAt(make([]byte, 1), -1); return outcome{ok: err == nil} },
-		func(r reader) outcome { n, err := r.ReadAt(nil, 10); return outcome{int64(n), "", err == nil, err == io.EOF} },
+		func(r reader) outcome {
+			n, err := r.ReadAt(nil, 10)
+			return outcome{int64(n), "", err == nil, err == io.EOF}
+		},
 	} {
 		if got, want := do(r), do(model); got != want {
 			t.Errorf("step %d: got %+v, want %+v", i, got, want)

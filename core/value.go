@@ -2,31 +2,42 @@ package core
 
 import (
 	"encoding/binary"
+	"fmt"
+	"io/fs"
 	"reflect"
-	"strconv"
 	"unsafe"
 )
 
-// Fixed are the types of values that have one length in a file: integers, floats and 128-bit
-// integers. Values of int and uint take 64 bits on every machine.
+// Fixed is every type that [Get], [Put], [Next] and [PutNext] know a fixed layout for.
+//
+// A value occupies its own size, but for int, uint and uintptr: they are stored as 64 bits, so
+// that a file means the same to programs of either word size. Offsets need no alignment.
 type Fixed interface {
 	~int8 | ~int16 | ~int32 | ~int64 | ~int |
-		~uint8 | ~uint16 | ~uint32 | ~uint64 | ~uint |
+		~uint8 | ~uint16 | ~uint32 | ~uint64 | ~uint | ~uintptr |
 		~float32 | ~float64 | Uint128 | Int128
 }
 
-// Uint128 is an unsigned integer of 128 bits: Hi × 2⁶⁴ + Lo. In a file its bytes are
-// those of one 16-byte integer in the order asked for.
+// Uint128 is an unsigned integer of 128 bits: Hi·2⁶⁴ + Lo. It is stored as any other
+// integer of its byte order: in 16 bytes, the least significant one first in little-endian order (so
+// Lo comes first), and last in big-endian order.
 type Uint128 struct{ Hi, Lo uint64 }
 
-// Int128 is a two's-complement integer of 128 bits: Hi × 2⁶⁴ + Lo, with the sign in Hi.
+// Int128 is a signed integer of 128 bits in two's complement: Hi·2⁶⁴ + Lo. It is stored as [Uint128] is.
 type Int128 struct {
 	Hi int64
 	Lo uint64
 }
 
-// Get loads the value at off of the window, which needs no alignment. It answers [ErrRange] when the
-// value does not lie within the window, and never allocates.
+// errNarrow answers a stored int, uint or uintptr that needs more bits than this
+// platform's has.
+var errNarrow = fmt.Errorf("the stored value does not fit into the word of this platform: %w", ErrRange)
+
+// Get loads a value of the given byte order from the window at off. It answers [ErrRange] when the
+// value does not lie within the window, or not within the type: an int of 64 bits on a 32-bit platform.
+//
+// The load is not atomic; use [At] with a type of sync/atomic for that. The byte orders of
+// encoding/binary are fast, others go through their methods. A nil order answers [fs.ErrInvalid].
 func Get[T Fixed](f *File, off int64, order binary.ByteOrder) (v T, err error) {
 	a, err := f.begin(false)
 	if err != nil {
@@ -37,12 +48,12 @@ func Get[T Fixed](f *File, off int64, order binary.ByteOrder) (v T, err error) {
 	if !within(off, n, len(a.g.data)) {
 		return v, f.fail("get", ErrRange)
 	}
-	decode(a.g.data[off:off+n], order, &v)
-	return v, nil
+	v, err = decode[T](a.g.data[off:off+n], order)
+	return v, f.fail("get", err)
 }
 
-// Put stores a value at off of the window; see [Get]. The store is not atomic: for values that goroutines
-// or processes share, use [At] with a type of sync/atomic.
+// Put stores a value in the given byte order into the window at off. It answers [ErrRange], and
+// stores nothing, when the value does not fit into the window. After a [*FaultError] a part of it may have been stored.
 func Put[T Fixed](f *File, off int64, order binary.ByteOrder, v T) (err error) {
 	a, err := f.begin(true)
 	if err != nil {
@@ -53,84 +64,193 @@ func Put[T Fixed](f *File, off int64, order binary.ByteOrder, v T) (err error) {
 	if !within(off, n, len(a.g.data)) {
 		return f.fail("put", ErrRange)
 	}
-	encode(a.g.data[off:off+n], order, v)
-	return nil
+	return f.fail("put", encode(a.g.data[off:off+n], order, v))
 }
 
-// native reports whether T is an int or a uint on a machine where they have 32 bits.
-func native[T Fixed]() bool {
-	if strconv.IntSize == 64 {
-		return false
-	}
-	k := reflect.TypeFor[T]().Kind()
-	return k == reflect.Int || k == reflect.Uint
-}
-
-// width is the length of a T in a file.
+// width is the number of bytes that a value occupies.
 func width[T Fixed]() int64 {
 	var v T
-	if native[T]() {
+	if widened[T]() {
 		return 8
 	}
 	return int64(unsafe.Sizeof(v))
 }
 
-// bits is v seen as an integer of its size: in bounds because the size is what selects the
-// branch, and alive because v is.
-func bits[U uint8 | uint16 | uint32 | uint64 | Uint128, T Fixed](v *T) *U {
-	return (*U)(unsafe.Pointer(v))
+// widened reports whether a T is smaller in memory than it is in the file. On 64-bit platforms it is a
+// constant; elsewhere nothing but its kind tells an int from an int32.
+func widened[T Fixed]() bool {
+	var v T
+	if unsafe.Sizeof(uintptr(0)) == 8 || unsafe.Sizeof(v) != 4 {
+		return false
+	}
+	switch reflect.TypeFor[T]().Kind() {
+	case reflect.Int, reflect.Uint, reflect.Uintptr:
+		return true
+	}
+	return false
 }
 
-func decode[T Fixed](b []byte, order binary.ByteOrder, v *T) {
-	if native[T]() {
-		*bits[uint32](v) = uint32(order.Uint64(b))
-		return
-	}
-	switch unsafe.Sizeof(*v) {
-	case 1:
-		*bits[uint8](v) = b[0]
-	case 2:
-		*bits[uint16](v) = order.Uint16(b)
-	case 4:
-		*bits[uint32](v) = order.Uint32(b)
-	case 8:
-		*bits[uint64](v) = order.Uint64(b)
-	default:
-		hi, lo := halves(b, order)
-		*bits[Uint128](v) = Uint128{order.Uint64(hi), order.Uint64(lo)}
-	}
-}
-
-func encode[T Fixed](b []byte, order binary.ByteOrder, v T) {
-	if native[T]() {
-		word := uint64(*bits[uint32](&v))
-		if reflect.TypeFor[T]().Kind() == reflect.Int {
-			word = uint64(int32(word))
-		}
-		order.PutUint64(b, word)
-		return
+// decode loads a T from b, which holds as many bytes as its width.
+//
+// The switch is over constants, so that each shape of T keeps one case of it. The
+// conversions reinterpret a local variable of the size of T in that case.
+func decode[T Fixed](b []byte, order binary.ByteOrder) (v T, err error) {
+	if order == nil {
+		return v, fs.ErrInvalid
 	}
 	switch unsafe.Sizeof(v) {
 	case 1:
-		b[0] = *bits[uint8](&v)
+		return *(*T)(unsafe.Pointer(&b[0])), nil
 	case 2:
-		order.PutUint16(b, *bits[uint16](&v))
+		u := load16(b, order)
+		return *(*T)(unsafe.Pointer(&u)), nil
 	case 4:
-		order.PutUint32(b, *bits[uint32](&v))
+		if widened[T]() {
+			return narrow[T](load64(b, order))
+		}
+		u := load32(b, order)
+		return *(*T)(unsafe.Pointer(&u)), nil
 	case 8:
-		order.PutUint64(b, *bits[uint64](&v))
+		u := load64(b, order)
+		return *(*T)(unsafe.Pointer(&u)), nil
+	}
+	first, second := load64(b[:8], order), load64(b[8:], order)
+	u := Uint128{Hi: second, Lo: first}
+	if bigEndian(order) {
+		u = Uint128{Hi: first, Lo: second}
+	}
+	return *(*T)(unsafe.Pointer(&u)), nil
+}
+
+// encode stores v into b, which holds as many bytes as its width.
+func encode[T Fixed](b []byte, order binary.ByteOrder, v T) error {
+	if order == nil {
+		return fs.ErrInvalid
+	}
+	p := unsafe.Pointer(&v) // read as an integer, or two, of the same size
+	switch unsafe.Sizeof(v) {
+	case 1:
+		b[0] = *(*uint8)(p)
+	case 2:
+		store16(b, order, *(*uint16)(p))
+	case 4:
+		if widened[T]() {
+			store64(b, order, widen(v))
+			return nil
+		}
+		store32(b, order, *(*uint32)(p))
+	case 8:
+		store64(b, order, *(*uint64)(p))
 	default:
-		hi, lo := halves(b, order)
-		u := bits[Uint128](&v)
-		order.PutUint64(hi, u.Hi)
-		order.PutUint64(lo, u.Lo)
+		u := *(*Uint128)(p)
+		if bigEndian(order) {
+			u.Hi, u.Lo = u.Lo, u.Hi
+		}
+		store64(b[:8], order, u.Lo)
+		store64(b[8:], order, u.Hi)
+	}
+	return nil
+}
+
+// narrow makes 64 stored bits an int, uint or uintptr of 32.
+func narrow[T Fixed](u uint64) (v T, err error) {
+	w := uint32(u)
+	if reflect.TypeFor[T]().Kind() == reflect.Int {
+		if int64(u) != int64(int32(w)) {
+			return v, errNarrow
+		}
+	} else if u != uint64(w) {
+		return v, errNarrow
+	}
+	return *(*T)(unsafe.Pointer(&w)), nil // both have 32 bits
+}
+
+// widen makes an int, uint or uintptr of 32 bits the 64 that are stored.
+func widen[T Fixed](v T) uint64 {
+	w := *(*uint32)(unsafe.Pointer(&v)) // both have 32 bits
+	if reflect.TypeFor[T]().Kind() == reflect.Int {
+		return uint64(int64(int32(w)))
+	}
+	return uint64(w)
+}
+
+// The orders that most files have are compared with first: then the load is one
+// instruction, or two, instead of a call through the interface.
+
+func load16(b []byte, order binary.ByteOrder) uint16 {
+	switch order {
+	case binary.LittleEndian:
+		return binary.LittleEndian.Uint16(b)
+	case binary.BigEndian:
+		return binary.BigEndian.Uint16(b)
+	}
+	return order.Uint16(b)
+}
+
+func load32(b []byte, order binary.ByteOrder) uint32 {
+	switch order {
+	case binary.LittleEndian:
+		return binary.LittleEndian.Uint32(b)
+	case binary.BigEndian:
+		return binary.BigEndian.Uint32(b)
+	}
+	return order.Uint32(b)
+}
+
+func load64(b []byte, order binary.ByteOrder) uint64 {
+	switch order {
+	case binary.LittleEndian:
+		return binary.LittleEndian.Uint64(b)
+	case binary.BigEndian:
+		return binary.BigEndian.Uint64(b)
+	}
+	return order.Uint64(b)
+}
+
+func store16(b []byte, order binary.ByteOrder, u uint16) {
+	switch order {
+	case binary.LittleEndian:
+		binary.LittleEndian.PutUint16(b, u)
+	case binary.BigEndian:
+		binary.BigEndian.PutUint16(b, u)
+	default:
+		order.PutUint16(b, u)
 	}
 }
 
-// halves tells which eight of sixteen bytes are the more significant ones.
-func halves(b []byte, order binary.ByteOrder) (hi, lo []byte) {
-	if order.Uint16([]byte{1, 0}) == 1 {
-		return b[8:16], b[:8]
+func store32(b []byte, order binary.ByteOrder, u uint32) {
+	switch order {
+	case binary.LittleEndian:
+		binary.LittleEndian.PutUint32(b, u)
+	case binary.BigEndian:
+		binary.BigEndian.PutUint32(b, u)
+	default:
+		order.PutUint32(b, u)
 	}
-	return b[:8], b[8:16]
 }
+
+func store64(b []byte, order binary.ByteOrder, u uint64) {
+	switch order {
+	case binary.LittleEndian:
+		binary.LittleEndian.PutUint64(b, u)
+	case binary.BigEndian:
+		binary.BigEndian.PutUint64(b, u)
+	default:
+		order.PutUint64(b, u)
+	}
+}
+
+// bigEndian reports whether the order puts the more significant bytes first.
+func bigEndian(order binary.ByteOrder) bool {
+	switch order {
+	case binary.LittleEndian:
+		return false
+	case binary.BigEndian:
+		return true
+	}
+	return order.Uint16(oneBigEndian[:]) == 1
+}
+
+// oneBigEndian is 1 in big-endian order; it is never written. A local array would be
+// allocated for the call through the interface.
+var oneBigEndian = [2]byte{0, 1}

@@ -1,0 +1,217 @@
+package core_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/sys"
+)
+
+// entries are the names in a directory.
+func entries(t testing.TB, dir string) (names []string) {
+	t.Helper()
+	es, err := os.ReadDir(dir)
+	check(t, err)
+	for _, e := range es {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func TestCopyTo(t *testing.T) {
+	want := pattern(3*MiB+123, 1)
+	for _, features := range [][]string{nil, {"ficlone"}, {"ficlone", "copy_file_range"}} {
+		for _, b := range []struct {
+			name string
+			f    func() *core.File
+		}{
+			{"disk", func() *core.File { return opened(t, tempFile(t, want), core.Options{Access: core.ReadWrite}) }},
+			{"read-only", func() *core.File { return opened(t, tempFile(t, want), core.Options{}) }},
+			{"offset", func() *core.File {
+				return opened(t, tempFile(t, append([]byte("12345"), want...)), core.Options{Offset: 5})
+			}},
+			{"memory", func() *core.File { return core.NewMemory("m", bytes.Clone(want)) }},
+		} {
+			t.Run(b.name+" without "+strings.Join(features, ", "), func(t *testing.T) {
+				for _, feature := range features {
+					defer sys.Without(feature)()
+				}
+				f := b.f()
+				dir := t.TempDir()
+				for _, r := range [][2]int64{{0, f.Len()}, {1, 70_000}, {f.Len(), 0}, {4096, 8192}} {
+					to := filepath.Join(dir, "copy")
+					check(t, f.CopyTo(to, r[0], r[1]))
+					if got, err := os.ReadFile(to); err != nil || !bytes.Equal(got, want[r[0]:r[0]+r[1]]) {
+						t.Errorf("copy of %v: %d bytes, %v", r, len(got), err)
+					}
+				}
+				if names := entries(t, dir); !slices.Equal(names, []string{"copy"}) {
+					t.Errorf("the directory has %v", names)
+				}
+			})
+		}
+	}
+}
+
+func TestCopyToTakesPrivateBytes(t *testing.T) {
+	f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{Access: core.CopyOnWrite})
+	_, err := f.WriteAt([]byte("private"), 5000)
+	check(t, err)
+	to := filepath.Join(t.TempDir(), "copy")
+	check(t, f.CopyTo(to, 0, f.Len()))
+	if got, err := os.ReadFile(to); err != nil || !bytes.Equal(got, contents(t, f)) {
+		t.Errorf("the copy differs (%v)", err)
+	}
+}
+
+func TestCopyToReplacesAndNeverFollows(t *testing.T) {
+	dir := t.TempDir()
+	f := opened(t, tempFile(t, []byte("new")), core.Options{})
+	victim, link := filepath.Join(dir, "victim"), filepath.Join(dir, "link")
+	check(t, os.WriteFile(victim, []byte("old"), 0o600))
+	check(t, os.Symlink(victim, link))
+	check(t, f.CopyTo(link, 0, 3))
+	if fi, err := os.Lstat(link); err != nil || fi.Mode().Type() != 0 {
+		t.Errorf("the link is %v, %v", fi.Mode(), err)
+	}
+	if got, _ := os.ReadFile(victim); string(got) != "old" {
+		t.Errorf("what the link led to is %q", got)
+	}
+	check(t, f.CopyTo(victim, 0, 3))
+	if got, _ := os.ReadFile(victim); string(got) != "new" {
+		t.Errorf("the existing file is %q", got)
+	}
+	private := filepath.Join(dir, "private")
+	check(t, os.WriteFile(private, []byte("secret"), 0o600))
+	p := opened(t, private, core.Options{})
+	check(t, p.CopyTo(filepath.Join(dir, "copy"), 0, 6))
+	if fi, err := os.Stat(filepath.Join(dir, "copy")); err != nil || fi.Mode().Perm()&^0o600 != 0 {
+		t.Errorf("the copy of a private file is %v, %v", fi.Mode(), err)
+	}
+}
+
+func TestCopyToThatFailsLeavesNothing(t *testing.T) {
+	f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{})
+	dir := t.TempDir()
+	old := filepath.Join(dir, "old")
+	check(t, os.WriteFile(old, []byte("as it was"), 0o600))
+	for _, op := range []string{"copy_file_range", "fsync"} {
+		failing(t, op, 0, syscall.EIO)
+		if err := f.CopyTo(old, 0, f.Len()); !errors.Is(err, syscall.EIO) {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+	failing(t, "", 0, nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := f.CopyToContext(ctx, old, 0, f.Len()); !errors.Is(err, context.Canceled) {
+		t.Errorf("a context that is done: %v", err)
+	}
+	for _, name := range []string{"", ".", "..", string(filepath.Separator), filepath.Join(dir, "no", "such")} {
+		if err := f.CopyTo(name, 0, 1); err == nil {
+			t.Errorf("copied to %q", name)
+		}
+	}
+	if err := f.CopyTo(dir, 0, 1); err == nil {
+		t.Error("copied over a directory")
+	}
+	if err := f.CopyTo(old, 0, f.Len()+1); !errors.Is(err, core.ErrRange) {
+		t.Errorf("outside the window: %v", err)
+	}
+	if got, _ := os.ReadFile(old); string(got) != "as it was" {
+		t.Errorf("the existing file is %q", got)
+	}
+	if names := entries(t, dir); !slices.Equal(names, []string{"old"}) {
+		t.Errorf("the directory has %v", names)
+	}
+}
+
+func TestCopyToOfAFileThatWasCut(t *testing.T) {
+	for _, features := range [][]string{nil, {"ficlone", "copy_file_range"}} {
+		for _, feature := range features {
+			defer sys.Without(feature)()
+		}
+		f := shortened(t, core.Options{})
+		to := f.Name() + ".to"
+		wantFault(t, f, renamed(f.CopyTo(to, 0, f.Len()), to, f.Name()), 0, MiB)
+		if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a file is there: %v", err)
+		}
+	}
+}
+
+// renamed lets wantFault look at an error that names the file copied to.
+func renamed(err error, from, to string) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) && pe.Path == from {
+		return &fs.PathError{Op: pe.Op, Path: to, Err: pe.Err}
+	}
+	return err
+}
+
+func TestZeroAndPunchHole(t *testing.T) {
+	for _, b := range resizable {
+		t.Run(b.name, func(t *testing.T) {
+			want := pattern(256*KiB, 1)
+			f := b.open(t, want, MiB)
+			for _, r := range [][2]int64{{0, 0}, {1, 1}, {4096, 4096}, {10_001, 100_000}, {256*KiB - 1, 1}} {
+				for name, do := range map[string]func(off, n int64) error{"Zero": f.Zero, "PunchHole": f.PunchHole} {
+					if err := do(r[0], r[1]); err != nil {
+						t.Errorf("%s%v: %v", name, r, err)
+					}
+					clear(want[r[0] : r[0]+r[1]])
+					if !bytes.Equal(contents(t, f), want) {
+						t.Fatalf("%s%v: the bytes differ", name, r)
+					}
+				}
+			}
+			for _, r := range [][2]int64{{-1, 1}, {0, -1}, {0, 256*KiB + 1}, {1 << 62, 1 << 62}} {
+				for _, err := range []error{f.Zero(r[0], r[1]), f.PunchHole(r[0], r[1])} {
+					if !errors.Is(err, core.ErrRange) {
+						t.Errorf("%v: %v", r, err)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestPunchHoleFreesBlocks(t *testing.T) {
+	name := tempFile(t, pattern(4*MiB, 1))
+	f := opened(t, name, core.Options{Access: core.ReadWrite})
+	check(t, f.Flush())
+	file, err := os.Open(name)
+	check(t, err)
+	defer file.Close()
+	before, err := sys.Allocated(file)
+	check(t, err)
+	check(t, f.PunchHole(MiB, 2*MiB))
+	after, err := sys.Allocated(file)
+	check(t, err)
+	if before-after < 2*MiB-8*KiB {
+		t.Errorf("%d bytes of blocks before, %d after", before, after)
+	}
+	if f.Len() != 4*MiB {
+		t.Errorf("length %d", f.Len())
+	}
+}
+
+func TestSyncDir(t *testing.T) {
+	dir := t.TempDir()
+	check(t, core.SyncDir(dir))
+	check(t, core.SyncParent(filepath.Join(dir, "any")))
+	for _, err := range []error{core.SyncDir(filepath.Join(dir, "no")), core.SyncParent(filepath.Join(dir, "no", "such"))} {
+		if !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
