@@ -53,12 +53,5 @@ func (m *Mapping) advise(a Advice, off, n int64) error {
 		return nil
 	}
 	b := m.bytes(from, length)
-	for {
-		// EAGAIN: the kernel was out of some resource for the moment. Collapsing
-		// reports it for pages that stay busy, so the caller decides there.
-		err := unix.Madvise(b, advices[a])
-		if err != unix.EINTR && (err != unix.EAGAIN || a == Collapse) {
-			return err
-		}
-	}
+	return insisting(func() error { return unix.Madvise(b, advices[a]) })
 }

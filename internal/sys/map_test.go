@@ -33,16 +33,6 @@ func newFile(t *testing.T, size int64) *os.File {
 // pageByte is the byte at off in a file of newFile.
 func pageByte(off int64) byte { return byte(off/PageSize()) + 1 }
 
-// newSparse is an open file of size bytes without blocks.
-func newSparse(t *testing.T, size int64) *os.File {
-	t.Helper()
-	f := newFile(t, 0)
-	if err := Truncate(f, size); err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
 // newMapping maps f until the test ends, and skips the test where no file can be mapped.
 func newMapping(t *testing.T, f *os.File, o MapOptions) *Mapping {
 	t.Helper()

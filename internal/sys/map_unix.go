@@ -4,6 +4,7 @@ package sys
 
 import (
 	"os"
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,22 @@ func granularity() int64 { return pageSize() }
 func ignoringEINTR(fn func() error) error {
 	for {
 		if err := fn(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// insisting repeats fn while signals interrupt it, and some times more while the kernel
+// says that it is out of something for the moment. Some systems say so for good: Linux when
+// a process has all the kernel mappings that it may have (vm.max_map_count).
+func insisting(fn func() error) error {
+	for try := 1; ; {
+		switch err := fn(); {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN && try < 16:
+			try++
+			runtime.Gosched()
+		default:
 			return err
 		}
 	}

@@ -53,21 +53,19 @@ func (m *Mapping) populate(off, n int64, write bool) error {
 
 // populateSome populates whole pages.
 func (m *Mapping) populateSome(off, n int64, write bool, advice int) error {
-	for {
-		if err := injected("madvise"); err != nil {
-			return err
-		}
-		if without("populate") || !canPopulate() {
-			return m.populateByHand(off, n, write)
-		}
-		switch err := unix.Madvise(m.bytes(off, n), advice); err {
-		case unix.EINTR, unix.EAGAIN:
-		case unix.EFAULT, unix.EHWPOISON, unix.EIO:
-			return ErrFault
-		default:
-			return err
-		}
+	if err := injected("madvise"); err != nil {
+		return err
 	}
+	if without("populate") || !canPopulate() {
+		return m.populateByHand(off, n, write)
+	}
+	b := m.bytes(off, n)
+	err := insisting(func() error { return unix.Madvise(b, advice) })
+	switch err {
+	case unix.EFAULT, unix.EHWPOISON, unix.EIO:
+		return ErrFault
+	}
+	return err
 }
 
 // allocateUnder gives the pages of a shared mapping blocks in the file, so that a

@@ -68,7 +68,8 @@ func Map(f *os.File, o MapOptions) (*Mapping, error) { return mmap(f, o) }
 // Base is the address of the first byte.
 func (m *Mapping) Base() unsafe.Pointer { return m.base }
 
-// Room is the number of bytes of address space from Base on.
+// Room is the number of bytes of address space from Base on: the reservation, if it could be
+// had, and else Len, rounded up to whole pages on Unix.
 func (m *Mapping) Room() int64 { return m.size }
 
 // Unmap gives the whole stretch back. The mapping must not be used again.
@@ -82,17 +83,23 @@ func (m *Mapping) Protect(a Access) error { return m.protect(a) }
 // after it they survive a power cut. An anonymous mapping has nothing to do.
 func (m *Mapping) Sync(off, n int64) error { return m.sync(off, n) }
 
-// Advise tells the kernel how [off, off+n) will be used.
+// Advise tells the kernel how [off, off+n) will be used. The range is widened to whole pages, but for
+// what loses bytes: [Free], [Remove], and [DontNeed] of private or anonymous memory
+// take the whole pages inside it. On Linux an advice for a part of a mapping may split it
+// in the kernel, where each piece then has a device flush of its own.
 func (m *Mapping) Advise(a Advice, off, n int64) error { return m.advise(a, off, n) }
 
-// Resident counts the pages of [off, off+n) that are in memory, and all of them.
+// Resident counts the pages of [off, off+n) that are in memory, and all of them. In memory is
+// the page cache on Unix and the working set of this process on Windows.
 // It answers [errors.ErrUnsupported] where the kernel would not tell the truth
 // about this file.
 func (m *Mapping) Resident(off, n int64) (pages, of int64, err error) { return m.resident(off, n) }
 
 // Populate brings [off, off+n) into memory within a system call, so that the
 // goroutine gives its P away while it waits; with write, pages are made
-// writable and allocated too. A page that cannot be had is [ErrFault].
+// writable and allocated too. Every byte keeps its value, also one that is being stored
+// meanwhile. A page that cannot be had is [ErrFault]. Where the system has no such call (Linux
+// before 5.14, others), the range is read or prefetched and then touched.
 func (m *Mapping) Populate(off, n int64, write bool) error { return m.populate(off, n, write) }
 
 // LockMemory keeps [off, off+n) in memory.

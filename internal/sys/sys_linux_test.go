@@ -16,6 +16,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// newSparse is an open file of size bytes without blocks.
+func newSparse(t *testing.T, size int64) *os.File {
+	t.Helper()
+	f := newFile(t, 0)
+	if err := Truncate(f, size); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 // kernelMappings are the lines of /proc/self/maps about f.
 func kernelMappings(t *testing.T, f *os.File) []string {
 	t.Helper()
@@ -152,6 +162,28 @@ func TestResident(t *testing.T) {
 	count(8*PageSize()+1, PageSize(), 2, 2)
 	count(62*PageSize(), 10*PageSize(), 0, 2)
 	count(0, 0, 0, 0)
+}
+
+// A range is asked about in pieces, which must add up.
+func TestResidentInPieces(t *testing.T) {
+	const pages = 3000
+	m := newMapping(t, newSparse(t, pages*PageSize()), MapOptions{Access: ReadWrite, Len: pages * PageSize()})
+	for _, page := range []int64{0, 511, 1023, 1024, 2047, 2048, 2999} {
+		if err := m.Populate(page*PageSize(), 1, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var want int64
+	for page := range int64(pages) {
+		in, of, err := m.Resident(page*PageSize(), PageSize())
+		if of != 1 || err != nil {
+			t.Fatalf("Resident of page %d: of %d, %v", page, of, err)
+		}
+		want += in
+	}
+	if in, of, err := m.Resident(0, pages*PageSize()); in != want || in < 7 || of != pages || err != nil {
+		t.Errorf("Resident = %d of %d, %v, want %d of %d", in, of, err, want, pages)
+	}
 }
 
 // To a process that neither owns the file nor may write it, the kernel would call every page resident.
@@ -301,6 +333,30 @@ func TestCopyRangeRefusals(t *testing.T) {
 	t.Cleanup(Without("copy_file_range"))
 	if n, err := CopyRange(dst, 0, src, 0, 4096); n != 0 || !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("copying without the calls = %d, %v, want 0, ErrUnsupported", n, err)
+	}
+}
+
+func TestInsisting(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		answers []error // the last one for ever
+		want    error
+		calls   int
+	}{
+		{"success", []error{nil}, nil, 1},
+		{"interrupted", []error{unix.EINTR, unix.EINTR, nil}, nil, 3},
+		{"out of something for the moment", []error{unix.EAGAIN, unix.EINTR, unix.EAGAIN, nil}, nil, 4},
+		{"out of something for good", []error{unix.EAGAIN}, unix.EAGAIN, 16},
+		{"another error", []error{unix.EINTR, unix.EINVAL}, unix.EINVAL, 2},
+	} {
+		calls := 0
+		err := insisting(func() error {
+			calls++
+			return tt.answers[min(calls, len(tt.answers))-1]
+		})
+		if err != tt.want || calls != tt.calls {
+			t.Errorf("%s: %v after %d calls, want %v after %d", tt.name, err, calls, tt.want, tt.calls)
+		}
 	}
 }
 
