@@ -64,6 +64,7 @@ func TestAttachMakesOneValueABatch(t *testing.T) {
 			b := c.Commit(0, 1)
 			return b.Attach(func() any {
 				made.Add(1)
+				yield() // others come meanwhile
 				f := &future{outcome: make(chan error, 1)}
 				b.OnDone(func(err error) { f.outcome <- err })
 				return f
