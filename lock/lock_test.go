@@ -274,6 +274,9 @@ func TestDirectory(t *testing.T) {
 
 func TestTryAllocatesNothing(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
+		if k.op == "ofd" && runtime.GOOS == "windows" {
+			return // where package sys remembers the ranges
+		}
 		l := k.lock(open(t, tempFile(t)), 0)
 		try(t, l, lock.Shared)
 		release(t, l)

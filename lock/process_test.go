@@ -105,6 +105,7 @@ func TestGoCommandWaitsForUs(t *testing.T) {
 	if _, err := os.Stat("/proc/locks"); err != nil {
 		t.Skipf("who waits for a lock cannot be seen here: %v", err)
 	}
+	requireGo(t)
 	name := filepath.Join(t.TempDir(), "go.mod")
 	if err := os.WriteFile(name, []byte("module old\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -115,7 +116,7 @@ func TestGoCommandWaitsForUs(t *testing.T) {
 		module := "after-" + m.String()
 		cmd := goCommand(t, "mod", "edit", "-module="+module, name)
 		if err := cmd.Start(); err != nil {
-			t.Skipf("no go command here: %v", err)
+			t.Fatal(err)
 		}
 		done := make(chan error, 1)
 		go func() { done <- cmd.Wait() }() // ends with the command
@@ -137,6 +138,7 @@ func TestGoCommandWaitsForUs(t *testing.T) {
 // kept there by a proxy that does not answer.
 func TestWeWaitForGoCommand(t *testing.T) {
 	kinds[0].require(t)
+	requireGo(t)
 	asked, answer := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -158,7 +160,7 @@ func TestWeWaitForGoCommand(t *testing.T) {
 	cmd := goCommand(t, "mod", "download", "example.com/m@v1.0.0")
 	cmd.Env = append(cmd.Env, "GOPROXY="+proxy.URL, "GOMODCACHE="+cache, "GOFLAGS=-modcacherw", "GOSUMDB=off", "GONOSUMDB=*", "GOPRIVATE=", "GONOPROXY=")
 	if err := cmd.Start(); err != nil {
-		t.Skipf("no go command here: %v", err)
+		t.Fatal(err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }() // ends with the command
@@ -179,6 +181,13 @@ func TestWeWaitForGoCommand(t *testing.T) {
 	release(t, l)
 	if err := <-done; err == nil {
 		t.Error("go mod download succeeded without an answer")
+	}
+}
+
+func requireGo(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skipf("no go command here: %v", err)
 	}
 }
 
