@@ -2,11 +2,21 @@ package async_test
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/sys"
 )
+
+// bg is a context that nothing ends.
+var bg = context.Background()
 
 // check ends the test on an error.
 func check(t testing.TB, err error) {
@@ -16,12 +26,182 @@ func check(t testing.TB, err error) {
 	}
 }
 
+// pattern is n bytes that tell their offset.
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i) ^ byte(i>>8) ^ byte(i>>16)
+	}
+	return b
+}
+
+// diskFile is the name of a file of the test's own with these contents, which
+// are durable.
+func diskFile(t testing.TB, b []byte) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "file")
+	f, err := os.Create(name)
+	check(t, err)
+	_, err = f.Write(b)
+	check(t, err)
+	check(t, f.Sync())
+	check(t, f.Close())
+	return name
+}
+
 // opened opens a file that is closed when the test ends, unless the test does
 // so, and must close then.
 func opened(t testing.TB, p *async.Pool, name string, o core.Options) *async.File {
 	t.Helper()
-	f, err := async.Open(context.Background(), p, name, o).Await(context.Background())
+	f, err := async.Open(bg, p, name, o).Await(bg)
 	check(t, err)
-	t.Cleanup(func() { _ = f.Close(context.Background()).Wait() })
+	closedAtEnd(t, f)
 	return f
+}
+
+func closedAtEnd(t testing.TB, f *async.File) {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := f.Close(bg).Wait(); err != nil && !errors.Is(err, fs.ErrClosed) {
+			t.Errorf("Close: %v", err)
+		}
+	})
+}
+
+// onDisk opens a file of n bytes of the pattern for reading and writing.
+func onDisk(t testing.TB, p *async.Pool, n int) *async.File {
+	t.Helper()
+	return opened(t, p, diskFile(t, pattern(n)), core.Options{Access: core.ReadWrite})
+}
+
+// kinds are the files that behaviour must not depend on. Each is n bytes of the
+// pattern, for reading and writing.
+var kinds = []struct {
+	name string
+	only bool // memory without a file
+	open func(t testing.TB, p *async.Pool, n int) *async.File
+}{
+	{"disk", false, onDisk},
+	{"memory", true, func(t testing.TB, p *async.Pool, n int) *async.File {
+		f := async.Wrap(p, core.NewMemory("memory", pattern(n)))
+		closedAtEnd(t, f)
+		return f
+	}},
+	{"anonymous", true, func(t testing.TB, p *async.Pool, n int) *async.File {
+		c, err := core.NewAnonymous(int64(n), core.Options{})
+		check(t, err)
+		_, err = c.WriteAt(pattern(n), 0)
+		check(t, err)
+		f := async.Wrap(p, c)
+		closedAtEnd(t, f)
+		return f
+	}},
+}
+
+// pinned pins bytes until the test releases them, or ends.
+func pinned(t testing.TB, f *async.File, off, n int64) *core.Pin {
+	t.Helper()
+	p, err := f.Core().Pin(off, n)
+	check(t, err)
+	t.Cleanup(p.Release)
+	return p
+}
+
+// narrow is a pool of one worker a lane, closed with the test.
+func narrow(t testing.TB) *async.Pool {
+	t.Helper()
+	one := async.LaneOptions{Width: 1}
+	return open(t, async.PoolOptions{Short: one, Flush: one, Page: one, Meta: one})
+}
+
+// occupy keeps the one worker of each lane busy until the function returned, or
+// the end of the test.
+func occupy(t testing.TB, p *async.Pool, lanes ...async.Lane) (free func()) {
+	t.Helper()
+	quit := make(chan struct{})
+	free = sync.OnceFunc(func() { close(quit) })
+	t.Cleanup(free)
+	for _, l := range lanes {
+		check(t, async.Occupy(p, l, quit))
+	}
+	return free
+}
+
+// settled yields until done reports true: for what is about to happen in
+// another goroutine, and cannot be waited for otherwise.
+func settled(done func() bool) {
+	for !done() {
+		runtime.Gosched()
+	}
+}
+
+// calls counts the system calls of the process, and can hold them up.
+type calls struct {
+	mu   sync.Mutex
+	n    map[string]int
+	fail map[string]error
+	gate map[string]*gate
+}
+
+// A gate holds up calls of one kind.
+type gate struct {
+	pass    int           // so many go through first
+	arrived chan struct{} // gets a value for each call that is held up
+	open    chan struct{} // closed to let all go
+}
+
+// watchCalls watches the system calls until the test ends.
+func watchCalls(t testing.TB) *calls {
+	t.Helper()
+	c := &calls{n: make(map[string]int), fail: make(map[string]error), gate: make(map[string]*gate)}
+	t.Cleanup(sys.Inject(c.called))
+	return c
+}
+
+func (c *calls) called(op string) error {
+	c.mu.Lock()
+	c.n[op]++
+	err, g := c.fail[op], c.gate[op]
+	if g != nil && g.pass > 0 {
+		g.pass--
+		g = nil
+	}
+	c.mu.Unlock()
+	if g != nil {
+		g.arrived <- struct{}{}
+		<-g.open
+	}
+	return err
+}
+
+// of is how many calls of op there were.
+func (c *calls) of(op string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n[op]
+}
+
+// failing makes calls of op fail with err, or no longer if that is nil.
+func (c *calls) failing(op string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fail[op] = err
+}
+
+// hold holds up calls of op after the next pass ones, until release or the end
+// of the test. Each call that is held up sends on arrived first.
+func (c *calls) hold(t testing.TB, op string, pass int) (arrived <-chan struct{}, release func()) {
+	t.Helper()
+	g := &gate{pass: pass, arrived: make(chan struct{}, 1000), open: make(chan struct{})}
+	c.mu.Lock()
+	c.gate[op] = g
+	c.mu.Unlock()
+	release = sync.OnceFunc(func() {
+		c.mu.Lock()
+		delete(c.gate, op)
+		c.mu.Unlock()
+		close(g.open)
+	})
+	t.Cleanup(release)
+	return g.arrived, release
 }

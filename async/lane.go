@@ -92,7 +92,7 @@ func (l *lane) push(t *task) (start int) {
 		start = 1
 	}
 	l.tick++
-	if l.pool.hooks != nil || l.tick%16 == 0 || (l.n == 0 && busy >= l.width) {
+	if l.pool.hooks != nil || l.tick%16 == 0 || busy+l.n == l.width {
 		t.since = l.pool.now()
 	}
 	t.queued = true

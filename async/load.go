@@ -86,6 +86,20 @@ func (f *File) TryLoad(off, n int64) (p *core.Pin, ok bool) {
 	return nil, false
 }
 
+// Advise tells the kernel how the bytes [off, off+n) of the window will be used,
+// as [core.File.Advise] does, on the Page lane: some advice waits for the disk.
+// Advice that takes pages away is better given here than to [File.Core], as the
+// file then forgets that it has seen them.
+func (f *File) Advise(ctx context.Context, a core.Advice, off, n int64) *Future[struct{}] {
+	if !f.enter() {
+		return closed[struct{}](f, "advise")
+	}
+	return dispatch(ctx, f, Page, opPageIn, nil, func(context.Context) (struct{}, error) {
+		defer f.hints.drop() // whatever came of it
+		return struct{}{}, f.core.Advise(a, off, n)
+	}, nil)
+}
+
 // pin pins bytes of a file that is not closing.
 func (f *File) pin(off, n int64) (*core.Pin, error) {
 	if f.shut.Load() {

@@ -50,7 +50,7 @@ type Pool struct {
 	lanes    [lanes]lane
 	hooks    *Hooks      // nil if none is set
 	tags     *[ops]opTag // nil where the goroutines are the submitters' own
-	lent     bool        // they are somebody's, who wants them back unlabelled
+	lent     bool        // they live on, and are given back unlabelled
 	crash    bool
 	epoch    time.Time // start of the pool's clock
 
@@ -109,6 +109,7 @@ func newPool(o PoolOptions) (*Pool, error) {
 		p.tags = opTags()
 	case nil:
 		p.tags = opTags()
+		p.lent = true
 		p.ants = newAntsExecutor(p.idle)
 		p.executor = p.ants
 	default:

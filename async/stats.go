@@ -48,10 +48,9 @@ type LaneStats struct {
 	Overloaded uint64 // refused with ErrOverloaded
 
 	// LongestWait is the longest time that a task has been queued for. With
-	// Hooks every task is timed. Without, a sample is, as reading the clock
-	// twice costs half of what spawning does: the first to queue up whenever
-	// all workers are busy, which waits longest when one is stuck, and every
-	// sixteenth.
+	// Hooks every task is timed. Without, as reading the clock twice costs a
+	// third of a task, a sample is: every sixteenth, and the first that has
+	// to wait for a worker, which waits longest if one is stuck.
 	LongestWait time.Duration
 }
 

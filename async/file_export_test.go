@@ -1,0 +1,57 @@
+package async
+
+import (
+	"time"
+
+	"github.com/fmmap-go/fmmap/core"
+)
+
+// DropHints makes the file forget which pages it has seen.
+func DropHints(f *File) { f.hints.drop() }
+
+// AgeHints makes the file's hints older by so many ticks. No other goroutine may
+// use the file meanwhile.
+func AgeHints(f *File, ticks int) { f.hints.base = f.hints.base.Add(-time.Duration(ticks) * hintTick) }
+
+// What a hint is good for.
+const (
+	HintTicks = hintTicks
+	HintUnit  = hintUnit
+)
+
+// HasHint reports whether a hint says that the bytes are resident.
+func HasHint(f *File, off, n int64) bool { return f.hints.has(off, n, f.core.Len()) }
+
+// SetHint notes that the bytes of a pin are resident.
+func SetHint(f *File, p *core.Pin) { f.hints.set(p, f.core.Len()) }
+
+// Occupy keeps a worker of a lane busy until quit is closed.
+func Occupy(p *Pool, l Lane, quit <-chan struct{}) error {
+	return p.lane(l).execute(opGo, func(dropped error) {
+		if dropped == nil {
+			<-quit
+		}
+	})
+}
+
+// FlushTarget is what the batches of a file are flushed through.
+func FlushTarget(f *core.File) interface {
+	FlushRange(off, n int64) error
+	StartWriteback(off, n int64) error
+} {
+	return &target{f}
+}
+
+// Busy is how many operations hold the file open.
+func Busy(f *File) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.busy
+}
+
+// Locks is how many locks the file holds or waits for.
+func Locks(f *File) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.locks)
+}

@@ -1,0 +1,184 @@
+package async_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime/pprof"
+	"runtime/trace"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fmmap-go/fmmap/async"
+)
+
+// A journal notes hooks.
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (j *journal) note(format string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = append(j.lines, fmt.Sprintf(format, args...))
+}
+
+func (j *journal) hooks() async.Hooks {
+	return async.Hooks{
+		OnStart: func(l async.Lane, op string, waited time.Duration) { j.note("start %v %s %v", l, op, waited) },
+		OnDone: func(l async.Lane, op string, ran time.Duration, err error) {
+			j.note("done %v %s %v %v", l, op, ran, err)
+		},
+		OnDrop:  func(l async.Lane, op string, err error) { j.note("drop %v %s %v", l, op, err) },
+		OnPanic: func(l async.Lane, op string, err *async.PanicError) { j.note("panic %v %s %v", l, op, err.Value) },
+	}
+}
+
+// TestHooksAndStats: every task is started and done, or dropped, with its times,
+// before its future resolves; the counts agree.
+func TestHooksAndStats(t *testing.T) {
+	for _, b := range blockable {
+		t.Run(b.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { hooksAndStats(t, b.make()) })
+		})
+	}
+}
+
+func hooksAndStats(t *testing.T, e async.Executor) {
+	var j journal
+	o := short(e, 1, 4)
+	o.Hooks = j.hooks()
+	p := open(t, o)
+	sleep := func(d time.Duration, err error) func(context.Context) (int, error) {
+		return func(context.Context) (int, error) { time.Sleep(d); return 0, err }
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	fs := []*async.Future[int]{
+		async.Go(t.Context(), p, sleep(3*time.Second, nil)),
+		async.Go(t.Context(), p, sleep(2*time.Second, errBoom)),
+		async.Go(ctx, p, value(1)),
+		async.Go(t.Context(), p, func(context.Context) (int, error) { panic("oops") }),
+		async.Go(t.Context(), p, value(1)),
+		async.Go(t.Context(), p, value(1)),
+	}
+	then := async.Then(t.Context(), p, fs[0], func(context.Context, int) (int, error) { return 1, nil })
+	synctest.Wait()
+	fs[4].Cancel(errBoom)
+	cancel()
+	for _, f := range append(fs, then) {
+		_ = f.Wait()
+	}
+	if got, want := j.lines, []string{
+		"start short go 0s", "drop short go boom", "done short go 3s <nil>",
+		"start short go 3s", "done short go 2s boom",
+		"drop short go context canceled",
+		"start short go 5s", "panic short go oops", "done short go 0s async: task panicked: oops",
+		"start short then 2s", "done short then 0s <nil>",
+	}; !slices.Equal(got, want) {
+		t.Errorf("hooks:\ngot  %s\nwant %s", strings.Join(got, "\n     "), strings.Join(want, "\n     "))
+	}
+	want := async.LaneStats{
+		Width: 1, Queue: 4, Done: 4, Panicked: 1, Dropped: 2, Overloaded: 1, LongestWait: 5 * time.Second,
+	}
+	if got := p.Stats().Short; got != want {
+		t.Errorf("stats:\ngot  %+v\nwant %+v", got, want)
+	}
+}
+
+// TestLongestWait is known without hooks, too, when tasks queue up.
+func TestLongestWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, short(nil, 1, 0))
+		var last *async.Future[int]
+		for range 3 {
+			last = async.Go(t.Context(), p, func(context.Context) (int, error) { time.Sleep(time.Second); return 0, nil })
+		}
+		_ = last.Wait()
+		if got := p.Stats().Short.LongestWait; got < time.Second || got > 2*time.Second {
+			t.Errorf("got %v, want one or two seconds", got)
+		}
+	})
+}
+
+// TestStatsAreJSON, as expvar wants them.
+func TestStatsAreJSON(t *testing.T) {
+	p := open(t, async.PoolOptions{})
+	_ = async.Go(t.Context(), p, value(1)).Wait()
+	b, err := json.Marshal(p.Stats())
+	if err != nil || !bytes.Contains(b, []byte(`"Short":{`)) || !bytes.Contains(b, []byte(`"Done":1`)) {
+		t.Errorf("got %s, %v", b, err)
+	}
+}
+
+// ownLabels returns the record of the calling goroutine in a goroutine profile,
+// which begins with its labels.
+func ownLabels(t *testing.T) string {
+	var b bytes.Buffer
+	if err := pprof.Lookup("goroutine").WriteTo(&b, 1); err != nil {
+		t.Fatal(err)
+	}
+	for record := range strings.SplitSeq(b.String(), "\n\n") {
+		if strings.Contains(record, "ownLabels") {
+			return record
+		}
+	}
+	t.Fatalf("the goroutine is not in its profile:\n%s", &b)
+	return ""
+}
+
+// TestLabels: a task's goroutine carries the operation's name in profiles, and
+// is given back without. Inline goroutines are the submitters', and keep what
+// labels they have.
+func TestLabels(t *testing.T) {
+	const label, own = `"fmmap":"go"`, `"own":"yes"`
+	loops := make(chan func())
+	executors := map[string]async.Executor{
+		"ants":       nil,
+		"goroutines": async.Goroutines(),
+		"inline":     async.Inline(),
+		"lent":       async.ExecutorFunc(func(f func()) error { loops <- f; return nil }),
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		(<-loops)()
+		if got := ownLabels(t); strings.Contains(got, label) {
+			t.Errorf("a lent goroutine came back with its label:\n%s", got)
+		}
+	}()
+	pprof.Do(t.Context(), pprof.Labels("own", "yes"), func(context.Context) {
+		for name, e := range executors {
+			p := open(t, async.PoolOptions{Executor: e})
+			inTask(t, p, t.Context(), func(context.Context) {
+				got := ownLabels(t)
+				if inline := name == "inline"; strings.Contains(got, label) == inline || strings.Contains(got, own) != inline {
+					t.Errorf("%s: wrong labels in\n%s", name, got)
+				}
+			})
+		}
+	})
+	<-done
+}
+
+// TestTraceRegions: an execution trace has a region for each task.
+func TestTraceRegions(t *testing.T) {
+	if trace.IsEnabled() {
+		t.Skip("the test binary is being traced")
+	}
+	var b bytes.Buffer
+	if err := trace.Start(&b); err != nil {
+		t.Fatal(err)
+	}
+	p := open(t, async.PoolOptions{})
+	err := async.Go(t.Context(), p, value(1)).Wait()
+	trace.Stop()
+	if err != nil || !bytes.Contains(b.Bytes(), []byte("fmmap.go")) {
+		t.Errorf("no region in the trace (%v)", err)
+	}
+}
