@@ -37,7 +37,12 @@ func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
 
 // mincore counts the resident pages of a range of whole pages.
 func (m *Mapping) mincore(off, n int64) (pages, of int64, err error) {
-	var vec [512]byte
+	if n == pageSize() { // the usual question before a small read
+		var v byte
+		err := mincore(unsafe.Add(m.base, off), uintptr(n), &v)
+		return int64(v & 1), 1, err
+	}
+	var vec [1024]byte
 	step := int64(len(vec)) * pageSize()
 	for end := off + n; off < end; off += step {
 		n := min(end-off, step)
@@ -55,16 +60,12 @@ func (m *Mapping) mincore(off, n int64) (pages, of int64, err error) {
 
 // mincore is mincore(2); vec has a byte for each page of [p, p+n).
 func mincore(p unsafe.Pointer, n uintptr, vec *byte) error {
-	for {
-		_, _, e := unix.Syscall(unix.SYS_MINCORE, uintptr(p), n, uintptr(unsafe.Pointer(vec)))
-		switch e {
-		case 0:
-			return nil
-		case unix.EAGAIN, unix.EINTR:
-		default:
+	return insisting(func() error {
+		if _, _, e := unix.Syscall(unix.SYS_MINCORE, uintptr(p), n, uintptr(unsafe.Pointer(vec))); e != 0 {
 			return e
 		}
-	}
+		return nil
+	})
 }
 
 // mincoreTruth finds out whether the kernel tells this process the truth about the

@@ -336,6 +336,27 @@ func TestCopyRangeRefusals(t *testing.T) {
 	}
 }
 
+// Reading finds the end of the file before touching would fault.
+func TestReadThrough(t *testing.T) {
+	page := PageSize()
+	f := newFile(t, 3*page+1)
+	for _, tt := range []struct {
+		off, n int64
+		want   error
+	}{
+		{0, 3 * page, nil},
+		{0, 4 * page, nil},
+		{3 * page, page, nil},
+		{0, 5 * page, ErrFault},
+		{4 * page, page, ErrFault},
+		{9 * page, page, ErrFault},
+	} {
+		if err := readThrough(int(f.Fd()), tt.off, tt.n); err != tt.want {
+			t.Errorf("readThrough(%d, %d) = %v, want %v", tt.off, tt.n, err, tt.want)
+		}
+	}
+}
+
 func TestInsisting(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
