@@ -309,8 +309,8 @@ func TestSelfWaitEndsWithTheTask(t *testing.T) {
 	})
 }
 
-// TestDefaultPool is there, is one, and cannot be closed.
-func TestDefaultPool(t *testing.T) {
+// TestDefault: the pool of the process is there, is one, and cannot be closed.
+func TestDefault(t *testing.T) {
 	p := async.Default()
 	if p != async.Default() {
 		t.Error("two default pools")
