@@ -38,8 +38,8 @@ var (
 	ErrDeadlock = errors.New("lock would wait for itself")
 	// ErrNotHeld is the answer to the release of what is not held.
 	ErrNotHeld = errors.New("lock is not held")
-	// ErrLost reports, beside the cause, that the lock held before is gone: the system gave it up to
-	// convert it, and another process came in between. The first Release after that returns it too.
+	// ErrLost reports, beside the cause, that the lock held before is gone: the system gave it up to convert it, and
+	// another process came in between; or the file was closed. The first Release after that returns it too.
 	ErrLost = errors.New("lock that was held is lost")
 )
 
@@ -53,7 +53,9 @@ var (
 // Errors are *[fs.PathError]s, Op being "lock" or "unlock". Whatever the error, what was held
 // before is still held, unless it says [ErrLost].
 //
-// A Lock that is held keeps its os.File reachable. Release it before closing the file.
+// A Lock that is held keeps its os.File reachable. Release it before closing the file: closing ends the lock in the
+// system only if nothing else, a mapping or a child process, keeps the open file alive, and those who
+// wait already are not told.
 type Lock struct {
 	file   *os.File
 	parent *Lock // whose hold does not stand in this one's way; nil
@@ -131,7 +133,7 @@ func (l *Lock) Try(m Mode) error {
 //
 // Within the process waiters are served in the order they came, readers that stand together go together, and the
 // release wakes the next one. One who converts a lock goes before all who wait for that lock. If two holders
-// of Shared both want Exclusive, the second is answered [ErrDeadlock].
+// of Shared both want Exclusive, the second is answered [ErrDeadlock]. Among processes there is no order.
 //
 // When ctx is done the error wraps [context.Cause], the place in the queue is free, and what was held is held
 // still. A grant that was made before ctx was done stands. With a context that is done already, nothing is taken.
@@ -236,10 +238,6 @@ func (l *Lock) failed(op string, cause error) error {
 	var path string
 	if l.file != nil {
 		path = l.file.Name()
-	}
-	var pe *fs.PathError
-	if errors.As(cause, &pe) {
-		cause = pe.Err
 	}
 	return &fs.PathError{Op: op, Path: path, Err: cause}
 }

@@ -297,3 +297,29 @@ func TestAcquireFuncMayUseTheLock(t *testing.T) {
 		}
 	})
 }
+
+// TestPanicInDone: it reaches whoever released, and those who are granted with the one that panics are told.
+func TestPanicInDone(t *testing.T) {
+	still(t, func(t *testing.T, k kind) {
+		f := open(t, tempFile(t))
+		var events log
+		holder, bad := k.lock(f, 0), k.lock(f, 1)
+		try(t, holder, lock.Exclusive)
+		bad.AcquireFunc(t.Context(), lock.Shared, func(error) { panic("bad") })
+		others := queue(t, k, func() *os.File { return f }, "ss", &events)
+		func() {
+			defer func() {
+				if v := recover(); v != "bad" {
+					t.Errorf("recovered %v", v)
+				}
+			}()
+			holder.Release()
+		}()
+		if got := events.take(); got != "0 1" {
+			t.Errorf("the others were told %q", got)
+		}
+		for _, l := range append(others, bad) {
+			release(t, l)
+		}
+	})
+}

@@ -212,9 +212,5 @@ func (e *entry) unlock() {
 	if surplus > 0 {
 		files.put(e, surplus)
 	}
-	for w := ready; w != nil; {
-		next := w.next
-		w.deliver()
-		w = next
-	}
+	tell(ready)
 }

@@ -145,3 +145,16 @@ func (w *waiter) deliver() {
 		w.done(w.l.failed("lock", w.err))
 	}
 }
+
+// tell delivers to a list of waiters; if one of their functions panics, to the others all the same.
+func tell(ready *waiter) {
+	if ready == nil {
+		return
+	}
+	defer func() { tell(ready) }()
+	for ready != nil {
+		w := ready
+		ready = w.next
+		w.deliver()
+	}
+}
