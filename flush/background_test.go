@@ -239,6 +239,12 @@ func TestPauseSuspendsTheLimitsAndResumeCountsAnew(t *testing.T) {
 		bg.Resume()
 		j.expect(t, event{2150 * ms, "flush"})
 		bg.Pause()
+		for range 5 {
+			bg.MarkDirty(math.MaxInt64) // more than can be counted
+		}
+		bg.Resume()
+		j.expect(t, event{2150 * ms, "flush"})
+		bg.Pause()
 		bg.Resume()
 		pass(time.Hour) // nothing is dirty
 		j.expect(t)

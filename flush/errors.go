@@ -17,9 +17,6 @@ var (
 
 	// ErrGoexit is the outcome of a batch whose target called [runtime.Goexit].
 	ErrGoexit = errors.New("flush: target called runtime.Goexit")
-
-	// errExecute fails a batch whose Options.Execute panicked; the panic goes on.
-	errExecute = errors.New("flush: Execute panicked")
 )
 
 // PanicError is the outcome of a batch whose target panicked. The panic ends

@@ -177,7 +177,7 @@ func TestATargetThatPanicsFailsItsBatchOnly(t *testing.T) {
 	for _, e := range executors {
 		for _, how := range []struct {
 			name   string
-			break_ func()
+			damage func()
 			check  func(error) bool
 		}{
 			{"panic", func() { panic("boom") }, func(err error) bool {
@@ -189,7 +189,7 @@ func TestATargetThatPanicsFailsItsBatchOnly(t *testing.T) {
 			t.Run(e.name+"/"+how.name, func(t *testing.T) {
 				c := flush.NewCommitter(&recorder{flush: func(call int, _ rng) error {
 					if call%2 == 1 {
-						how.break_()
+						how.damage()
 					}
 					return nil
 				}}, flush.Options{Execute: e.execute})

@@ -53,6 +53,20 @@ func TestStopFlushesOnceMore(t *testing.T) {
 	}
 }
 
+func TestStopAfterAnErrorWaitsForWhatStillRuns(t *testing.T) {
+	inBubble(t, flush.Policy{}, func(t *testing.T, j *journal, bg *flush.Background) {
+		j.flushTakes, j.flushErr = 10*ms, errDisk
+		bg.Barrier()
+		synctest.Wait()
+		second := bg.Barrier()
+		pass(10 * ms) // the first has failed
+		if err := bg.Stop(t.Context()); err != errDisk || !isDone(second) {
+			t.Errorf("Stop: %v, second flush over %v; want %v, true", err, isDone(second), errDisk)
+		}
+		j.expect(t, event{0, "flush"}, event{10 * ms, "flush"})
+	})
+}
+
 func TestStopGivesUpWithItsContextAndTheFlushTakesPlace(t *testing.T) {
 	cause := errors.New("in a hurry")
 	for _, tt := range []struct {
@@ -88,7 +102,7 @@ func TestStopGivesUpWithItsContextAndTheFlushTakesPlace(t *testing.T) {
 func TestAnErrorEndsTheBackgroundAndReachesEverybody(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		break_ func(j *journal)
+		damage func(j *journal)
 		setup  func(bg *flush.Background)
 		events int
 	}{
@@ -106,7 +120,7 @@ func TestAnErrorEndsTheBackgroundAndReachesEverybody(t *testing.T) {
 			}}
 			inBubble(t, p, func(t *testing.T, j *journal, bg *flush.Background) {
 				bubble = bg
-				tt.break_(j)
+				tt.damage(j)
 				want := errors.Join(j.flushErr, j.writeErr)
 				tt.setup(bg)
 				pass(time.Second)
