@@ -82,7 +82,7 @@ func (s *closeStep) apply(f *File) error {
 	if s.size >= 0 {
 		keep(s.resize(f))
 	}
-	if f.opts.RemoveOnClose {
+	if f.opts.RemoveOnClose && !f.dir.removed.Load() {
 		keep(f.removeName())
 	}
 	if f.lock != nil {

@@ -2,11 +2,10 @@ package core
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 
@@ -14,34 +13,33 @@ import (
 )
 
 // CopyTo copies [off, off+n) of the window to a file of that name, durably and atomically: when it returns nil the new file
-// survives a power cut under its name, and whatever happens before, the name means what it meant. An
-// existing file of that name is replaced; a symbolic link is replaced too, not followed.
+// survives a power cut under its name, and until then the name means what it meant before. An
+// existing file of that name is replaced, the one that is mapped included; a symbolic link is replaced too, not
+// followed. A directory stays, and the copy fails.
 //
-// Where the kernel can, it copies by itself and shares blocks (copy_file_range, reflink). The copy is made
-// in the name's directory under a name of its own, with the permissions of the source at most. It is a copy of one moment only if
-// nobody stores meanwhile.
+// The copy is made in the name's directory under a name of its own, with the permissions of the source at most, and
+// moved into place in that same directory, wherever it has been moved meanwhile. On an error nothing of it is left, unless
+// the last step failed: then the copy is in place, but that it is may not survive a power cut.
+//
+// Where the kernel can, it copies by itself and shares blocks (copy_file_range, reflink). The bytes are
+// pinned for as long as it takes. It is a copy of one moment only if nobody stores meanwhile.
 func (f *File) CopyTo(name string, off, n int64) error {
 	return f.CopyToContext(context.Background(), name, off, n)
 }
 
-// CopyToContext is [File.CopyTo] that gives up between chunks when ctx is done; then nothing has changed.
+// CopyToContext is [File.CopyTo] that gives up between chunks when ctx is done: then nothing has changed, and
+// the error wraps [context.Cause].
 func (f *File) CopyToContext(ctx context.Context, name string, off, n int64) error {
 	const op = "copy"
-	p, err := f.Pin(off, n)
+	p, err := f.pin(op, off, n, false)
 	if err != nil {
-		return f.fail(op, err)
+		return err
 	}
 	defer p.Release()
 	base := filepath.Base(name)
-	if !filepath.IsLocal(base) || base == "." || name == "" {
+	if name == "" || os.IsPathSeparator(name[len(name)-1]) || base == "." || !filepath.IsLocal(base) {
 		return pathError(op, name, fs.ErrInvalid)
 	}
-	// Everything goes through one descriptor of the directory: whatever becomes of its name.
-	root, err := os.OpenRoot(filepath.Dir(name))
-	if err != nil {
-		return pathError(op, name, err)
-	}
-	defer root.Close()
 	perm := fs.FileMode(0o600)
 	if f.file != nil {
 		fi, err := f.file.Stat()
@@ -50,19 +48,30 @@ func (f *File) CopyToContext(ctx context.Context, name string, off, n int64) err
 		}
 		perm = fi.Mode().Perm()
 	}
-	return pathError(op, name, replace(root, base, perm, func(dst *os.File) error { return p.copyTo(ctx, dst) }))
+	// Everything goes through one descriptor of the directory: whatever becomes of its name.
+	root, err := os.OpenRoot(filepath.Dir(name))
+	if err != nil {
+		return pathError(op, name, err)
+	}
+	defer root.Close()
+	err = replace(root, base, perm, func(dst *os.File) error { return p.copyTo(ctx, dst) })
+	if errors.Is(err, ErrFault) { // which is the source's
+		return f.fail(op, err)
+	}
+	return pathError(op, name, err)
 }
 
 // replace makes a file by fill, and durable, and then lets the name mean it.
 func replace(root *os.Root, base string, perm fs.FileMode, fill func(*os.File) error) (err error) {
-	var dst *os.File
-	var temp string
-	for dst == nil {
-		temp = fmt.Sprintf(".fmmap-%016x.tmp", rand.Uint64())
-		dst, err = root.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
-		if err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
+	dir, err := root.Open(".") // first, as it may fail
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	temp := ".fmmap-" + rand.Text() // 128 bits: a name that is taken would be an attack, and fails
+	dst, err := root.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return err
 	}
 	defer func() {
 		if err != nil {
@@ -80,15 +89,12 @@ func replace(root *os.Root, base string, perm fs.FileMode, fill func(*os.File) e
 		return err
 	}
 	if err := root.Rename(temp, base); err != nil {
+		if le, ok := err.(*os.LinkError); ok {
+			err = le.Err // the names in it are none that the caller knows
+		}
 		return err
 	}
-	// From here on the temporary name is gone; removing it again would be harmless.
-	d, err := root.Open(".")
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return sys.SyncDir(d)
+	return syncNames(dir)
 }
 
 // kernelChunk bounds one request to the kernel, so that a context is looked at in between.
@@ -96,46 +102,43 @@ const kernelChunk = 64 << 20
 
 // copyTo writes the pinned bytes to an empty file.
 func (p *Pin) copyTo(ctx context.Context, dst *os.File) error {
-	done := int64(0)
-	f := p.file
-	if f.file != nil && f.access != CopyOnWrite { // whose private bytes are in memory alone
-		for done < p.Len() {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			n, err := sys.CopyRange(dst, done, f.file, f.opts.Offset+p.off+done, min(p.Len()-done, kernelChunk))
-			if errors.Is(err, errors.ErrUnsupported) {
-				break
-			}
-			done += n
-			if errors.Is(err, io.ErrUnexpectedEOF) { // somebody has made the file shorter
-				return &FaultError{Offset: f.opts.Offset + p.off + done}
-			}
-			if err != nil {
-				return err
-			}
-		}
-	}
-	for done < p.Len() {
+	done, err := p.copyInKernel(ctx, dst)
+	for err == nil && done < p.Len() {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		end := min(done+chunk, p.Len())
-		err := p.Do(func(b []byte) error {
-			_, err := dst.WriteAt(b[done:end], done)
-			return err
+		var n int
+		n, err = p.hand("copy", false, done, min(done+chunk, p.Len()), func(b []byte) (int, error) {
+			return dst.WriteAt(b, done)
 		})
-		if sys.IsFault(err) {
-			if fault := p.Populate(); fault != nil {
-				err = fault
-			}
-		}
-		if err != nil {
-			return err
-		}
-		done = end
+		done += int64(n)
 	}
-	return nil
+	return err
+}
+
+// copyInKernel copies what it can without the bytes passing through this process, and tells how many from the start those are.
+func (p *Pin) copyInKernel(ctx context.Context, dst *os.File) (done int64, err error) {
+	f := p.file
+	if f.file == nil || f.access == CopyOnWrite {
+		return 0, nil // what is to be copied is in memory alone
+	}
+	for done < p.Len() {
+		if ctx.Err() != nil {
+			return done, context.Cause(ctx)
+		}
+		from := f.opts.Offset + p.off + done
+		n, err := sys.CopyRange(dst, done, f.file, from, min(p.Len()-done, kernelChunk))
+		done += n
+		switch {
+		case errors.Is(err, errors.ErrUnsupported):
+			return done, nil
+		case errors.Is(err, io.ErrUnexpectedEOF): // somebody has made the file shorter
+			return done, &FaultError{Offset: from + n}
+		case err != nil:
+			return done, err
+		}
+	}
+	return done, nil
 }
 
 // Clone returns a copy of the whole window on the heap.

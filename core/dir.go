@@ -5,8 +5,6 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-
-	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
 // parent is what a file remembers of the directory that names it: only where
@@ -16,6 +14,8 @@ type parent struct {
 	unsynced atomic.Pointer[os.File]
 	mu       sync.Mutex // held while syncing
 	root     *os.Root   // with RemoveOnClose
+	// removed is set once Remove has unlinked the name: closing need not look for it again.
+	removed atomic.Bool
 }
 
 // open remembers the directory of a file just opened, as far as that is needed.
@@ -49,7 +49,7 @@ func (p *parent) sync() error {
 	if d == nil {
 		return nil
 	}
-	if err := sys.SyncDir(d); err != nil {
+	if err := syncNames(d); err != nil {
 		return err
 	}
 	p.unsynced.Store(nil)

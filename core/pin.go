@@ -27,15 +27,20 @@ type Pin struct {
 // they do not lie within the window, and [fs.ErrClosed] when the file is closed or closing.
 //
 // Every pin must be released: Close, and a Truncate that cuts pinned bytes off, wait for it.
-func (f *File) Pin(off, n int64) (*Pin, error) {
+func (f *File) Pin(off, n int64) (*Pin, error) { return f.pin("pin", off, n, false) }
+
+// pin is Pin; for stores, it must not be had once a freeze has begun, which will not wait for it.
+func (f *File) pin(op string, off, n int64, store bool) (*Pin, error) {
 	i := myStripe()
 	for {
 		g, err := f.load()
-		if err != nil {
-			return nil, f.fail("pin", err)
-		}
-		if !within(off, n, len(g.data)) {
-			return nil, f.fail("pin", ErrRange)
+		switch {
+		case err != nil:
+			return nil, f.fail(op, err)
+		case !within(off, n, len(g.data)):
+			return nil, f.fail(op, ErrRange)
+		case store && g.readOnly:
+			return nil, f.fail(op, ErrReadOnly)
 		}
 		p := &Pin{file: f, region: g.region, off: off, data: g.data[off : off+n : off+n], seq: g.seq}
 		p.list = &g.region.pins[i&uint32(len(g.region.pins)-1)]
@@ -105,15 +110,17 @@ func (p *Pin) Len() int64 { return int64(len(p.data)) }
 
 // Do calls fn with the pinned bytes and returns its error. A fault on
 // the pinned file's bytes during fn becomes a [*FaultError]; other panics pass through.
-func (p *Pin) Do(fn func(b []byte) error) (err error) {
+func (p *Pin) Do(fn func(b []byte) error) error { return p.do("pin", fn) }
+
+func (p *Pin) do(op string, fn func(b []byte) error) (err error) {
 	if p.released.Load() {
-		return p.file.fail("pin", fs.ErrClosed)
+		return p.file.fail(op, fs.ErrClosed)
 	}
-	defer p.end(debug.SetPanicOnFault(true), &err)
+	defer p.end(op, debug.SetPanicOnFault(true), &err)
 	return fn(p.data)
 }
 
-func (p *Pin) end(old bool, err *error) {
+func (p *Pin) end(op string, old bool, err *error) {
 	v := recover()
 	debug.SetPanicOnFault(old)
 	if v == nil {
@@ -123,7 +130,7 @@ func (p *Pin) end(old bool, err *error) {
 	if !ours {
 		panic(v)
 	}
-	*err = p.file.fail("pin", fault)
+	*err = p.file.fail(op, fault)
 }
 
 // Populate brings the pinned bytes into memory within a system call, so that

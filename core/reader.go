@@ -3,7 +3,9 @@ package core
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
@@ -13,9 +15,10 @@ import (
 const chunk = 1 << 20
 
 var (
-	errBeforeStart = errors.New("position before the start")
-	errWhence      = errors.New("unknown whence")
-	errNoByte      = errors.New("no byte to unread")
+	errBeforeStart = fmt.Errorf("position before the start: %w", ErrRange)
+	errWhence      = fmt.Errorf("unknown whence: %w", fs.ErrInvalid)
+	errNoByte      = fmt.Errorf("no byte to unread: %w", ErrRange)
+	errCount       = errors.New("a stream claims to have taken more bytes than it was given")
 )
 
 // cursor is what Reader and Writer have in common: a range of a window and a position in it.
@@ -30,7 +33,7 @@ type cursor struct {
 func (c *cursor) left() int64 { return max(c.n-c.pos, 0) }
 
 // Seek sets the position for what comes next, as [io.Seeker] has it. A position behind the end is allowed; there is
-// nothing there.
+// nothing there. One before the start answers [ErrRange].
 func (c *cursor) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekStart:
@@ -65,44 +68,73 @@ func (f *File) cursor(op string, off, n int64) (cursor, error) {
 	return cursor{file: f, off: off, n: n}, nil
 }
 
-// stream hands the bytes from the position on to fn, pinned and guarded, a chunk at a time, until
-// the end of the range or an error. fn tells how many it has dealt with.
-func (c *cursor) stream(op string, fn func(b []byte) (int, error)) (total int64, err error) {
-	for c.left() > 0 {
-		p, err := c.file.Pin(c.off+c.pos, min(c.left(), chunk))
-		if err != nil {
-			return total, err
-		}
-		n := 0
-		err = p.Do(func(b []byte) error {
-			var err error
-			n, err = fn(b)
-			if n < 0 || n > len(b) {
-				n, err = 0, errors.New("invalid count from a stream")
-			}
-			return err
-		})
-		if sys.IsFault(err) {
-			// A system call was refused the bytes. Ask for them ourselves: if that fails it was the file.
-			if fault := p.Populate(); fault != nil {
-				err = fault
-			}
-		}
-		p.Release()
-		c.pos += int64(n)
+// stream hands the bytes from the position on to fn, pinned and guarded, a chunk at a time, until the end of
+// the range or of the window, or an error. fn tells how many it has dealt with; store says that it stores into them.
+func (c *cursor) stream(op string, store bool, fn func(b []byte) (int, error)) (total int64, err error) {
+	for more := true; more && err == nil; {
+		var n int
+		n, more, err = c.step(op, store, fn)
 		total += int64(n)
+	}
+	return total, err
+}
+
+// step is one chunk of stream; more is false when there was none left.
+func (c *cursor) step(op string, store bool, fn func(b []byte) (int, error)) (n int, more bool, err error) {
+	p, err := c.pinNext(op, store)
+	if p == nil {
+		return 0, false, err
+	}
+	defer p.Release() // also when fn panics
+	n, err = p.hand(op, store, 0, p.Len(), fn)
+	c.pos += int64(n)
+	return n, true, err
+}
+
+// pinNext pins what follows the position, as far as the window still has it: nil at the end.
+func (c *cursor) pinNext(op string, store bool) (*Pin, error) {
+	for {
+		g, err := c.file.load()
 		if err != nil {
-			return total, err
+			return nil, c.file.fail(op, err)
+		}
+		n := min(c.left(), chunk, int64(len(g.data))-c.off-c.pos)
+		if n <= 0 {
+			return nil, nil
+		}
+		p, err := c.file.pin(op, c.off+c.pos, n, store)
+		if !errors.Is(err, ErrRange) { // or else the window has just become shorter
+			return p, err
 		}
 	}
-	return total, nil
+}
+
+// hand calls fn with the bytes [from, to) of the pin under the guard. A fault that a system call met, and
+// answered with an errno, becomes the same error as one that an access met.
+func (p *Pin) hand(op string, store bool, from, to int64, fn func(b []byte) (int, error)) (n int, err error) {
+	err = p.do(op, func(b []byte) (err error) {
+		n, err = fn(b[from:to:to])
+		if n < 0 || int64(n) > to-from {
+			n, err = 0, p.file.fail(op, errCount)
+		}
+		return err
+	})
+	if sys.IsFault(err) && p.region.m != nil {
+		// Ask for the bytes ourselves: if they cannot be had, it was the file and not fn's own memory.
+		off := p.off + from + int64(n)
+		fault := p.region.m.Populate(p.region.delta+off, to-from-int64(n), store)
+		if errors.Is(fault, sys.ErrFault) {
+			err = p.file.fail(op, p.region.fault(fault, off))
+		}
+	}
+	return n, err
 }
 
 // Reader reads a range of a window from front to back. It is an [io.Reader], [io.Seeker],
 // [io.ReaderAt], [io.ByteScanner] and [io.WriterTo], and behaves like a [bytes.Reader] of the range.
 //
 // It holds no pin between calls, so it keeps nobody from resizing or closing the file: a
-// window that has become too short ends it with [io.EOF], a closed file with [io/fs.ErrClosed]. One goroutine uses
+// window that has become too short ends it with [io.EOF], a closed file with [fs.ErrClosed]. One goroutine uses
 // it at a time, but for ReadAt.
 type Reader struct{ cursor }
 
@@ -159,10 +191,18 @@ func (r *Reader) UnreadByte() error {
 	return nil
 }
 
-// WriteTo hands the rest of the range to w without copying it to the heap: w gets slices of the map,
-// pinned until its Write returns. A fault that a system call of w meets is a [*FaultError] as well.
+// WriteTo hands the rest of the range to w without copying it to the heap: w gets slices of the map of
+// at most 1 MiB, each pinned until its Write returns, and must neither change nor keep them. A fault
+// that w meets is a [*FaultError], in a system call as well.
+//
+// The guard belongs to this goroutine. A w that has the bytes read by another one, as the response writer of
+// HTTP/2 may, has none there and should be given copies: io.Copy(w, struct{ io.Reader }{r}).
+// For an [io.PipeWriter] WriteTo does that itself.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
-	return r.stream("read", func(b []byte) (int, error) {
+	if _, ok := w.(*io.PipeWriter); ok {
+		return io.Copy(w, struct{ io.Reader }{r})
+	}
+	return r.stream("read", false, func(b []byte) (int, error) {
 		n, err := w.Write(b)
 		if n < len(b) && err == nil {
 			err = io.ErrShortWrite

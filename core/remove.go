@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
 // errReplaced says that the name means another file now.
@@ -16,9 +14,11 @@ var errReplaced = errors.New("the name belongs to another file now")
 // Remove unlinks the file's name and makes that durable, if the name still means this file; the open
 // file stays usable. The identity is compared in the directory that is then
 // unlinked from, through one descriptor of it, so that renamed parents lead nowhere else. A name that is gone answers
-// [fs.ErrNotExist]; one that belongs to another file, or to a symbolic link, is left alone and the error says so.
+// [fs.ErrNotExist]. One that belongs to another file or to a symbolic link, even to one that leads back to
+// this file, is left alone: the error says so, and is [fs.ErrNotExist] too.
 //
-// Between the comparison and the unlinking lies one system call, in which a rename by somebody else cannot be seen: no
+// Another error than these two may mean that the name is gone but not yet durably so; [SyncParent] can be asked
+// again. Between the comparison and the unlinking lies one system call, in which a rename by somebody else cannot be seen: no
 // system offers to unlink by identity.
 func (f *File) Remove() error {
 	g, s, err := f.enter()
@@ -32,6 +32,7 @@ func (f *File) Remove() error {
 	return f.fail("remove", f.removeName())
 }
 
+// removeName is Remove, and what closing does with RemoveOnClose.
 func (f *File) removeName() error {
 	root := f.dir.root
 	if root == nil {
@@ -41,6 +42,11 @@ func (f *File) removeName() error {
 		}
 		defer root.Close()
 	}
+	dir, err := root.Open(".") // first, as it may fail
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
 	base := filepath.Base(f.name)
 	there, err := root.Lstat(base)
 	if err != nil {
@@ -56,12 +62,8 @@ func (f *File) removeName() error {
 	if err := root.Remove(base); err != nil {
 		return err
 	}
-	d, err := root.Open(".")
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return sys.SyncDir(d)
+	f.dir.removed.Store(true)
+	return syncNames(dir)
 }
 
 // removeIfSame takes back a file that opening had made before it failed.

@@ -2,7 +2,6 @@ package core
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"unsafe"
@@ -65,34 +64,41 @@ func (w *Writer) WriteByte(c byte) error {
 // ReadFrom reads r into the range until r ends, straight into the map. When the range is full and r has more, one
 // byte of that is lost and the error is [ErrRange].
 //
-// The part that is being read into is pinned while r.Read runs.
+// At most 1 MiB is pinned while r.Read runs, so a shrink or a closing may have to wait for a slow r. As
+// [io.Reader] has it, r may use bytes beyond those it returns as scratch space: what lies behind the position is then lost.
 func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
-	if w.file.gen.Load().readOnly {
-		return 0, w.file.fail("write", ErrReadOnly)
-	}
-	idle := 0
-	n, err := w.stream("write", func(b []byte) (int, error) {
-		n, err := r.Read(b)
-		if idle++; n > 0 {
-			idle = 0
-		}
-		if err == nil && idle > 100 {
-			err = io.ErrNoProgress
-		}
-		return n, err
-	})
+	read := untilStuck(r)
+	n, err := w.stream("write", true, read)
 	if err == nil { // full: look whether that was all
 		var more [1]byte
-		for m := 0; err == nil; m, err = r.Read(more[:]) {
+		for m := 0; err == nil; m, err = read(more[:]) {
 			if m > 0 {
 				return n, w.file.fail("write", errFull)
 			}
 		}
 	}
-	if errors.Is(err, io.EOF) {
+	if err == io.EOF {
 		err = nil
 	}
 	return n, err
+}
+
+// maxIdle is how many empty reads in a row are taken for one that will never end.
+const maxIdle = 100
+
+// untilStuck is r.Read that answers [io.ErrNoProgress] when it goes on giving nothing.
+func untilStuck(r io.Reader) func(b []byte) (int, error) {
+	idle := 0
+	return func(b []byte) (int, error) {
+		n, err := r.Read(b)
+		if idle++; n > 0 {
+			idle = 0
+		}
+		if err == nil && idle > maxIdle {
+			err = io.ErrNoProgress
+		}
+		return n, err
+	}
 }
 
 // PutNext stores a value at the position and goes on behind it. When it does not fit nothing is stored and the
