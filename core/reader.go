@@ -119,15 +119,27 @@ func (p *Pin) hand(op string, store bool, from, to int64, fn func(b []byte) (int
 		}
 		return err
 	})
-	if sys.IsFault(err) && p.region.m != nil {
-		// Ask for the bytes ourselves: if they cannot be had, it was the file and not fn's own memory.
-		off := p.off + from + int64(n)
-		fault := p.region.m.Populate(p.region.delta+off, to-from-int64(n), store)
-		if errors.Is(fault, sys.ErrFault) {
-			err = p.file.fail(op, p.region.fault(fault, off))
+	if sys.IsFault(err) {
+		if fault := p.region.firstFault(p.off+from+int64(n), p.off+to, store); fault != nil {
+			err = p.file.fail(op, fault)
 		}
 	}
 	return n, err
+}
+
+// firstFault asks for the bytes [from, to) of the window page by page and says where they cannot be
+// had; nil when they all can: then the memory that a system call refused was not the file's.
+func (r *region) firstFault(from, to int64, store bool) error {
+	if r.m == nil {
+		return nil
+	}
+	page := sys.PageSize()
+	for at := r.delta + from; at < r.delta+to; at = at/page*page + page {
+		if err := r.m.Populate(at, 1, store); errors.Is(err, sys.ErrFault) {
+			return r.fault(err, at-r.delta)
+		}
+	}
+	return nil
 }
 
 // Reader reads a range of a window from front to back. It is an [io.Reader], [io.Seeker],
