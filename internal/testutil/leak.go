@@ -1,0 +1,69 @@
+package testutil
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Holdings are what this process holds of the system's goods, each counted by a name that a person understands:
+// descriptors by what they are open on, kernel mappings by their file, locks by their kind and
+// file. They are empty where the platform does not tell.
+type Holdings struct {
+	Descriptors, Mappings, Locks map[string]int
+}
+
+// Held returns what the process holds now. Mappings without a file are the runtime's own affair and not
+// counted, nor are the descriptors by which the runtime polls.
+func Held() (Holdings, error) { return held() }
+
+// NoLeaks fails the test when, at its end, the process holds more descriptors, mappings of files or locks than at the time of
+// this call. It is called first in a test, so that it looks last, after the other cleanups; and it
+// looks again for a while, for what a finalizer or another process has still to let go.
+// Goroutines are not its business: go.uber.org/goleak sees to them.
+func NoLeaks(t testing.TB) {
+	t.Helper()
+	before, err := Held()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if leaked := Leaks(before, leakPatience); len(leaked) > 0 {
+			t.Errorf("left behind:\n%s", strings.Join(leaked, "\n"))
+		}
+	})
+}
+
+// leakPatience is how long NoLeaks looks again.
+const leakPatience = 5 * time.Second
+
+// Leaks returns a line for everything of which the process holds more than before, looking again until there
+// is nothing or the time is over.
+func Leaks(before Holdings, limit time.Duration) (leaked []string) {
+	poll(limit, func() bool {
+		now, err := Held()
+		if err != nil {
+			leaked = []string{err.Error()}
+			return false
+		}
+		leaked = append(append(
+			more("descriptor", before.Descriptors, now.Descriptors),
+			more("mapping", before.Mappings, now.Mappings)...),
+			more("lock", before.Locks, now.Locks)...)
+		return len(leaked) == 0
+	})
+	return leaked
+}
+
+// more describes what there is more of now than before.
+func more(what string, before, now map[string]int) (lines []string) {
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		if n := now[name] - before[name]; n > 0 {
+			lines = append(lines, fmt.Sprintf("%d %s of %s", n, what, name))
+		}
+	}
+	return lines
+}
