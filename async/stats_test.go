@@ -137,21 +137,21 @@ func ownLabels(t *testing.T) string {
 // labels they have.
 func TestLabels(t *testing.T) {
 	const label, own = `"fmmap":"go"`, `"own":"yes"`
-	loops := make(chan func())
+	var lent sync.WaitGroup
 	executors := map[string]async.Executor{
 		"ants":       nil,
 		"goroutines": async.Goroutines(),
 		"inline":     async.Inline(),
-		"lent":       async.ExecutorFunc(func(f func()) error { loops <- f; return nil }),
+		"lent": async.ExecutorFunc(func(f func()) error {
+			lent.Go(func() {
+				f()
+				if got := ownLabels(t); strings.Contains(got, label) {
+					t.Errorf("a lent goroutine came back with its label:\n%s", got)
+				}
+			})
+			return nil
+		}),
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		(<-loops)()
-		if got := ownLabels(t); strings.Contains(got, label) {
-			t.Errorf("a lent goroutine came back with its label:\n%s", got)
-		}
-	}()
 	pprof.Do(t.Context(), pprof.Labels("own", "yes"), func(context.Context) {
 		for name, e := range executors {
 			p := open(t, async.PoolOptions{Executor: e})
@@ -161,9 +161,9 @@ func TestLabels(t *testing.T) {
 					t.Errorf("%s: wrong labels in\n%s", name, got)
 				}
 			})
+			lent.Wait() // a profile of one goroutine at a time
 		}
 	})
-	<-done
 }
 
 // TestTraceRegions: an execution trace has a region for each task.

@@ -32,6 +32,10 @@ type thenFuture[T, U any] struct {
 
 // resolved queues the task, unless the source has failed.
 func (t *thenFuture[T, U]) resolved(int) *callback {
+	if t.state.Load() != queued { // cancelled: it needs no place in the queue
+		t.source, t.fn = nil, nil
+		return nil
+	}
 	err := t.source.err
 	if err == nil {
 		err = t.lane.submit(&t.task)
