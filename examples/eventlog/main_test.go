@@ -1,0 +1,329 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/fmmap-go/fmmap/examples/reclog"
+)
+
+// A test that is started with this variable set is the server.
+const beServer = "EVENTLOG_TEST_ARGS"
+
+func TestMain(m *testing.M) {
+	if args := os.Getenv(beServer); args != "" {
+		os.Args = append(os.Args[:1], strings.Split(args, "\n")...)
+		main()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// process is a server of its own.
+type process struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	url  string
+	said *bytes.Buffer
+	end  chan error
+}
+
+// start runs the server, and waits until it listens or ends.
+func start(t *testing.T, file string, more ...string) *process {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{t: t, cmd: exec.Command(exe), said: new(bytes.Buffer), end: make(chan error, 1)}
+	args := append([]string{"-addr", "127.0.0.1:0", "-file", file}, more...)
+	p.cmd.Env = append(os.Environ(), beServer+"="+strings.Join(args, "\n"))
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	listening := make(chan string)
+	go func() { // ends with the process
+		defer close(listening)
+		lines := bufio.NewScanner(stderr)
+		for lines.Scan() {
+			fmt.Fprintln(p.said, lines.Text())
+			if _, rest, ok := strings.Cut(lines.Text(), "listening on "); ok {
+				addr, _, _ := strings.Cut(rest, ",")
+				listening <- "http://" + addr
+			}
+		}
+		p.end <- p.cmd.Wait()
+	}()
+	p.url = <-listening // empty when it ended instead
+	go func() {
+		for range listening {
+		}
+	}()
+	return p
+}
+
+// ended waits for the process and returns its error and what it has said.
+func (p *process) ended() (error, string) { err := <-p.end; return err, p.said.String() }
+
+func (p *process) do(method, path string, body []byte) (int, []byte) {
+	p.t.Helper()
+	status, b, err := request(method, p.url+path, body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return status, b
+}
+
+func request(method, url string, body []byte) (int, []byte, error) {
+	req, err := http.NewRequest(method, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, b, err
+}
+
+func logFile(t *testing.T) string { return filepath.Join(t.TempDir(), "events.log") }
+
+func TestServe(t *testing.T) {
+	p := start(t, logFile(t), "-max", "100", "-grow", "4096")
+	var want bytes.Buffer
+	for i := 1; i <= 200; i++ {
+		rec := fmt.Appendf(nil, "event %d", i)
+		status, b := p.do("POST", "/events", rec)
+		var e reclog.Entry
+		if err := json.Unmarshal(b, &e); err != nil || status != http.StatusCreated || e.Seq != uint64(i) {
+			t.Fatalf("POST %d: %d %s", i, status, b)
+		}
+		if status, b := p.do("GET", fmt.Sprintf("/events/%d", i), nil); status != 200 || !bytes.Equal(b, rec) {
+			t.Fatalf("GET %d: %d %q", i, status, b)
+		}
+		if i >= 150 && i < 160 {
+			fmt.Fprintf(&want, "%d\n%s\n", len(rec), rec)
+		}
+	}
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"POST", "/events", "", 400},
+		{"POST", "/events", strings.Repeat("x", 100), 201},
+		{"POST", "/events", strings.Repeat("x", 101), 413},
+		{"GET", "/events/0", "", 404},
+		{"GET", "/events/202", "", 404},
+		{"GET", "/events/18446744073709551615", "", 404},
+		{"GET", "/events/18446744073709551616", "", 400},
+		{"GET", "/events/-1", "", 400},
+		{"GET", "/events/one", "", 400},
+		{"GET", "/events?from=0", "", 400},
+		{"GET", "/events?from=x", "", 400},
+		{"GET", "/events?limit=-1", "", 400},
+		{"GET", "/events?limit=0", "", 200},
+		{"GET", "/events?from=9999", "", 200},
+		{"DELETE", "/events/1", "", 405},
+		{"GET", "/nothing", "", 404},
+	} {
+		if status, b := p.do(c.method, c.path, []byte(c.body)); status != c.status {
+			t.Errorf("%s %s: %d %s, want %d", c.method, c.path, status, b, c.status)
+		}
+	}
+	if _, b := p.do("GET", "/events?from=150&limit=10", nil); !bytes.Equal(b, want.Bytes()) {
+		t.Errorf("the list is\n%s\nwant\n%s", b, &want)
+	}
+	status, b := p.do("GET", "/stats", nil)
+	var stats map[string]any
+	if err := json.Unmarshal(b, &stats); err != nil || status != 200 || stats["events"] != 201.0 {
+		t.Errorf("stats: %d %s", status, b)
+	}
+}
+
+// Whatever was acknowledged is there after a kill, and nothing else than what was sent.
+func TestKillLosesNothingAcknowledged(t *testing.T) {
+	const clients = 32
+	file := logFile(t)
+	acked := map[uint64]string{}
+	for round := range 3 {
+		p := start(t, file, "-grow", "65536")
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		var total atomic.Int64
+		for c := range clients {
+			wg.Go(func() {
+				for i := 0; ; i++ {
+					rec := fmt.Sprintf("round %d client %d event %d %s", round, c, i, strings.Repeat("-", i%300))
+					status, b, err := request("POST", p.url+"/events", []byte(rec))
+					var e reclog.Entry
+					if err != nil || status != http.StatusCreated || json.Unmarshal(b, &e) != nil {
+						return // killed
+					}
+					mu.Lock()
+					acked[e.Seq] = rec
+					mu.Unlock()
+					if total.Add(1) == 1000 {
+						_ = p.cmd.Process.Kill() // in the middle of everybody's next
+					}
+				}
+			})
+		}
+		wg.Wait()
+		_, _ = p.ended()
+	}
+	p := start(t, file)
+	for seq, rec := range acked {
+		if status, b := p.do("GET", fmt.Sprintf("/events/%d", seq), nil); status != 200 || string(b) != rec {
+			t.Fatalf("event %d: %d %q, want %q", seq, status, b, rec)
+		}
+	}
+	t.Logf("counted: %d acknowledged events over 3 kills, all there", len(acked))
+}
+
+func TestSignalDrains(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no SIGTERM to send")
+	}
+	file := logFile(t)
+	p := start(t, file)
+	body, feed := io.Pipe()
+	done := make(chan string)
+	go func() { // a request that is half sent when the signal comes
+		resp, err := http.Post(p.url+"/events", "", body)
+		if err != nil {
+			done <- err.Error()
+			return
+		}
+		resp.Body.Close()
+		done <- resp.Status
+	}()
+	if _, err := feed.Write([]byte("first half, ")); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = feed.Write([]byte("second half"))
+	feed.Close()
+	if status := <-done; !strings.HasPrefix(status, "201") {
+		t.Errorf("the request under way: %s", status)
+	}
+	if err, said := p.ended(); err != nil || !strings.Contains(said, "closing, 1 events") {
+		t.Errorf("ended with %v, having said %s", err, said)
+	}
+	p = start(t, file)
+	if _, b := p.do("GET", "/events/1", nil); string(b) != "first half, second half" {
+		t.Errorf("the event is %q", b)
+	}
+}
+
+func TestTornRecordIsCutOff(t *testing.T) {
+	file := logFile(t)
+	p := start(t, file)
+	p.do("POST", "/events", []byte("whole"))
+	p.do("POST", "/events", []byte("to be torn"))
+	_ = p.cmd.Process.Kill()
+	_, _ = p.ended()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[bytes.Index(b, []byte("torn"))] = 'T'
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p = start(t, file)
+	if status, b := p.do("GET", "/events/1", nil); status != 200 || string(b) != "whole" {
+		t.Errorf("the whole one: %d %q", status, b)
+	}
+	if status, _ := p.do("GET", "/events/2", nil); status != 404 {
+		t.Errorf("the torn one: %d", status)
+	}
+	if status, b := p.do("POST", "/events", []byte("next")); status != 201 || !strings.Contains(string(b), `"seq":2`) {
+		t.Errorf("the next one: %d %s", status, b)
+	}
+	_ = p.cmd.Process.Kill()
+	if _, said := p.ended(); !strings.Contains(said, "cut a torn record") {
+		t.Errorf("it said %s", said)
+	}
+}
+
+// Somebody cuts the file while the server runs. Those who ask for what is gone learn so; the server lives.
+func TestTruncatedUnderTheServer(t *testing.T) {
+	file := logFile(t)
+	p := start(t, file, "-max", "100000")
+	rec := bytes.Repeat([]byte("x"), 100_000)
+	for range 3 {
+		p.do("POST", "/events", rec)
+	}
+	if err := os.Truncate(file, 4096); err != nil {
+		t.Fatal(err)
+	}
+	if status, b, err := request("GET", p.url+"/events/3", nil); err == nil && status == 200 && len(b) == len(rec) {
+		t.Error("got a record that is gone")
+	}
+	if status, _ := p.do("GET", "/stats", nil); status != 200 {
+		t.Errorf("stats: %d", status)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	file := logFile(t)
+	first := start(t, file)
+	first.do("POST", "/events", []byte("held"))
+	dir := t.TempDir()
+	foreign := filepath.Join(dir, "foreign")
+	if err := os.WriteFile(foreign, []byte("this is something else entirely"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"in use", []string{"-file", file}, "in use by another process"},
+		{"foreign", []string{"-file", foreign}, "not a record log"},
+		{"directory", []string{"-file", dir}, dir},
+		{"no file", nil, "-file is missing"},
+		{"no directory", []string{"-file", filepath.Join(dir, "no", "log")}, "no such file"},
+		{"negative", []string{"-file", foreign, "-max", "-1"}, "-max"},
+		{"too large", []string{"-file", foreign, "-max", "9999999999999"}, "-max"},
+		{"no growth", []string{"-file", foreign, "-grow", "0"}, "-grow"},
+		{"rest", []string{"-file", foreign, "x"}, "unexpected argument"},
+		{"address", []string{"-file", filepath.Join(dir, "log"), "-addr", "127.0.0.1:x"}, "port"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if runtime.GOOS == "windows" && c.name == "no directory" {
+				c.want = "cannot find"
+			}
+			err := run(context.Background(), c.args, io.Discard)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want something about %q", err, c.want)
+			}
+		})
+	}
+	if got, _ := os.ReadFile(foreign); string(got) != "this is something else entirely" {
+		t.Errorf("the foreign file is %q", got)
+	}
+}
