@@ -1,0 +1,292 @@
+// Package asynctest checks that an executor is fit for a pool of package
+// async, as testing/fstest does for file systems.
+package asynctest
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fmmap-go/fmmap/async"
+)
+
+// patience is how long a test waits for what must happen before it says that
+// it does not. Nothing is decided by it otherwise.
+const patience = 30 * time.Second
+
+// TestExecutor tests executors made by open, a new one for each subtest. The
+// function that open returns beside it, which may be nil, is called when all
+// work of that executor has ended.
+//
+// It checks the contract of [async.Executor], and then that a pool over the
+// executor keeps what async promises: every future resolves, whatever tasks
+// do; lanes keep their widths and do not wait for each other; and no task runs
+// after Close. An executor has to supply up to 16 goroutines at a time.
+func TestExecutor(t *testing.T, open func() (e async.Executor, close func())) {
+	for _, x := range []struct {
+		name string
+		test func(t *testing.T, e async.Executor)
+	}{
+		{"RunsOnce", runsOnce},
+		{"RunsTogether", runsTogether},
+		{"RunsNested", runsNested},
+		{"SurvivesGoexit", survivesGoexit},
+		{"ResolvesEverything", resolvesEverything},
+		{"KeepsWidth", keepsWidth},
+		{"RunsNothingAfterClose", runsNothingAfterClose},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			e, closeExecutor := open()
+			x.test(t, e)
+			if closeExecutor != nil {
+				closeExecutor()
+			}
+		})
+	}
+}
+
+// submit calls e.Submit on a goroutine of its own, as one that runs f in the
+// caller may; so a Goexit in f ends nobody else.
+func submit(t *testing.T, e async.Executor, f func()) {
+	go func() {
+		if err := e.Submit(f); err != nil {
+			t.Errorf("Submit: %v", err)
+		}
+	}()
+}
+
+// await waits for wg, not for ever.
+func await(t *testing.T, what string, wg *sync.WaitGroup) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { // ends with wg
+		wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatalf("%s: not within %v", what, patience)
+	}
+}
+
+// runsOnce: what Submit accepts runs, once.
+func runsOnce(t *testing.T, e async.Executor) {
+	const n = 500
+	var ran [n]atomic.Int32
+	var wg sync.WaitGroup
+	wg.Add(n)
+	for i := range n {
+		submit(t, e, func() {
+			if ran[i].Add(1) == 1 {
+				wg.Done()
+			}
+		})
+	}
+	await(t, "running what was submitted", &wg)
+	for i := range ran {
+		if got := ran[i].Load(); got != 1 {
+			t.Errorf("function %d ran %d times, want once", i, got)
+		}
+	}
+}
+
+// runsTogether: loops that wait for one another all get a goroutine.
+func runsTogether(t *testing.T, e async.Executor) {
+	var met, left sync.WaitGroup
+	met.Add(16)
+	left.Add(16)
+	for range 16 {
+		submit(t, e, func() {
+			met.Done()
+			met.Wait()
+			left.Done()
+		})
+	}
+	await(t, "16 functions meeting", &left)
+}
+
+// runsNested: Submit may be called from inside a loop.
+func runsNested(t *testing.T, e async.Executor) {
+	var wg sync.WaitGroup
+	wg.Add(16)
+	var nest func(depth int) func()
+	nest = func(depth int) func() {
+		return func() {
+			if depth > 1 {
+				if err := e.Submit(nest(depth - 1)); err != nil {
+					t.Errorf("Submit from inside: %v", err)
+				}
+			}
+			wg.Done()
+		}
+	}
+	submit(t, e, nest(16))
+	await(t, "16 nested functions", &wg)
+}
+
+// survivesGoexit: a loop that ends its goroutine costs the executor nothing.
+func survivesGoexit(t *testing.T, e async.Executor) {
+	for range 50 {
+		var wg sync.WaitGroup
+		wg.Add(16)
+		for range 16 {
+			submit(t, e, func() {
+				defer wg.Done()
+				runtime.Goexit()
+			})
+		}
+		await(t, "functions that call runtime.Goexit", &wg)
+	}
+	runsTogether(t, e)
+}
+
+// pool makes a pool over e and returns with it a function that closes it.
+func pool(t *testing.T, o async.PoolOptions) (*async.Pool, func()) {
+	t.Helper()
+	p, err := async.NewPool(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := p.Close(ctx); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
+}
+
+// errTask is what failing tasks of resolvesEverything return.
+var errTask = errors.New("task failed")
+
+// resolvesEverything: futures of tasks that return, fail, panic, exit, are
+// cancelled or whose contexts end, all resolve to one of what they may.
+func resolvesEverything(t *testing.T, e async.Executor) {
+	for _, width := range []int{1, 4} {
+		p, closePool := pool(t, async.PoolOptions{Executor: e, Short: async.LaneOptions{Width: width, Queue: 64}})
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for i := range 300 {
+					resolveOne(t, p, i)
+				}
+			})
+		}
+		await(t, "futures resolving", &wg)
+		closePool()
+		s := p.Stats().Short
+		if s.Queued != 0 || s.Running != 0 || s.Done+s.Dropped == 0 {
+			t.Errorf("after Close: %+v", s)
+		}
+	}
+}
+
+// resolveOne submits a task of the i-th kind and checks its outcome.
+func resolveOne(t *testing.T, p *async.Pool, i int) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	f := async.GoWait(ctx, p, func(ctx context.Context) (int, error) {
+		switch i % 7 {
+		case 1:
+			return 0, errTask
+		case 2:
+			panic(errTask)
+		case 3:
+			runtime.Goexit()
+		}
+		return i, nil
+	})
+	allowed := []error{nil}
+	switch i % 7 {
+	case 1, 2:
+		allowed = []error{errTask}
+	case 3:
+		allowed = []error{async.ErrGoexit}
+	case 4:
+		f.Cancel(nil)
+		allowed = []error{nil, async.ErrCanceled}
+	case 5:
+		cancel()
+		allowed = []error{nil, context.Canceled}
+	}
+	v, err := f.Await(context.Background())
+	for _, want := range allowed {
+		if errors.Is(err, want) && (err != nil || v == i) {
+			return
+		}
+	}
+	t.Errorf("task of kind %d: got (%d, %v), want one of %v", i%7, v, err, allowed)
+}
+
+// keepsWidth: three tasks run at once in a lane three wide, and no more.
+func keepsWidth(t *testing.T, e async.Executor) {
+	const width = 3
+	p, closePool := pool(t, async.PoolOptions{Executor: e, Short: async.LaneOptions{Width: width, Queue: 64}})
+	defer closePool()
+	var running atomic.Int32
+	var wg, met sync.WaitGroup
+	met.Add(width)
+	for range 30 {
+		wg.Go(func() { // one each, as the executor may run it in the caller
+			f := async.GoWait(context.Background(), p, func(context.Context) (int32, error) {
+				n := running.Add(1)
+				defer running.Add(-1)
+				if n <= width {
+					return n, nil
+				}
+				return n, errTask
+			})
+			if n, err := f.Await(context.Background()); err != nil {
+				t.Errorf("%d tasks at once in a lane %d wide (%v)", n, width, err)
+			}
+		})
+	}
+	await(t, "tasks in a narrow lane", &wg)
+	for range width {
+		wg.Go(func() {
+			_ = async.GoWait(context.Background(), p, func(context.Context) (int, error) {
+				met.Done()
+				met.Wait()
+				return 0, nil
+			}).Wait()
+		})
+	}
+	await(t, "as many tasks as the lane is wide, meeting", &wg)
+}
+
+// runsNothingAfterClose: of work submitted while the pool closes, what has not
+// run by the end of Close never does.
+func runsNothingAfterClose(t *testing.T, e async.Executor) {
+	for range 100 {
+		p, closePool := pool(t, async.PoolOptions{Executor: e})
+		var closed atomic.Bool
+		var late atomic.Int32
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for range 10 {
+					err := async.Go(context.Background(), p, func(context.Context) (int, error) {
+						if closed.Load() {
+							late.Add(1)
+						}
+						return 0, nil
+					}).Wait()
+					if err != nil && !errors.Is(err, async.ErrClosed) {
+						t.Errorf("got %v, want nil or ErrClosed", err)
+					}
+				}
+			})
+		}
+		closePool()
+		closed.Store(true)
+		await(t, "futures of a closed pool", &wg)
+		if n := late.Load(); n != 0 {
+			t.Fatalf("%d tasks ran after Close", n)
+		}
+	}
+}

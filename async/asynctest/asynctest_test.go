@@ -1,0 +1,76 @@
+package asynctest_test
+
+import (
+	"context"
+	"log"
+	"testing"
+
+	"github.com/panjf2000/ants/v2"
+	"go.uber.org/goleak"
+
+	"github.com/fmmap-go/fmmap/async"
+	"github.com/fmmap-go/fmmap/async/asynctest"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
+		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"),
+	)
+}
+
+// antsPool makes executors of an ants pool as it comes.
+func antsPool(t *testing.T, size int, options ...ants.Option) func() (async.Executor, func()) {
+	return func() (async.Executor, func()) {
+		p, err := ants.NewPool(size, options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p, func() {
+			if err := p.ReleaseContext(context.Background()); err != nil {
+				t.Errorf("releasing ants: %v", err)
+			}
+		}
+	}
+}
+
+func TestExecutors(t *testing.T) {
+	for name, open := range map[string]func() (async.Executor, func()){
+		"goroutines": func() (async.Executor, func()) { return async.Goroutines(), nil },
+		"inline":     func() (async.Executor, func()) { return async.Inline(), nil },
+		"function": func() (async.Executor, func()) {
+			return async.ExecutorFunc(func(f func()) error { go f(); return nil }), nil
+		},
+		"ants":           antsPool(t, -1),
+		"ants, no purge": antsPool(t, -1, ants.WithDisablePurge(true)),
+		"ants, 32":       antsPool(t, 32),
+		"ants, multiple": func() (async.Executor, func()) {
+			p, err := ants.NewMultiPool(2, -1, ants.RoundRobin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p, func() {
+				if err := p.ReleaseContext(context.Background()); err != nil {
+					t.Errorf("releasing ants: %v", err)
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) { asynctest.TestExecutor(t, open) })
+	}
+}
+
+// A test of an executor of your own looks like this.
+func ExampleTestExecutor() {
+	open := func() (async.Executor, func()) {
+		p, err := ants.NewPool(-1)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return p, p.Release
+	}
+	_ = func(t *testing.T) { // func TestMyExecutor(t *testing.T)
+		asynctest.TestExecutor(t, open)
+	}
+	// Output:
+}
