@@ -53,6 +53,23 @@
 // back once and counts it as clean from then on, so asking again proves nothing
 // [fsync(2)]. Nothing is ever tried again here.
 //
+// # What it gains
+//
+// Times as many durable flushes a second as with an msync for each caller, each with a page of
+// its own (BenchmarkGroupCommit; ext4 on a virtual disk, two cores, a machine not
+// quite idle). The files were written by writes of 1 MiB, and of 4 KiB:
+//
+//	          pages side by side          at random places
+//	callers   1 MiB        4 KiB          1 MiB        4 KiB
+//	1         1.0          1.0            1.0          1.0
+//	8         3.1 to 3.4   1.1 to 2.8     0.9 to 1.0   0.9 to 1.6
+//	64        16 to 19     5.0 to 6.5     1.2 to 1.3   3.5
+//	256       23 to 29     7.7 to 10      2.7          2.0 to 3.9
+//
+// The longest wait of 64 callers was 0.05 to 0.2 times theirs side by side, and 0.2 to
+// 1.1 times at random places. In the third column every flush writes a MiB of its own:
+// there the bandwidth of the device is the limit, and not its flush.
+//
 // # Write amplification
 //
 // Linux writes back whole folios, and the page cache holds a file in folios as large as the
