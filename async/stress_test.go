@@ -79,6 +79,8 @@ type stresser struct {
 	rng  *rand.Rand
 	ran  *atomic.Int64
 	open []*async.Future[int]
+
+	cancels []context.CancelCauseFunc
 }
 
 // step makes a future of a random fate, and looks after some older one.
