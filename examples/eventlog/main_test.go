@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/fmmap-go/fmmap/examples/reclog"
 )
@@ -209,8 +210,15 @@ func TestSignalDrains(t *testing.T) {
 	p := start(t, file)
 	body, feed := io.Pipe()
 	done := make(chan string)
+	// The body is sent only once the handler asks for it, so the first half has gone to a handler that runs.
+	client := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute}}
+	req, err := http.NewRequest("POST", p.url+"/events", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Expect", "100-continue")
 	go func() { // a request that is half sent when the signal comes
-		resp, err := http.Post(p.url+"/events", "", body)
+		resp, err := client.Do(req)
 		if err != nil {
 			done <- err.Error()
 			return

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, // but for the two of ants' own default pool
+		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
+		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"))
+}
+
+func TestPipeline(t *testing.T) {
+	b := bytes.Repeat([]byte("line of the test\n"), 20_000)
+	name := filepath.Join(t.TempDir(), "in")
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, chunk := range []int{1000, 4096, 100_000, len(b), 10 * len(b)} {
+		var out, progress bytes.Buffer
+		table := filepath.Join(t.TempDir(), "out")
+		args := []string{"-chunk", fmt.Sprint(chunk), "-workers", "1", "-out", table, name}
+		if err := run(context.Background(), args, &out, &progress); err != nil {
+			t.Fatal(err)
+		}
+		all := sha256.New()
+		for rest := b; len(rest) > 0; rest = rest[min(chunk, len(rest)):] {
+			d := sha256.Sum256(rest[:min(chunk, len(rest))])
+			all.Write(d[:])
+		}
+		want := fmt.Sprintf("%d bytes in %d chunks, 20000 lines, commonest byte 0x20, digest of digests %x\n", len(b), (len(b)+chunk-1)/chunk, all.Sum(nil)[:8])
+		if !strings.HasSuffix(out.String(), want) {
+			t.Errorf("got  %swant %s", &out, want)
+		}
+		if !strings.HasSuffix(progress.String(), "100 %\n") {
+			t.Errorf("progress ended with %q", progress.String())
+		}
+		if fi, err := os.Stat(table); err != nil || fi.Size() != int64((len(b)+chunk-1)/chunk)*row {
+			t.Errorf("the table: %v, %v", fi.Size(), err)
+		}
+	}
+}
+
+func TestGeneratedAndEmpty(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	var out bytes.Buffer
+	if err := run(context.Background(), []string{"-size", "3000001"}, &out, nil); err != nil || !strings.Contains(out.String(), "3000001 bytes in 3 chunks") {
+		t.Errorf("%v: %s", err, &out)
+	}
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	if err := run(context.Background(), []string{empty}, &out, nil); err != nil || !strings.Contains(out.String(), "0 bytes in 0 chunks") {
+		t.Errorf("%v: %s", err, &out)
+	}
+	if left, _ := os.ReadDir(os.TempDir()); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// interrupting ends the context when the pipeline first reports progress.
+type interrupting struct{ cancel context.CancelFunc }
+
+func (i interrupting) Write(b []byte) (int, error) { i.cancel(); return len(b), nil }
+
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	err := run(ctx, []string{"-size", "8000000", "-chunk", "4096"}, new(bytes.Buffer), interrupting{cancel})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestBadInput(t *testing.T) {
+	dir := t.TempDir()
+	for _, args := range [][]string{{dir}, {filepath.Join(dir, "no")}, {"a", "b"}, {"-chunk", "0"}, {"-ahead", "-1"}, {"-workers", "0"}, {"-size", "-5"}, {"-x"}} {
+		if err := run(context.Background(), args, new(bytes.Buffer), nil); err == nil {
+			t.Errorf("%v: no error", args)
+		}
+	}
+}
