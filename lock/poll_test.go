@@ -35,56 +35,68 @@ func watchCalls(t *testing.T, op string) (times func() []time.Time) {
 
 // TestOnlyTheHeadPolls: a hundred waiters cost the system calls of one, whose pauses grow, and are jittered.
 func TestOnlyTheHeadPolls(t *testing.T) {
-	still(t, func(t *testing.T, k kind) {
-		name := tempFile(t)
-		out := stranger(t, name)
-		if err := k.outsider(out, sys.LockExclusive); err != nil {
-			t.Fatal(err)
+	for _, m := range []lock.Mode{lock.Shared, lock.Exclusive} {
+		t.Run(m.String(), func(t *testing.T) {
+			still(t, func(t *testing.T, k kind) { testOnlyTheHeadPolls(t, k, m) })
+		})
+	}
+}
+
+func testOnlyTheHeadPolls(t *testing.T, k kind, m lock.Mode) {
+	name := tempFile(t)
+	out := stranger(t, name)
+	if err := k.outsider(out, sys.LockExclusive); err != nil {
+		t.Fatal(err)
+	}
+	f := open(t, name)
+	calls := watchCalls(t, k.op)
+	locks := make([]*lock.Lock, 100)
+	told := make(chan error, len(locks))
+	for i := range locks {
+		locks[i] = k.lock(f, 0)
+		locks[i].AcquireFunc(t.Context(), m, func(err error) { told <- err })
+	}
+	<-time.After(time.Second)
+	wantPauses(t, calls())
+	if err := k.outsider(out, sys.Unlocked); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(lock.LongestPause)
+	wantTold(t, told, nil)
+	made := len(calls())
+	<-time.After(time.Second)
+	if n := len(calls()); n != made {
+		t.Errorf("%d system calls while a lock of the same process is waited for", n-made)
+	}
+	for l := holders(locks); len(l) > 0; l = holders(locks) {
+		for _, l := range l {
+			release(t, l)
 		}
-		var events log
-		f := open(t, name)
-		calls := watchCalls(t, k.op)
-		head := k.lock(f, 0)
-		told := start(t, head, lock.Exclusive)
-		others := queue(t, k, func() *os.File { return f }, "sssssxxxxxsxsxsxsx", &events)
-		<-time.After(time.Second)
-		at := calls()
-		if least := int(time.Second / lock.LongestPause); len(at) < least || len(at) > 4*least {
-			t.Errorf("%d system calls in a second", len(at))
+	}
+}
+
+// wantPauses looks at when one waiter has asked the system during a second.
+func wantPauses(t *testing.T, at []time.Time) {
+	t.Helper()
+	if least := int(time.Second / lock.LongestPause); len(at) < least || len(at) > 4*least {
+		t.Errorf("%d system calls in a second", len(at))
+	}
+	steady := map[time.Duration]bool{}
+	for i := 1; i < len(at); i++ {
+		pause, longest := at[i].Sub(at[i-1]), lock.LongestPause
+		if i == 1 {
+			longest = lock.FirstPause
 		}
-		steady := map[time.Duration]bool{}
-		for i := 1; i < len(at); i++ {
-			pause := at[i].Sub(at[i-1])
-			longest := lock.LongestPause
-			if i == 1 {
-				longest = lock.FirstPause
-			}
-			if pause <= 0 || pause > longest {
-				t.Errorf("pause %d is %v, want at most %v", i, pause, longest)
-			}
-			if i > len(at)/2 {
-				steady[pause] = true
-			}
+		if pause <= 0 || pause > longest {
+			t.Errorf("pause %d is %v, want at most %v", i, pause, longest)
 		}
-		if len(steady) < len(at)/4 {
-			t.Errorf("the pauses are not jittered: %v", steady)
+		if i > len(at)/2 {
+			steady[pause] = true
 		}
-		if err := k.outsider(out, sys.Unlocked); err != nil {
-			t.Fatal(err)
-		}
-		<-time.After(lock.LongestPause)
-		wantTold(t, told, nil)
-		made := len(calls())
-		<-time.After(time.Second)
-		if n := len(calls()); n != made {
-			t.Errorf("%d system calls while a lock of the same process is waited for", n-made)
-		}
-		for l := []*lock.Lock{head}; len(l) > 0; l = holders(others) {
-			for _, l := range l {
-				release(t, l)
-			}
-		}
-	})
+	}
+	if len(steady) < len(at)/4 {
+		t.Errorf("the pauses are not jittered: %v", steady)
+	}
 }
 
 // TestNextHeadPollsAfterCancel: the turn to poll is handed on when its owner gives up.
