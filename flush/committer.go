@@ -155,9 +155,9 @@ func (c *Committer) CommitAll() *Batch {
 //
 // A caller who is alone runs the batch in its own goroutine, where it costs what
 // the call of the target costs, and like that cannot be interrupted: ctx then counts only
-// until the call begins. Waking another goroutine and being woken by it made it up to
-// a third slower, by how busy the machine was (page of a file of small folios, 0.12 ms a
-// flush). So that is done only if ctx has a deadline, which is kept, or if
+// until the call begins. A page that took a bare msync 149 µs (median of calls in turn, small
+// folios) took 145 µs this way, and 168 to 182 µs when another goroutine had to be woken
+// and to wake the caller. So that is done only if ctx has a deadline, which is kept, or if
 // Execute is set. To be able to give up at any time, use Commit and Wait. Nobody
 // ever runs a batch of others.
 func (c *Committer) Flush(ctx context.Context, off, n int64) error {

@@ -64,7 +64,10 @@
 //	1         1.0          1.0            1.0          1.0
 //	8         3.1 to 3.4   1.1 to 2.8     0.9 to 1.0   0.9 to 1.6
 //	64        16 to 19     5.0 to 6.5     1.2 to 1.3   3.5
-//	256       23 to 29     7.7 to 10      2.7          2.0 to 3.9
+//	256       23 to 29     7.7 to 10      2.7 to 9     2.0 to 3.9
+//
+// For one caller these are medians, of runs from 0.8 to 1.2; see [Committer.Flush] for a
+// closer look.
 //
 // The longest wait of 64 callers was 0.05 to 0.2 times theirs side by side, and 0.2 to
 // 1.1 times at random places. In the third column every flush writes a MiB of its own:
