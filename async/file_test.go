@@ -12,6 +12,7 @@ import (
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/flush"
 	"github.com/fmmap-go/fmmap/lock"
 )
 
@@ -122,6 +123,15 @@ type waiter interface {
 	Done() <-chan struct{}
 }
 
+// giveBack releases the pin of a Load that has succeeded.
+func giveBack(w waiter) {
+	if load, ok := w.(*async.Future[*core.Pin]); ok {
+		if pin, err, ok := load.TryResult(); ok && err == nil {
+			pin.Release()
+		}
+	}
+}
+
 func TestOperationsOnClosedFile(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	for _, o := range operations {
@@ -143,7 +153,7 @@ func TestOperationsOnClosedFile(t *testing.T) {
 	t.Run("background", func(t *testing.T) {
 		f := onDisk(t, p, 10)
 		check(t, f.Close(bg).Wait())
-		_, err := f.StartBackground(policy)
+		_, err := f.StartBackground(flush.Policy{})
 		wantErr(t, "StartBackground", err, fs.ErrClosed)
 	})
 }
@@ -220,7 +230,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: error %v does not name the file", c.name, err)
 		}
 	}
-	if _, err := ro.StartBackground(policy); !errors.Is(err, core.ErrReadOnly) {
+	if _, err := ro.StartBackground(flush.Policy{}); !errors.Is(err, core.ErrReadOnly) {
 		t.Errorf("StartBackground of a read-only file: got %v, want %v", err, core.ErrReadOnly)
 	}
 	if n := async.Locks(rw); n != 0 {
@@ -248,7 +258,7 @@ func TestEmptyFile(t *testing.T) {
 }
 
 // The default pool serves those that name none.
-func TestDefaultPool(t *testing.T) {
+func TestFileOfDefaultPool(t *testing.T) {
 	f := opened(t, nil, diskFile(t, pattern(100)), core.Options{})
 	want(t, f.ReadAt(bg, make([]byte, 10), 0), 10, nil)
 	w := async.Wrap(nil, core.NewMemory("memory", pattern(100)))

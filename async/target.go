@@ -66,11 +66,13 @@ func (f *File) Flush() *Future[struct{}] {
 // [core.ErrRange] when they do not lie within the window now. What is cut off
 // before its turn comes needs no flushing. An empty range is durable already.
 func (f *File) FlushRange(off, n int64) *Future[struct{}] {
+	size := f.core.Len()
+	outside := off < 0 || n < 0 || off > size || n > size-off
+	if outside && !f.shut.Load() {
+		return Failed[struct{}](f.fail("flush", core.ErrRange))
+	}
 	if refused := f.unflushable(); refused != nil {
 		return refused
-	}
-	if size := f.core.Len(); off < 0 || n < 0 || off > size || n > size-off {
-		return Failed[struct{}](f.fail("flush", core.ErrRange))
 	}
 	return f.shared(f.committer.Commit(off, n))
 }

@@ -1,0 +1,357 @@
+package async_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/fmmap-go/fmmap/async"
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/sys"
+)
+
+// cold is a file on disk of which nothing is in memory, and nothing comes in
+// that has not been asked for.
+func cold(t testing.TB, p *async.Pool, n int) *async.File {
+	t.Helper()
+	f := onDisk(t, p, n)
+	check(t, f.Core().Advise(core.Random, 0, int64(n)))
+	chill(t, f)
+	if pages, _, err := f.Core().Resident(0, int64(n)); err != nil || pages != 0 {
+		t.Skipf("the file is not cold: %d pages are resident, or error %v", pages, err)
+	}
+	return f
+}
+
+// Semantics 14: what PageIn has brought in was resident, a missing page costs one
+// WILLNEED and one populate, and what is known to be there costs no call at all.
+func TestPageInMakesResident(t *testing.T) {
+	const size = 1 << 20
+	p := open(t, async.PoolOptions{})
+	f := cold(t, p, size)
+	c := watchCalls(t)
+	check(t, f.PageIn(bg, 5000, 10_000).Wait())
+	if pages, of, err := f.Core().Resident(5000, 10_000); err != nil || pages < of {
+		t.Errorf("resident after PageIn: %d pages of %d, error %v", pages, of, err)
+	}
+	if n := c.of("madvise"); n != 2 {
+		t.Errorf("calls of madvise for cold pages: got %d, want 2", n)
+	}
+	before := c.of("madvise") + c.of("mincore")
+	check(t, f.PageIn(bg, 5000, 10_000).Wait())
+	check(t, f.PageIn(bg, 4096, 1).Wait()) // a part of a page that was
+	if n := c.of("madvise") + c.of("mincore") - before; n != 0 {
+		t.Errorf("system calls for pages with a hint: got %d, want 0", n)
+	}
+	s := f.Stats()
+	if s.Cold != 1 || s.Hinted != 2 || s.Probed != 0 {
+		t.Errorf("stats: got %d cold, %d hinted, %d probed, want 1, 2, 0", s.Cold, s.Hinted, s.Probed)
+	}
+	async.AgeHints(f, async.HintTicks)
+	check(t, f.PageIn(bg, 5000, 10_000).Wait())
+	if s = f.Stats(); s.Probed != 1 || s.Cold != 1 {
+		t.Errorf("stats after the hint's time: got %d probed, %d cold, want 1, 1", s.Probed, s.Cold)
+	}
+}
+
+// A hint says nothing of neighbouring pages.
+func TestHintIsOfThesePages(t *testing.T) {
+	p := open(t, async.PoolOptions{})
+	for _, offset := range []int64{0, 100, 4096, 70_000} {
+		name := diskFile(t, pattern(1<<20))
+		f := opened(t, p, name, core.Options{Offset: offset})
+		check(t, f.Core().Advise(core.Random, 0, f.Core().Len()))
+		chill(t, f)
+		const at = 200_000
+		check(t, f.PageIn(bg, at, 1).Wait())
+		page := int64(os.Getpagesize())
+		first := (at+offset)&^(page-1) - offset
+		for _, c := range []struct {
+			off  int64
+			want bool
+		}{{first - 1, false}, {first, true}, {first + page - 1, true}, {first + page, false}} {
+			pin, ok := f.TryLoad(c.off, 1)
+			if ok {
+				pin.Release()
+			}
+			if ok != c.want {
+				t.Errorf("window from %d, page %d to %d is in, byte %d: got %v, want %v",
+					offset, first, first+page, c.off, ok, c.want)
+			}
+		}
+	}
+}
+
+// Semantics 14, of a range that ends beyond the file, for all who can know it.
+func TestLoadOfTruncatedFile(t *testing.T) {
+	p := open(t, async.PoolOptions{})
+	f := cold(t, p, 1<<20)
+	check(t, os.Truncate(f.Core().Name(), 100_000)) // by somebody else
+	_, err := f.Load(bg, 200_000, 10).Await(bg)
+	wantErr(t, "Load", err, core.ErrFault)
+	wantErr(t, "PageIn", f.PageIn(bg, 90_000, 200_000).Wait(), core.ErrFault)
+	wantErr(t, "PageIn of more than a step", f.PageIn(bg, 0, 1<<20).Wait(), core.ErrFault)
+	_, err = f.ReadAt(bg, make([]byte, 10), 200_000).Await(bg)
+	wantErr(t, "ReadAt", err, core.ErrFault)
+	_, err = f.WriteAt(bg, make([]byte, 10), 200_000).Await(bg)
+	wantErr(t, "WriteAt", err, core.ErrFault)
+	want(t, f.ReadAt(bg, make([]byte, 10), 0), 10, nil)
+	check(t, f.Truncate(bg, 0).Wait()) // waits for pins, if any was left
+}
+
+// Large requests are paged in step by step.
+func TestPageInLarge(t *testing.T) {
+	const size = 9<<20 + 5000
+	p := narrow(t)
+	f := cold(t, p, size)
+	check(t, f.PageIn(bg, 100, size-200).Wait())
+	if pages, of, err := f.Core().Resident(100, size-200); err != nil || pages < of {
+		t.Errorf("resident after PageIn: %d pages of %d, error %v", pages, of, err)
+	}
+	t.Run("until its context is done", func(t *testing.T) {
+		chill(t, f)
+		async.DropHints(f)
+		ctx, cancel := context.WithCancelCause(bg)
+		c := watchCalls(t)
+		arrived, release := c.hold(t, "madvise", 4) // its first one and two steps, but for the last
+		in := f.PageIn(ctx, 0, size)
+		<-arrived
+		cause := errors.New("enough")
+		cancel(cause)
+		release()
+		wantErr(t, "PageIn", in.Wait(), cause)
+		if n := c.of("madvise"); n > 6 {
+			t.Errorf("calls of madvise: got %d, want no more after the step under way", n)
+		}
+	})
+	t.Run("while the window shrinks", func(t *testing.T) {
+		chill(t, f)
+		async.DropHints(f)
+		c := watchCalls(t)
+		arrived, release := c.hold(t, "madvise", 2)
+		in := f.PageIn(bg, 0, size)
+		<-arrived
+		cut := f.Truncate(bg, 1<<20)
+		pending(t, cut) // page-ins hold pins
+		release()
+		check(t, in.Wait())
+		check(t, cut.Wait())
+	})
+}
+
+// Where the system does not tell what is resident, everything goes to the pager.
+func TestLoadWithoutProbe(t *testing.T) {
+	p := open(t, async.PoolOptions{})
+	f := onDisk(t, p, 100_000)
+	c := watchCalls(t)
+	c.failing("mincore", errors.ErrUnsupported)
+	for range 3 {
+		async.DropHints(f)
+		pin, err := f.Load(bg, 0, 100_000).Await(bg)
+		check(t, err)
+		pin.Release()
+	}
+	if s := f.Stats(); s.Cold != 3 || s.Probed != 0 {
+		t.Errorf("stats: got %d cold, %d probed, want 3, 0", s.Cold, s.Probed)
+	}
+	if n := c.of("mincore"); n != 1 {
+		t.Errorf("calls of mincore: got %d, want 1", n)
+	}
+}
+
+// And where it cannot start to read, the pager does everything.
+func TestLoadWithoutWillNeed(t *testing.T) {
+	p := open(t, async.PoolOptions{})
+	f := cold(t, p, 100_000)
+	t.Cleanup(sys.Without("populate"))
+	pin, err := f.Load(bg, 5000, 50_000).Await(bg)
+	check(t, err)
+	pin.Release()
+}
+
+// Load answers at once what is resident, and allocates nothing without a future.
+func TestLoadOfResidentIsResolved(t *testing.T) {
+	p := narrow(t)
+	occupy(t, p, async.Short, async.Flush, async.Page, async.Meta)
+	f := async.Wrap(p, core.NewMemory("memory", pattern(100_000)))
+	for range 2 { // by probe, by hint
+		pin, err, ok := f.Load(bg, 0, 50_000).TryResult()
+		if !ok || err != nil {
+			t.Fatalf("Load of resident bytes: resolved %v, error %v", ok, err)
+		}
+		pin.Release()
+	}
+	if s := f.Stats(); s.Hinted != 1 || s.Probed != 1 || s.Cold != 0 {
+		t.Errorf("stats: got %d hinted, %d probed, %d cold, want 1, 1, 0", s.Hinted, s.Probed, s.Cold)
+	}
+	if n := testing.AllocsPerRun(100, func() { f.PageIn(bg, 5, 50) }); n != 0 {
+		t.Errorf("PageIn by hint: %v allocations, want 0", n)
+	}
+}
+
+// What arrives when nobody wants it any more is given back: to a context that is
+// done, and to a future that everybody has dropped.
+func TestLateLoadIsReleased(t *testing.T) {
+	p := narrow(t)
+	t.Run("context done while it runs", func(t *testing.T) {
+		f := cold(t, p, 100_000)
+		arrived, release := watchCalls(t).hold(t, "madvise", 1)
+		ctx, cancel := context.WithCancel(bg)
+		load := f.Load(ctx, 0, 10)
+		<-arrived
+		cancel()
+		release()
+		wantErr(t, "Load", load.Wait(), context.Canceled)
+		check(t, f.Truncate(bg, 0).Wait()) // waits for pins
+	})
+	t.Run("context done while it is queued", func(t *testing.T) {
+		f := cold(t, p, 100_000)
+		free := occupy(t, p, async.Page)
+		ctx, cancel := context.WithCancel(bg)
+		load, page := f.Load(ctx, 0, 10), f.PageIn(ctx, 10_000, 10) // pages of their own, all cold
+		read := f.ReadAt(ctx, make([]byte, 10), 20_000)
+		cancel()
+		free()
+		wantErr(t, "Load", load.Wait(), context.Canceled)
+		wantErr(t, "PageIn", page.Wait(), context.Canceled)
+		wantErr(t, "ReadAt", read.Wait(), context.Canceled)
+		check(t, f.Truncate(bg, 0).Wait())
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		f := cold(t, p, 100_000)
+		free := occupy(t, p, async.Page)
+		defer free()
+		load, page := f.Load(bg, 0, 10), f.PageIn(bg, 10_000, 10)
+		read, write := f.ReadAt(bg, make([]byte, 10), 20_000), f.WriteAt(bg, make([]byte, 10), 30_000)
+		for i, cancelled := range []bool{load.Cancel(nil), page.Cancel(nil), read.Cancel(nil), write.Cancel(nil)} {
+			if !cancelled {
+				t.Errorf("%d: Cancel of what is queued: got false", i)
+			}
+		}
+		free()
+		check(t, f.Truncate(bg, 0).Wait())
+	})
+	t.Run("lane full", func(t *testing.T) {
+		p := open(t, async.PoolOptions{Page: async.LaneOptions{Width: 1, Queue: 1}})
+		f := cold(t, p, 100_000)
+		free := occupy(t, p, async.Page)
+		queued := f.PageIn(bg, 0, 10)
+		wantErr(t, "Load", f.Load(bg, 10_000, 10).Wait(), async.ErrOverloaded)
+		wantErr(t, "PageIn", f.PageIn(bg, 20_000, 10).Wait(), async.ErrOverloaded)
+		wantErr(t, "ReadAt", f.ReadAt(bg, make([]byte, 10), 30_000).Wait(), async.ErrOverloaded)
+		wantErr(t, "large ReadAt", f.ReadAt(bg, make([]byte, 90_000), 5000).Wait(), async.ErrOverloaded)
+		wantErr(t, "WriteAt", f.WriteAt(bg, make([]byte, 10), 97_000).Wait(), async.ErrOverloaded)
+		free()
+		check(t, queued.Wait())
+		check(t, f.Truncate(bg, 0).Wait())
+	})
+	t.Run("dropped", func(t *testing.T) {
+		f := cold(t, p, 100_000)
+		for range 10 {
+			done := f.Load(bg, 0, 10).Done() // cold at first, then resident
+			<-done
+		}
+		collected(t, f.Truncate(bg, 0))
+	})
+	t.Run("file opened and dropped", func(t *testing.T) {
+		name := diskFile(t, pattern(100))
+		<-async.Open(bg, p, name, core.Options{Access: core.ReadWrite}).Done()
+		settledGC(func() bool { // its lock goes with it
+			f, err := core.OpenFile(name, core.Options{Access: core.ReadWrite})
+			if err == nil {
+				check(t, f.Close())
+			}
+			return err == nil
+		})
+	})
+	t.Run("lock acquired and dropped", func(t *testing.T) {
+		f := onDisk(t, p, 100)
+		<-f.Lock(bg, 2).Done()
+		settledGC(func() bool { return async.Locks(f) == 0 })
+	})
+}
+
+// collected waits for a future that needs the garbage collector to resolve.
+func collected(t testing.TB, f *async.Future[struct{}]) {
+	t.Helper()
+	settledGC(func() bool { _, _, ok := f.TryResult(); return ok })
+	check(t, f.Wait())
+}
+
+func settledGC(done func() bool) {
+	settled(func() bool { runtime.GC(); return done() })
+}
+
+// Copies of many bytes, and of cold ones, do not happen in the caller.
+func TestCopiesOfManyBytes(t *testing.T) {
+	const size = 1 << 20
+	p := narrow(t)
+	f := cold(t, p, size)
+	buf := make([]byte, size)
+	freePage, freeShort := occupy(t, p, async.Page), occupy(t, p, async.Short)
+	small, large := f.ReadAt(bg, buf[:10], 0), f.ReadAt(bg, buf[10:], 10)
+	pending(t, small)
+	pending(t, large)
+	freePage()
+	want(t, small, 10, nil) // the pager copies it
+	check(t, f.PageIn(bg, 0, size).Wait())
+	pending(t, large)
+	write := f.WriteAt(bg, make([]byte, 100_000), 0)
+	pending(t, write)
+	want(t, f.WriteAt(bg, make([]byte, 100), 200_000), 100, nil) // in the caller
+	freeShort()
+	want(t, large, size-10, nil)
+	want(t, write, 100_000, nil)
+}
+
+// Shrinking, and dropping pages, invalidates what is known of them.
+func TestHintsAreInvalidated(t *testing.T) {
+	const size = 200_000
+	forEach(t, size, func(t *testing.T, f *async.File, only bool) {
+		for _, c := range []struct {
+			name string
+			do   func()
+		}{
+			{"truncate", func() {
+				check(t, f.Truncate(bg, size/2).Wait())
+				check(t, f.Truncate(bg, size).Wait())
+			}},
+			{"truncate below", func() {
+				check(t, f.Core().Truncate(size/2))
+				if async.HasHint(f, 0, size/2) {
+					t.Error("shrunk: there is a hint still")
+				}
+				check(t, f.PageIn(bg, 0, 10).Wait())
+				check(t, f.Core().Truncate(size))
+			}},
+			{"advise", func() { _ = f.Advise(bg, core.DontNeed, 0, size).Wait() }},
+		} {
+			check(t, f.PageIn(bg, 0, size).Wait())
+			if !async.HasHint(f, size-10, 10) {
+				t.Fatalf("%s: no hint after PageIn", c.name)
+			}
+			c.do()
+			if async.HasHint(f, size-10, 10) {
+				t.Errorf("%s: the hint is there still", c.name)
+			}
+		}
+	})
+}
+
+// Growing keeps what is known.
+func TestHintsSurviveGrowth(t *testing.T) {
+	const size = 200_000
+	forEach(t, size, func(t *testing.T, f *async.File, only bool) {
+		check(t, f.PageIn(bg, 0, size).Wait())
+		check(t, f.Truncate(bg, 300<<20).Wait())
+		check(t, f.PageIn(bg, 299<<20, 1<<20).Wait())
+		if !async.HasHint(f, 0, size) || !async.HasHint(f, 299<<20, 1<<20) {
+			t.Error("growing lost the hints")
+		}
+		if async.HasHint(f, 100<<20, 1) {
+			t.Error("a hint for what was never looked at")
+		}
+	})
+}

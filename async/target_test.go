@@ -1,0 +1,171 @@
+package async_test
+
+import (
+	"errors"
+	"io/fs"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/fmmap-go/fmmap/async"
+	"github.com/fmmap-go/fmmap/core"
+)
+
+// Semantics 13: a flush covers every store made before it was asked for, so a
+// request never joins a flush that has begun; and all that come while one runs
+// cost one more.
+func TestFlushIsGrouped(t *testing.T) {
+	const size = 1 << 20
+	p := narrow(t)
+	f := onDisk(t, p, size)
+	c := watchCalls(t)
+	arrived, release := c.hold(t, "msync", 0)
+	first := f.FlushRange(0, 10)
+	<-arrived
+	// Began before the stores that follow: it must not answer for them.
+	var next []*async.Future[struct{}]
+	for i := range 1000 {
+		want(t, f.WriteAt(bg, []byte{1}, int64(i)*1000), 1, nil)
+		next = append(next, f.FlushRange(int64(i)*1000, 1))
+	}
+	all := f.Flush()
+	for i, g := range next {
+		if g == first {
+			t.Fatalf("request %d joined a flush that had begun", i)
+		}
+		if g != all {
+			t.Fatalf("request %d has a future of its own", i)
+		}
+	}
+	if all.Cancel(nil) || first.Cancel(nil) {
+		t.Error("one member has cancelled the flush of all")
+	}
+	pending(t, first)
+	if n := testing.AllocsPerRun(100, func() { f.FlushRange(5, 5) }); n != 0 {
+		t.Errorf("joining a batch: %v allocations, want 0", n)
+	}
+	if s := p.Stats().Flush; s.Running != 1 || s.Queued != 0 {
+		t.Errorf("a thousand requests: %d workers and %d tasks, want 1 and none", s.Running, s.Queued)
+	}
+	release()
+	check(t, first.Wait())
+	check(t, all.Wait())
+	if n := c.of("msync"); n != 2 {
+		t.Errorf("calls of msync: got %d, want 2", n)
+	}
+	s := f.Stats().Flush
+	if s.Batches != 2 || s.Failed != 0 || s.LargestBatch < 1001 {
+		t.Errorf("stats: %d batches, %d failed, largest %d, want 2, 0, over 1000", s.Batches, s.Failed, s.LargestBatch)
+	}
+}
+
+// Semantics 13: all members share an error, and so does everybody after them.
+func TestFlushFailureIsFinal(t *testing.T) {
+	p := open(t, async.PoolOptions{})
+	f := onDisk(t, p, 10_000)
+	c := watchCalls(t)
+	arrived, release := c.hold(t, "msync", 0)
+	c.failing("msync", syscall.EIO)
+	failed := f.Flush()
+	<-arrived
+	waiting := f.FlushRange(0, 10)
+	release()
+	for i, flushed := range []*async.Future[struct{}]{failed, waiting, f.Flush(), f.FlushRange(5000, 10)} {
+		err := flushed.Wait()
+		var pe *fs.PathError
+		if !errors.Is(err, core.ErrFlushFailed) || !errors.Is(err, syscall.EIO) || !errors.As(err, &pe) {
+			t.Errorf("flush %d: got error %v, want a %v of this file", i, err, core.ErrFlushFailed)
+		}
+	}
+	c.failing("msync", nil)
+	wantErr(t, "a later flush", f.Flush().Wait(), core.ErrFlushFailed)
+	if n := c.of("msync"); n != 1 {
+		t.Errorf("calls of msync: got %d, want none after the failure", n)
+	}
+	want(t, f.ReadAt(bg, make([]byte, 10), 0), 10, nil)
+	check(t, f.Close(bg).Wait())
+}
+
+// What has been cut off before its turn comes needs no flushing.
+func TestFlushOfWhatIsCutOff(t *testing.T) {
+	const size = 1 << 20
+	p := narrow(t)
+	f := onDisk(t, p, size)
+	c := watchCalls(t)
+	arrived, release := c.hold(t, "msync", 0)
+	first := f.FlushRange(0, 10)
+	<-arrived
+	hull := f.FlushRange(size-10, 10)
+	if f.FlushRange(500, 10) != hull {
+		t.Fatal("two batches, want one")
+	}
+	cut := f.Truncate(bg, 1000)
+	wantErr(t, "a flush of what is cut off", f.FlushRange(size-10, 10).Wait(), core.ErrRange)
+	release()
+	check(t, first.Wait())
+	check(t, hull.Wait())
+	check(t, cut.Wait())
+	if s := f.Stats().Flush; s.Failed != 0 {
+		t.Errorf("failed batches: got %d, want none", s.Failed)
+	}
+}
+
+// The same without a committer that looks first.
+func TestFlushTargetClips(t *testing.T) {
+	p := open(t, async.PoolOptions{})
+	f := onDisk(t, p, 10_000)
+	target := async.FlushTarget(f.Core())
+	for _, c := range []struct{ off, n int64 }{{0, 10_000}, {0, 20_000}, {9000, 1 << 40}, {10_000, 5}, {1 << 40, 10}} {
+		if err := target.FlushRange(c.off, c.n); err != nil {
+			t.Errorf("FlushRange(%d, %d) of 10000 bytes: %v", c.off, c.n, err)
+		}
+		if err := target.StartWriteback(c.off, c.n); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("StartWriteback(%d, %d) of 10000 bytes: %v", c.off, c.n, err)
+		}
+	}
+	t.Run("while it shrinks", func(t *testing.T) {
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for i := range int64(200) {
+				check(t, f.Core().Truncate(10_000-i*50))
+			}
+		})
+		for range 200 {
+			if err := target.FlushRange(0, 10_000); err != nil {
+				t.Errorf("FlushRange: %v", err)
+				break
+			}
+		}
+		wg.Wait()
+	})
+}
+
+// A lane that is full fails a batch, and the file is none the worse for it.
+func TestFlushOverloaded(t *testing.T) {
+	p := open(t, async.PoolOptions{Flush: async.LaneOptions{Width: 1, Queue: 1}})
+	f, other := onDisk(t, p, 10_000), onDisk(t, p, 10_000)
+	free := occupy(t, p, async.Flush)
+	queued := other.Flush()
+	if err := f.Flush().Wait(); err != async.ErrOverloaded {
+		t.Errorf("got %v, want %v", err, async.ErrOverloaded)
+	}
+	free()
+	check(t, queued.Wait())
+	settled(func() bool { return p.Stats().Flush.Running == 0 })
+	check(t, f.Flush().Wait())
+}
+
+// Memory has nothing to flush, and needs no worker to say so.
+func TestFlushOfMemory(t *testing.T) {
+	p := narrow(t)
+	occupy(t, p, async.Flush)
+	for _, k := range kinds[1:] {
+		f := k.open(t, p, 1000)
+		for _, flushed := range []*async.Future[struct{}]{f.Flush(), f.FlushRange(5, 5)} {
+			if _, err, ok := flushed.TryResult(); !ok || err != nil {
+				t.Errorf("%s: resolved %v, error %v, want at once", k.name, ok, err)
+			}
+		}
+		wantErr(t, "FlushRange", f.FlushRange(995, 10).Wait(), core.ErrRange)
+	}
+}
