@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fmmap-go/fmmap/async"
+	"github.com/fmmap-go/fmmap/core"
+)
+
+// commits: many callers, each of which stores to a page and wants it durable. In commit and commit4k each has a page
+// of its own and they lie side by side, as in a log or a table; in scatter and scatter4k a
+// page at random every time, where every flush of a file that was written by 1 MiB writes is a MiB of writing.
+func commits() (ws []workload) {
+	for _, c := range []struct {
+		name    string
+		each    int
+		random  bool
+		callers []int
+	}{
+		{"commit", mib, false, []int{1, 8, 64, 256}},
+		{"commit4k", page, false, []int{1, 8, 64, 256}},
+		{"scatter", mib, true, []int{64}},
+		{"scatter4k", page, true, []int{64}},
+	} {
+		for _, callers := range c.callers {
+			ws = append(ws, workload{name: fmt.Sprintf("%s/%d", c.name, callers), unit: "flushes/s", open: func(cfg config) ([]side, func(), error) {
+				return openCommit(cfg, c.each, callers, c.random)
+			}})
+		}
+	}
+	return ws
+}
+
+const commitSize = 256 * mib
+
+func openCommit(c config, each, callers int, random bool) ([]side, func(), error) {
+	name, err := c.written(fmt.Sprintf("commit-%d-%d", each, callers), commitSize, each)
+	if err != nil {
+		return nil, nil, err
+	}
+	pool, err := async.NewPool(async.PoolOptions{})
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx := context.Background()
+	f, err := async.Open(ctx, pool, name, core.Options{Access: core.ReadWrite, NoLock: true}).Await(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	fd, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := unix.Mmap(int(fd.Fd()), 0, commitSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := f.Core().Pin(0, commitSize)
+	if err != nil {
+		return nil, nil, err
+	}
+	var stamp atomic.Uint32
+	store := func(b []byte, worker int, rng *rand.Rand) int64 {
+		off := int64(worker) * page
+		if random {
+			off = rng.Int64N(commitSize/page) * page
+		}
+		b[off+rng.Int64N(page)] = byte(stamp.Add(1))
+		return off
+	}
+	ours := side{"fmmap", func() (float64, error) {
+		b := p.Bytes()
+		return c.rate(callers, func(worker int, rng *rand.Rand) error {
+			return f.FlushRange(store(b, worker, rng), page).Wait()
+		})
+	}}
+	theirs := side{"an msync per caller", func() (float64, error) {
+		return c.rate(callers, func(worker int, rng *rand.Rand) error {
+			off := store(m, worker, rng)
+			return unix.Msync(m[off:off+page], unix.MS_SYNC)
+		})
+	}}
+	return []side{ours, theirs}, func() {
+		p.Release()
+		_ = f.Close(ctx).Wait()
+		_ = pool.Close(ctx)
+		_ = unix.Munmap(m)
+		fd.Close()
+		os.Remove(name)
+	}, nil
+}

@@ -1,0 +1,3 @@
+package main
+
+func slows() []workload { return nil }
