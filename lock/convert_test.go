@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
 	"github.com/fmmap-go/fmmap/lock"
@@ -218,6 +219,38 @@ func TestLostUpgradeTellsTheTruth(t *testing.T) {
 			release(t, l)
 		})
 	}
+}
+
+// TestWaiterOutlivesWhatTheReleaserLoses: a shared lock is handed to who wants it exclusively, which is a conversion
+// for the system. It is refused, and what was shared is lost; but the waiter had nothing that it could lose.
+func TestWaiterOutlivesWhatTheReleaserLoses(t *testing.T) {
+	kinds[0].require(t)
+	synctest.Test(t, func(t *testing.T) {
+		name := tempFile(t)
+		f, out := open(t, name), stranger(t, name)
+		reader, writer := lock.New(f), lock.New(f)
+		try(t, reader, lock.Shared)
+		if err := out.Set(sys.LockShared); err != nil {
+			t.Fatal(err)
+		}
+		told := start(t, writer, lock.Exclusive)
+		calls := 0
+		restore := sys.Inject(func(string) error {
+			if calls++; calls == 2 {
+				_ = out.Set(sys.LockExclusive) // where a refusal drops nothing it fails, and nothing is lost
+			}
+			return nil
+		})
+		release(t, reader)
+		restore()
+		wantWaiting(t, told)
+		if err := out.Set(sys.Unlocked); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(lock.LongestPause)
+		wantTold(t, told, nil)
+		release(t, writer)
+	})
 }
 
 // TestUpgradeIsAtomicInTheProcess: each adds one to a number between its upgrade and its release, after having

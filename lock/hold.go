@@ -212,20 +212,29 @@ func (h *handle) strongest(except *Lock) Mode {
 	return 0
 }
 
-// blame finds out who has lost what by a call of the system that failed.
+// blame finds out who has lost what by a call of the system that failed. That may be nobody: what is lost
+// may have been the hold of one who is just releasing it.
 func (e *entry) blame(h *handle, l *Lock, err error) error {
 	if !errors.Is(err, sys.ErrLockLost) {
 		return err
 	}
+	lost := false
 	for i := len(e.holders) - 1; i >= 0; i-- {
 		if o := e.holders[i]; o.h == h && o.overlaps(l) {
 			e.lose(o)
+			lost = true
 		}
 	}
-	if errors.Is(err, sys.ErrWouldBlock) {
+	refused := errors.Is(err, sys.ErrWouldBlock)
+	switch {
+	case lost && refused:
 		return fmt.Errorf("%w: %w", ErrLost, ErrLocked)
+	case lost:
+		return fmt.Errorf("%w: %w", ErrLost, err)
+	case refused:
+		return sys.ErrWouldBlock
 	}
-	return fmt.Errorf("%w: %w", ErrLost, err)
+	return err
 }
 
 func (e *entry) lose(l *Lock) {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 
@@ -18,15 +20,17 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// holdEnv names the file that a second process of this test binary locks, and modeEnv how.
+// What a second process of this test binary is to do, in its environment.
 const (
-	holdEnv = "LOCK_TEST_HOLD"
-	modeEnv = "LOCK_TEST_MODE"
+	fileEnv = "LOCK_TEST_FILE"
+	kindEnv = "LOCK_TEST_KIND"
+	modeEnv = "LOCK_TEST_MODE" // how to lock the file until the input ends, or
+	addEnv  = "LOCK_TEST_ADD"  // how often to add one to the number in it
 )
 
 func TestMain(m *testing.M) {
-	if name := os.Getenv(holdEnv); name != "" {
-		if err := holdUntilEOF(name, os.Getenv(modeEnv)); err != nil {
+	if name := os.Getenv(fileEnv); name != "" {
+		if err := secondProcess(name); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -35,15 +39,19 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// holdUntilEOF is the second process: it says when it has the lock, and keeps it until its input ends.
-func holdUntilEOF(name, mode string) error {
+func secondProcess(name string) error {
+	k := kinds[slices.IndexFunc(kinds, func(k kind) bool { return k.name == os.Getenv(kindEnv) })]
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	l, m := lock.New(f), lock.Shared
-	if mode == lock.Exclusive.String() {
+	if n, err := strconv.Atoi(os.Getenv(addEnv)); err == nil {
+		fmt.Println("adding")
+		return add(k.lock(f, 0), f, n)
+	}
+	l, m := k.lock(f, 0), lock.Shared
+	if os.Getenv(modeEnv) == lock.Exclusive.String() {
 		m = lock.Exclusive
 	}
 	if err := l.Acquire(context.Background(), m); err != nil {
@@ -54,6 +62,37 @@ func holdUntilEOF(name, mode string) error {
 	return l.Release()
 }
 
+// add adds one to the decimal number in f, n times, each time under l.
+func add(l *lock.Lock, f *os.File, n int) error {
+	for range n {
+		if err := l.Acquire(context.Background(), lock.Exclusive); err != nil {
+			return err
+		}
+		var b [10]byte
+		if _, err := f.ReadAt(b[:], 0); err != nil {
+			return err
+		}
+		v, err := strconv.Atoi(string(b[:]))
+		if err != nil {
+			return err
+		}
+		if _, err := f.WriteAt(fmt.Appendf(nil, "%010d", v+1), 0); err != nil {
+			return err
+		}
+		if err := l.Release(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// second is the command of a second process that works on name with locks of kind k.
+func (k kind) second(name, env string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), fileEnv+"="+name, kindEnv+"="+k.name, env, "GORACE=atexit_sleep_ms=0")
+	return cmd
+}
+
 // A process is one that holds a lock until it is told to go on.
 type process struct {
 	cmd *exec.Cmd
@@ -61,11 +100,9 @@ type process struct {
 }
 
 // startHolder starts a second process that holds name in mode m.
-func startHolder(t *testing.T, name string, m lock.Mode) *process {
+func startHolder(t *testing.T, k kind, name string, m lock.Mode) *process {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), holdEnv+"="+name, modeEnv+"="+m.String())
-	return startProcess(t, cmd)
+	return startProcess(t, k.second(name, modeEnv+"="+m.String()))
 }
 
 // startProcess starts cmd, and returns when it has written a line.
@@ -81,7 +118,7 @@ func startProcess(t *testing.T, cmd *exec.Cmd) *process {
 	}
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
-		t.Skipf("no second process here: %v", err)
+		t.Fatal(err)
 	}
 	p := &process{cmd, in}
 	t.Cleanup(p.kill)

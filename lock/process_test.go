@@ -19,48 +19,82 @@ import (
 
 // TestOtherProcess: a second process of this test binary is kept out, keeps out, and hands over when it is done.
 func TestOtherProcess(t *testing.T) {
-	kinds[0].require(t)
-	name := tempFile(t)
-	l := lock.New(open(t, name))
-	other := startHolder(t, name, lock.Shared)
-	try(t, l, lock.Shared)
-	wantErr(t, l.Try(lock.Exclusive), "lock", lock.ErrLocked)
-	wantHeld(t, l, lock.Shared)
-	told := start(t, l, lock.Exclusive)
-	wantWaiting(t, told)
-	other.finish(t)
-	if err := <-told; err != nil {
-		t.Fatal(err)
-	}
-	release(t, l)
-	other = startHolder(t, name, lock.Exclusive)
-	wantErr(t, l.Try(lock.Shared), "lock", lock.ErrLocked)
-	other.finish(t)
-	try(t, l, lock.Exclusive)
-	release(t, l)
+	each(t, func(t *testing.T, k kind) {
+		name := tempFile(t)
+		l := k.lock(open(t, name), 0)
+		other := startHolder(t, k, name, lock.Shared)
+		try(t, l, lock.Shared)
+		wantErr(t, l.Try(lock.Exclusive), "lock", lock.ErrLocked)
+		wantHeld(t, l, lock.Shared)
+		told := start(t, l, lock.Exclusive)
+		wantWaiting(t, told)
+		other.finish(t)
+		if err := <-told; err != nil {
+			t.Fatal(err)
+		}
+		release(t, l)
+		other = startHolder(t, k, name, lock.Exclusive)
+		wantErr(t, l.Try(lock.Shared), "lock", lock.ErrLocked)
+		other.finish(t)
+		try(t, l, lock.Exclusive)
+		release(t, l)
+	})
 }
 
 // TestKilledHolderLeavesTheLockFree: SIGKILL, so that nothing of the holder runs any more.
 func TestKilledHolderLeavesTheLockFree(t *testing.T) {
-	kinds[0].require(t)
-	name := tempFile(t)
-	l := lock.New(open(t, name))
-	const kills = 20
-	var waits []time.Duration
-	for range kills {
-		other := startHolder(t, name, lock.Exclusive)
-		told := start(t, l, lock.Exclusive)
-		wantWaiting(t, told)
-		killed := time.Now()
-		other.kill()
-		if err := <-told; err != nil {
+	each(t, func(t *testing.T, k kind) {
+		name := tempFile(t)
+		l := k.lock(open(t, name), 0)
+		const kills = 20
+		var waits []time.Duration
+		for range kills {
+			other := startHolder(t, k, name, lock.Exclusive)
+			told := start(t, l, lock.Exclusive)
+			wantWaiting(t, told)
+			killed := time.Now()
+			other.kill()
+			if err := <-told; err != nil {
+				t.Fatal(err)
+			}
+			waits = append(waits, time.Since(killed))
+			release(t, l)
+		}
+		slices.Sort(waits)
+		t.Logf("held %v after the kill in the median of %d, %v at the latest", waits[kills/2], kills, waits[kills-1])
+	})
+}
+
+// TestProcessesAddUp: goroutines of several processes add to one number in the file, and no addition is lost.
+func TestProcessesAddUp(t *testing.T) {
+	each(t, func(t *testing.T, k kind) {
+		name := tempFile(t)
+		if err := os.WriteFile(name, []byte("0000000000"), 0); err != nil {
 			t.Fatal(err)
 		}
-		waits = append(waits, time.Since(killed))
-		release(t, l)
-	}
-	slices.Sort(waits)
-	t.Logf("held %v after the kill in the median of %d, %v at the latest", waits[kills/2], kills, waits[kills-1])
+		const processes, goroutines, additions = 2, 4, 250
+		others := make([]*process, processes)
+		for i := range others {
+			others[i] = startProcess(t, k.second(name, addEnv+"="+fmt.Sprint(additions)))
+		}
+		var wg sync.WaitGroup
+		for i := range goroutines {
+			f := open(t, name)
+			wg.Go(func() {
+				if err := add(k.lock(f, int64(i)), f, additions); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		for _, p := range others {
+			p.finish(t)
+		}
+		got, err := os.ReadFile(name)
+		if want := fmt.Sprintf("%010d", (processes+goroutines)*additions); string(got) != want || err != nil {
+			t.Errorf("the sum is %q, %v; want %s", got, err, want)
+		}
+	})
 }
 
 // TestFlockCommand: flock(1) of util-linux, in both directions.

@@ -3,6 +3,7 @@ package lock
 import (
 	"context"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
@@ -45,12 +46,7 @@ func (e *entry) blocked(r request) bool {
 	if r.mode <= r.l.mode || r.mode == Shared && e.exclusive == 0 {
 		return false // keeping or weakening what is held is always possible
 	}
-	for _, h := range e.holders {
-		if r.blockedBy(h) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(e.holders, r.blockedBy)
 }
 
 // place is the waiter that r is to be queued before; nil for the end. That is the first one who waits for r.l
