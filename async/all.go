@@ -60,12 +60,6 @@ func Any[T any](fs ...*Future[T]) *Future[T] {
 	}
 	g := &anyOf[T]{gathering: newGathering(fs), errs: make([]error, len(fs)), out: newPromise[T]()}
 	g.out.task = &task{work: g}
-	for _, f := range fs {
-		if f.release != nil { // of one kind, they are given back one way
-			g.out.release = f.release
-			break
-		}
-	}
 	g.left.Store(int64(len(fs)))
 	g.subscribe(g)
 	if g.out.state.Load() >= held {
@@ -88,6 +82,7 @@ func (g *anyOf[T]) resolved(i int) *callback {
 			return nil // another was first; f keeps its value
 		}
 		v, _ := f.take()
+		g.out.release = f.release // a resource is one as before, and nothing else is
 		list := g.out.publish(v, nil)
 		g.unsubscribe()
 		return list

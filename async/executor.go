@@ -42,7 +42,8 @@ func (goroutines) Submit(f func()) error {
 // for tests and small tools. A future of it is resolved when the call returns,
 // unless another goroutine is at work in the same lane: then that one runs it.
 // Work submitted from inside a task runs nested, no deeper than the lane is
-// wide; after that it is queued and runs when the outer task has returned.
+// wide; after that it is queued and runs when the outer task has returned. A
+// task that calls [runtime.Goexit] ends the goroutine that submitted it.
 func Inline() Executor { return inline{} }
 
 type inline struct{}

@@ -13,8 +13,9 @@ import (
 //
 // A worker is a goroutine of the executor that runs drain: it takes tasks off
 // the head until there are none, and leaves. Whoever submits starts one if
-// fewer than width are there. So while a lane has tasks it has a worker, and
-// an idle lane owns no goroutine:
+// fewer than width are there. (Also if one of those is about to be free: what
+// the future sets off that it has just resolved may keep it busy.) So while a
+// lane has tasks it has a worker, and an idle lane owns no goroutine:
 //
 //	tasks queued > 0  ⇒  workers > 0, or a Submit of the executor is under way
 //
@@ -54,12 +55,14 @@ type lane struct {
 	longest       atomic.Int64 // nanoseconds that a task was queued, of those timed
 }
 
+// busy returns how many tasks have been taken off the head and are not over.
+// The caller holds mu.
+func (l *lane) busy() int { return int(l.started - l.left.Load()) }
+
 // full reports whether there is no room for another task. Tasks count that run
-// or could run at once, so that it does not matter how fast workers arrive.
-func (l *lane) full() bool {
-	busy := int(l.started - l.left.Load())
-	return l.n+busy >= l.limit+l.width
-}
+// or could run at once, so that it does not matter how fast workers arrive. The
+// caller holds mu.
+func (l *lane) full() bool { return l.n+l.busy() >= l.limit+l.width }
 
 // submit queues t, or says why not: ErrClosed, ErrOverloaded, or the cause of
 // a context that is done. What fails later, t's work learns by drop.
@@ -79,20 +82,21 @@ func (l *lane) submit(t *task) error {
 	}
 	start := l.push(t)
 	l.mu.Unlock()
-	l.start(start)
+	if start > 0 {
+		l.start(start)
+	}
 	return nil
 }
 
 // push queues t and returns how many workers the caller must start, which are
 // counted already. The caller holds mu.
 func (l *lane) push(t *task) (start int) {
-	busy := int(l.started - l.left.Load())
-	if l.workers < l.width && l.workers-busy <= l.n { // none is free, or on its way, for t
+	if l.workers < l.width {
 		l.workers++
 		start = 1
 	}
 	l.tick++
-	if l.pool.hooks != nil || l.tick%16 == 0 || busy+l.n == l.width {
+	if l.pool.hooks != nil || l.tick%16 == 0 || l.busy()+l.n == l.width {
 		t.since = l.pool.now()
 	}
 	t.queued = true
@@ -170,13 +174,18 @@ func (l *lane) drain() {
 // asks off the lane and returns nil.
 func (l *lane) next() *task {
 	l.mu.Lock()
-	start := l.admit()
+	start := 0
+	if l.first != nil {
+		start = l.admit()
+	}
 	t := l.head
 	if t != nil {
 		l.unlink(t)
 		l.started++
 		l.mu.Unlock()
-		l.start(start)
+		if start > 0 {
+			l.start(start)
+		}
 		return t
 	}
 	l.workers--

@@ -141,6 +141,16 @@ func TestDroppedAllGivesAllBack(t *testing.T) {
 	collected(t, r)
 }
 
+// TestAnyOfOtherwiseOwned: what was no future's to give back is not given back
+// by an Any that it came through.
+func TestAnyOfOtherwiseOwned(t *testing.T) {
+	r := new(resource)
+	if err := Any(newOwned(giveBack), Ready(r)).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	kept(t, r)
+}
+
 // TestLateResourceIsGivenBack: at once, when it arrives for a context that is
 // done, or for a future that has been resolved otherwise.
 func TestLateResourceIsGivenBack(t *testing.T) {

@@ -173,7 +173,8 @@ func (p *Pool) Done() <-chan struct{} { return p.done }
 //
 // Close may be called again, and concurrently: each call waits for the end as
 // if it were the first. In a task of the pool, with that task's context, Close
-// returns [ErrSelfWait] and does nothing. The [Default] pool answers
+// returns [ErrSelfWait] and does nothing; with another context it waits for
+// the task that called it. The [Default] pool answers
 // [errors.ErrUnsupported].
 func (p *Pool) Close(ctx context.Context) error {
 	if p.ctx == nil {
