@@ -41,9 +41,9 @@
 //	                   ▼
 //	             holders: shared, shared ──── Release: off the holders, the queue is looked at
 //
-// A release that hands on within one open file makes no system call at all; between two it makes two. So that a
-// process whose goroutines always want a lock does not keep others from it for ever, it gives a lock on which
-// somebody has waited all the time away for one millisecond every fifty.
+// A release that hands a whole file on to another Lock of the same os.File makes no system call at all; otherwise it makes
+// two. So that a process whose goroutines always want a lock does not keep other processes from it for ever, it gives a lock
+// on which somebody has waited all the time away for one millisecond every fifty.
 //
 // Waiting costs the memory of the waiter. A holder that is killed, kill -9 included, leaves the lock free: the
 // system gives it back, and the head of each queue finds it at its next look, 20 ms later at most.

@@ -2,6 +2,7 @@ package lock_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"runtime"
 	"sync"
@@ -128,6 +129,37 @@ func TestNextHeadPollsAfterCancel(t *testing.T) {
 		wantTold(t, write, nil)
 		release(t, writer)
 	})
+}
+
+// TestHandOverCalls: the system is told nothing when a whole file changes hands within one os.File, and otherwise
+// what must be told, once.
+func TestHandOverCalls(t *testing.T) {
+	for _, tt := range []struct {
+		k     kind
+		files int
+		want  int
+	}{{kinds[0], 1, 0}, {kinds[0], 2, 2}, {kinds[1], 1, 2}, {kinds[1], 2, 2}} {
+		t.Run(fmt.Sprintf("%s/%d", tt.k.name, tt.files), func(t *testing.T) {
+			tt.k.require(t)
+			synctest.Test(t, func(t *testing.T) {
+				name := tempFile(t)
+				f := open(t, name)
+				a, b := tt.k.lock(f, 0), tt.k.lock(f, 0)
+				if tt.files == 2 {
+					b = tt.k.lock(open(t, name), 0)
+				}
+				try(t, a, lock.Exclusive)
+				told := start(t, b, lock.Exclusive)
+				calls := watchCalls(t, tt.k.op)
+				release(t, a)
+				wantTold(t, told, nil)
+				if n := len(calls()); n != tt.want {
+					t.Errorf("%d system calls, want %d", n, tt.want)
+				}
+				release(t, b)
+			})
+		})
+	}
 }
 
 // TestOtherProcessesGetTheirTurn: goroutines of this process hand the lock on among themselves all the time, and
