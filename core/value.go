@@ -36,8 +36,7 @@ var errNarrow = fmt.Errorf("the stored value does not fit into the word of this 
 // Get loads a value of the given byte order from the window at off. It answers [ErrRange] when the
 // value does not lie within the window, or not within the type: an int of 64 bits on a 32-bit platform.
 //
-// The load is not atomic; use [At] with a type of sync/atomic for that. The byte orders of
-// encoding/binary are fast, others go through their methods. A nil order answers [fs.ErrInvalid].
+// The load is not atomic; use [At] with a type of sync/atomic for that. A nil order answers [fs.ErrInvalid].
 func Get[T Fixed](f *File, off int64, order binary.ByteOrder) (v T, err error) {
 	a, err := f.begin(false)
 	if err != nil {
@@ -102,19 +101,19 @@ func decode[T Fixed](b []byte, order binary.ByteOrder) (v T, err error) {
 	case 1:
 		return *(*T)(unsafe.Pointer(&b[0])), nil
 	case 2:
-		u := load16(b, order)
+		u := order.Uint16(b)
 		return *(*T)(unsafe.Pointer(&u)), nil
 	case 4:
 		if widened[T]() {
-			return narrow[T](load64(b, order))
+			return narrow[T](order.Uint64(b))
 		}
-		u := load32(b, order)
+		u := order.Uint32(b)
 		return *(*T)(unsafe.Pointer(&u)), nil
 	case 8:
-		u := load64(b, order)
+		u := order.Uint64(b)
 		return *(*T)(unsafe.Pointer(&u)), nil
 	}
-	first, second := load64(b[:8], order), load64(b[8:], order)
+	first, second := order.Uint64(b[:8]), order.Uint64(b[8:])
 	u := Uint128{Hi: second, Lo: first}
 	if bigEndian(order) {
 		u = Uint128{Hi: first, Lo: second}
@@ -132,22 +131,22 @@ func encode[T Fixed](b []byte, order binary.ByteOrder, v T) error {
 	case 1:
 		b[0] = *(*uint8)(p)
 	case 2:
-		store16(b, order, *(*uint16)(p))
+		order.PutUint16(b, *(*uint16)(p))
 	case 4:
 		if widened[T]() {
-			store64(b, order, widen(v))
+			order.PutUint64(b, widen(v))
 			return nil
 		}
-		store32(b, order, *(*uint32)(p))
+		order.PutUint32(b, *(*uint32)(p))
 	case 8:
-		store64(b, order, *(*uint64)(p))
+		order.PutUint64(b, *(*uint64)(p))
 	default:
 		u := *(*Uint128)(p)
 		if bigEndian(order) {
 			u.Hi, u.Lo = u.Lo, u.Hi
 		}
-		store64(b[:8], order, u.Lo)
-		store64(b[8:], order, u.Hi)
+		order.PutUint64(b[:8], u.Lo)
+		order.PutUint64(b[8:], u.Hi)
 	}
 	return nil
 }
@@ -174,82 +173,8 @@ func widen[T Fixed](v T) uint64 {
 	return uint64(w)
 }
 
-// The orders that most files have are compared with first: then the load is one
-// instruction, or two, instead of a call through the interface.
-
-func load16(b []byte, order binary.ByteOrder) uint16 {
-	switch order {
-	case binary.LittleEndian:
-		return binary.LittleEndian.Uint16(b)
-	case binary.BigEndian:
-		return binary.BigEndian.Uint16(b)
-	}
-	return order.Uint16(b)
-}
-
-func load32(b []byte, order binary.ByteOrder) uint32 {
-	switch order {
-	case binary.LittleEndian:
-		return binary.LittleEndian.Uint32(b)
-	case binary.BigEndian:
-		return binary.BigEndian.Uint32(b)
-	}
-	return order.Uint32(b)
-}
-
-func load64(b []byte, order binary.ByteOrder) uint64 {
-	switch order {
-	case binary.LittleEndian:
-		return binary.LittleEndian.Uint64(b)
-	case binary.BigEndian:
-		return binary.BigEndian.Uint64(b)
-	}
-	return order.Uint64(b)
-}
-
-func store16(b []byte, order binary.ByteOrder, u uint16) {
-	switch order {
-	case binary.LittleEndian:
-		binary.LittleEndian.PutUint16(b, u)
-	case binary.BigEndian:
-		binary.BigEndian.PutUint16(b, u)
-	default:
-		order.PutUint16(b, u)
-	}
-}
-
-func store32(b []byte, order binary.ByteOrder, u uint32) {
-	switch order {
-	case binary.LittleEndian:
-		binary.LittleEndian.PutUint32(b, u)
-	case binary.BigEndian:
-		binary.BigEndian.PutUint32(b, u)
-	default:
-		order.PutUint32(b, u)
-	}
-}
-
-func store64(b []byte, order binary.ByteOrder, u uint64) {
-	switch order {
-	case binary.LittleEndian:
-		binary.LittleEndian.PutUint64(b, u)
-	case binary.BigEndian:
-		binary.BigEndian.PutUint64(b, u)
-	default:
-		order.PutUint64(b, u)
-	}
-}
-
 // bigEndian reports whether the order puts the more significant bytes first.
-func bigEndian(order binary.ByteOrder) bool {
-	switch order {
-	case binary.LittleEndian:
-		return false
-	case binary.BigEndian:
-		return true
-	}
-	return order.Uint16(oneBigEndian[:]) == 1
-}
+func bigEndian(order binary.ByteOrder) bool { return order.Uint16(oneBigEndian[:]) == 1 }
 
 // oneBigEndian is 1 in big-endian order; it is never written. A local array would be
 // allocated for the call through the interface.
