@@ -36,6 +36,8 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		{"failed All", func(fs []*Future[int]) { All(fs...) }},
 		{"successful Any", func(fs []*Future[int]) { Any(fs...) }},
 		{"All of one failed before", func(fs []*Future[int]) { All(append(fs, Failed[int](errTest))...) }},
+		{"All of one failed before, first", func(fs []*Future[int]) { All(append([]*Future[int]{Failed[int](errTest)}, fs...)...) }},
+		{"Any of one that is there, first", func(fs []*Future[int]) { Any(append([]*Future[int]{Ready(1)}, fs...)...) }},
 		{"Any of one that is there", func(fs []*Future[int]) { Any(append(fs, Ready(1))...) }},
 		{"Completed, broken out of", func(fs []*Future[int]) {
 			for range Completed(context.Background(), append(fs, Ready(1))...) {

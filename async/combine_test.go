@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -147,7 +148,15 @@ func then(t *testing.T, e async.Executor) {
 	cancelled = async.Then(t.Context(), p, f, double)
 	cancelled.Cancel(nil)
 	cancel(errBoom)
+	quit = make(chan struct{})
+	busy = async.Go(t.Context(), p, until(quit))
+	synctest.Wait()
 	resolve(1, nil)
+	if got := p.Stats().Short.Queued; got != 0 {
+		t.Errorf("%d queued that will not run", got)
+	}
+	close(quit)
+	want(t, busy, 1, nil)
 	want(t, g, "", errBoom)
 	want(t, cancelled, "", async.ErrCanceled)
 	if ran != 0 {
@@ -165,8 +174,10 @@ func then(t *testing.T, e async.Executor) {
 	want(t, g, "", async.ErrOverloaded)
 }
 
-// TestLongChain: resolving a chain takes no stack, failing neither.
+// TestLongChain: resolving a chain takes no stack, failing neither. Red, as in
+// dead, when callbacks are called where their futures resolve.
 func TestLongChain(t *testing.T) {
+	defer debug.SetMaxStack(debug.SetMaxStack(1 << 20))
 	p := open(t, async.PoolOptions{})
 	for _, fail := range []error{nil, errBoom} {
 		first, resolve := async.Promise[int]()

@@ -52,6 +52,47 @@ func TestLanesDoNotWait(t *testing.T) {
 	}
 }
 
+// TestGoDoesNotPassThoseWhoWait: room that appears is theirs who wait for it,
+// also in the moment before a worker has given it to them.
+func TestGoDoesNotPassThoseWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, err := NewPool(PoolOptions{Short: LaneOptions{Width: 1, Queue: 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		one := func(context.Context) (int, error) { return 1, nil }
+		quit, hold := make(chan struct{}), make(blocker)
+		first := Go(t.Context(), p, func(context.Context) (int, error) { <-quit; return 0, nil })
+		first.subscribe(&callback{w: hold}) // keeps the worker from looking at the queue
+		second := Go(t.Context(), p, one)
+		third := make(chan *Future[int])
+		go func() { third <- GoWait(t.Context(), p, one) }()
+		synctest.Wait()
+		close(quit)
+		synctest.Wait() // now there is room
+		if err := Go(t.Context(), p, one).Err(); err != ErrOverloaded {
+			t.Errorf("Go while another waits for room: got %v, want ErrOverloaded", err)
+		}
+		close(hold)
+		for _, f := range []*Future[int]{second, <-third} {
+			if v, err := f.Await(t.Context()); v != 1 || err != nil {
+				t.Errorf("got (%d, %v), want (1, nil)", v, err)
+			}
+		}
+		if err := p.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A blocker is a waiter that does what no waiter may.
+type blocker chan struct{}
+
+func (b blocker) resolved(int) *callback {
+	<-b
+	return nil
+}
+
 // TestExecuteTellsOnce: a function that was accepted is called once, with nil
 // or with what keeps it from being run.
 func TestExecuteTellsOnce(t *testing.T) {
