@@ -108,6 +108,20 @@ func (f *File) pin(off, n int64) (*core.Pin, error) {
 	return f.core.Pin(off, n)
 }
 
+// check says what keeps [off, off+n) from being pinned: the range, or that the
+// file is closed, here or below.
+func (f *File) check(op string, off, n int64) error {
+	pin, err := f.pin(off, n)
+	if err == nil {
+		pin.Release()
+		return nil
+	}
+	if pe, ok := err.(*fs.PathError); ok {
+		err = pe.Err
+	}
+	return f.fail(op, err)
+}
+
 // resident reports whether the bytes of a pin are, as far as it is known.
 func (f *File) resident(pin *core.Pin) bool {
 	if f.hints.has(pin.Offset(), pin.Len(), f.core.Len()) {

@@ -24,8 +24,8 @@ func (f *File) Stream(ctx context.Context, off, n, chunk int64, ahead int) iter.
 			yield(nil, f.fail("stream", fs.ErrInvalid))
 			return
 		}
-		if off < 0 || n < 0 || off > f.core.Len() || n > f.core.Len()-off {
-			yield(nil, f.fail("stream", core.ErrRange))
+		if err := f.check("stream", off, n); err != nil {
+			yield(nil, err)
 			return
 		}
 		ctx, cancel := context.WithCancel(ctx)

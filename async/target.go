@@ -66,10 +66,10 @@ func (f *File) Flush() *Future[struct{}] {
 // [core.ErrRange] when they do not lie within the window now. What is cut off
 // before its turn comes needs no flushing. An empty range is durable already.
 func (f *File) FlushRange(off, n int64) *Future[struct{}] {
-	size := f.core.Len()
-	outside := off < 0 || n < 0 || off > size || n > size-off
-	if outside && !f.shut.Load() {
-		return Failed[struct{}](f.fail("flush", core.ErrRange))
+	if size := f.core.Len(); off < 0 || n < 0 || off > size || n > size-off {
+		if err := f.check("flush", off, n); err != nil {
+			return Failed[struct{}](err)
+		}
 	}
 	if refused := f.unflushable(); refused != nil {
 		return refused
