@@ -318,6 +318,7 @@ func TestDefault(t *testing.T) {
 		t.Error("two default pools")
 	}
 	want(t, async.Go(t.Context(), p, value(3)), 3, nil)
+	want(t, async.GoWait(t.Context(), nil, value(5)), 5, nil) // stands for it
 	wantErr(t, "Close", p.Close(t.Context()), errors.ErrUnsupported)
 	want(t, async.Go(t.Context(), p, value(4)), 4, nil)
 	if p.Done() != nil {

@@ -2,8 +2,8 @@ package async
 
 import "context"
 
-// Go runs fn on the Short lane of p and returns the future of what it returns.
-// It never blocks: when the lane's queue is full the future has failed already
+// Go runs fn on the Short lane of p, or of the [Default] pool if p is nil, and
+// returns the future of what it returns. It never blocks: when the lane's queue is full the future has failed already
 // with [ErrOverloaded], after [Pool.Close] with [ErrClosed].
 //
 // ctx governs the work. If it is done before fn has started, fn never runs,

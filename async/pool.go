@@ -138,8 +138,13 @@ func newPool(o PoolOptions) (*Pool, error) {
 	return p, nil
 }
 
-// lane returns one of the pool's lanes.
-func (p *Pool) lane(l Lane) *lane { return &p.lanes[l] }
+// lane returns one of the pool's lanes; a nil pool stands for the default one.
+func (p *Pool) lane(l Lane) *lane {
+	if p == nil {
+		p = Default()
+	}
+	return &p.lanes[l]
+}
 
 // now reads the pool's clock, which never shows zero.
 func (p *Pool) now() time.Duration { return time.Since(p.epoch) + 1 }
