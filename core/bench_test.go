@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,13 +53,22 @@ func benchFile(b *testing.B) (*core.File, []byte) {
 
 var sink uint64
 
-// loads sums n values: what they cost without a file.
+// places is a generator of offsets of values, cheap so that it does not count.
+type places uint32
+
+func (p *places) next() int {
+	*p = *p*1664525 + 1013904223
+	return int(*p>>8) & (benched - 8)
+}
+
+// loads sums n values at random places: what they cost without a file.
 //
 //go:noinline
 func loads(b []byte, n int) {
 	var sum uint64
-	for i := range n {
-		sum += binary.LittleEndian.Uint64(b[i*8&(benched-8):])
+	var p places
+	for range n {
+		sum += binary.LittleEndian.Uint64(b[p.next():])
 	}
 	sink += sum
 }
@@ -90,27 +100,30 @@ func BenchmarkGet(b *testing.B) {
 func gets(b *testing.B, f *core.File, order binary.ByteOrder) func(n int) {
 	return func(n int) {
 		var sum uint64
-		for i := range n {
-			v, err := core.Get[uint64](f, int64(i*8&(benched-8)), order)
+		var p places
+		for range n {
+			v, err := core.Get[uint64](f, int64(p.next()), order)
 			if err != nil {
 				b.Error(err)
 				return
 			}
 			sum += v
 		}
-		sink += sum
+		atomic.AddUint64(&sink, sum)
 	}
 }
 
 func BenchmarkPut(b *testing.B) {
 	f, raw := benchFile(b)
 	against(b, 1<<16, func(n int) {
+		var p places
 		for i := range n {
-			binary.LittleEndian.PutUint64(raw[i*8&(benched-8):], uint64(i))
+			binary.LittleEndian.PutUint64(raw[p.next():], uint64(i))
 		}
 	}, func(n int) {
+		var p places
 		for i := range n {
-			if err := core.Put(f, int64(i*8&(benched-8)), binary.LittleEndian, uint64(i)); err != nil {
+			if err := core.Put(f, int64(p.next()), binary.LittleEndian, uint64(i)); err != nil {
 				b.Error(err)
 				return
 			}
@@ -122,14 +135,7 @@ func BenchmarkPut(b *testing.B) {
 // one over their number.
 func BenchmarkGetOnAllProcessors(b *testing.B) {
 	f, _ := benchFile(b)
-	one := func(n int) {
-		for i := range n {
-			if _, err := core.Get[uint64](f, int64(i*8&(benched-8)), binary.LittleEndian); err != nil {
-				b.Error(err)
-				return
-			}
-		}
-	}
+	one := gets(b, f, binary.LittleEndian)
 	against(b, 1<<20, one, func(n int) {
 		var wg sync.WaitGroup
 		procs := runtime.GOMAXPROCS(0)
@@ -152,9 +158,9 @@ func BenchmarkCopies4KiB(b *testing.B) {
 		check(b, err)
 		check(b, f.Advise(core.PopulateWrite, 0, c.size))
 		pin := pinned(b, f, 0, c.size)
-		var state uint32
-		place := func() int64 { // a cheap generator, so that it does not count
-			state = state*1664525 + 1013904223
+		var state places
+		place := func() int64 {
+			state.next()
 			return int64(state>>4) * 64 & (c.size - 4*KiB)
 		}
 		b.Run("ReadAt/"+c.name, func(b *testing.B) {
