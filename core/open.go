@@ -178,12 +178,12 @@ func openOrCreate(name string, o Options) (f *os.File, created bool, err error) 
 	}
 	for {
 		if !o.Exclusive {
-			f, err = os.OpenFile(name, flags, 0)
+			f, err = sys.OpenFile(name, flags, 0)
 			if err == nil || !o.Create || !errors.Is(err, fs.ErrNotExist) {
 				return f, false, err
 			}
 		}
-		f, err = os.OpenFile(name, flags|os.O_CREATE|os.O_EXCL, o.Perm)
+		f, err = sys.OpenFile(name, flags|os.O_CREATE|os.O_EXCL, o.Perm)
 		if err == nil || o.Exclusive || !errors.Is(err, fs.ErrExist) {
 			return f, err == nil, err
 		}

@@ -1,9 +1,65 @@
 package sys
 
-import "golang.org/x/sys/windows"
+import (
+	"io/fs"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/windows"
+)
 
 // OpenNonblock means nothing here: names of files never lead to pipes that wait.
 const OpenNonblock = 0
 
 // ErrNoSpace says that the disk is full.
 const ErrNoSpace = windows.ERROR_DISK_FULL
+
+// openFile differs from os.OpenFile in one thing: it lets others delete and rename the file
+// while it is open (FILE_SHARE_DELETE), as they can everywhere else.
+func openFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
+	h, err := createFile(name, flag, perm)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	f := os.NewFile(uintptr(h), name)
+	if flag&os.O_TRUNC != 0 {
+		if err := f.Truncate(0); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+func createFile(name string, flag int, perm fs.FileMode) (windows.Handle, error) {
+	if flag&os.O_APPEND != 0 {
+		return 0, syscall.EINVAL // a mapping needs the right to write anywhere
+	}
+	path, err := windows.UTF16PtrFromString(name)
+	if err != nil {
+		return 0, err
+	}
+	access := uint32(windows.GENERIC_READ)
+	switch flag & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR) {
+	case os.O_WRONLY:
+		access = windows.GENERIC_WRITE
+	case os.O_RDWR:
+		access |= windows.GENERIC_WRITE
+	}
+	disposition, attributes := uint32(windows.OPEN_EXISTING), uint32(windows.FILE_ATTRIBUTE_NORMAL)
+	switch {
+	case flag&(os.O_CREATE|os.O_EXCL) == os.O_CREATE|os.O_EXCL:
+		disposition = windows.CREATE_NEW
+		attributes |= windows.FILE_FLAG_OPEN_REPARSE_POINT // a link is a name that is taken
+	case flag&os.O_CREATE != 0:
+		disposition = windows.OPEN_ALWAYS
+	}
+	if flag&os.O_CREATE != 0 && perm&0o200 == 0 {
+		attributes = attributes&^windows.FILE_ATTRIBUTE_NORMAL | windows.FILE_ATTRIBUTE_READONLY
+	}
+	if flag&os.O_SYNC != 0 {
+		attributes |= windows.FILE_FLAG_WRITE_THROUGH
+	}
+	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
+	return windows.CreateFile(path, access, share, nil, disposition, attributes, 0)
+}

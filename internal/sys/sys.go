@@ -10,6 +10,7 @@ package sys
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"sync/atomic"
 	"unsafe"
@@ -111,6 +112,12 @@ func (m *Mapping) UnlockMemory(off, n int64) error { return m.unlockMemory(off, 
 // Discard zeroes [off, off+n) of an anonymous mapping and gives the whole pages in it
 // back to the system.
 func (m *Mapping) Discard(off, n int64) error { return m.discard(off, n) }
+
+// OpenFile is [os.OpenFile] for regular files, whose names can be removed and renamed while they are open:
+// package os would not let them be on Windows. Its errors have a path.
+func OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
+	return openFile(name, flag, perm)
+}
 
 // Truncate sets the length of the file.
 func Truncate(f *os.File, size int64) error { return truncate(f, size) }

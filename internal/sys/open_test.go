@@ -1,0 +1,82 @@
+package sys
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestOpenFile(t *testing.T) {
+	dir := t.TempDir()
+	full, absent := filepath.Join(dir, "full"), filepath.Join(dir, "absent")
+	for _, tt := range []struct {
+		name  string
+		file  string
+		flags int
+		want  error
+		has   string
+	}{
+		{"read", full, os.O_RDONLY, nil, "bytes"},
+		{"write", full, os.O_RDWR, nil, "bytes"},
+		{"synchronous", full, os.O_RDWR | os.O_SYNC, nil, "bytes"},
+		{"nonblocking", full, os.O_RDWR | OpenNonblock, nil, "bytes"},
+		{"truncate", full, os.O_RDWR | os.O_TRUNC, nil, ""},
+		{"create what is there", full, os.O_RDWR | os.O_CREATE, nil, "bytes"},
+		{"create what is there alone", full, os.O_RDWR | os.O_CREATE | os.O_EXCL, fs.ErrExist, "bytes"},
+		{"read what is absent", absent, os.O_RDONLY, fs.ErrNotExist, ""},
+		{"create", absent, os.O_RDWR | os.O_CREATE, nil, ""},
+		{"create alone", absent, os.O_RDWR | os.O_CREATE | os.O_EXCL, nil, ""},
+		{"no name", "", os.O_RDONLY, fs.ErrNotExist, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := os.WriteFile(full, []byte("bytes"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			os.Remove(absent)
+			f, err := OpenFile(tt.file, tt.flags, 0o644)
+			if !errors.Is(err, tt.want) || tt.want == nil && err != nil {
+				t.Fatalf("OpenFile = %v, want %v", err, tt.want)
+			}
+			if pe := (*fs.PathError)(nil); err != nil && !errors.As(err, &pe) {
+				t.Errorf("the error %v has no path", err)
+			}
+			if err != nil {
+				return
+			}
+			defer f.Close()
+			if got, err := io.ReadAll(f); string(got) != tt.has || err != nil {
+				t.Errorf("the file has %q, %v, want %q", got, err, tt.has)
+			}
+			_, err = f.WriteAt([]byte("x"), 0)
+			if canWrite := tt.flags&os.O_RDWR != 0; canWrite != (err == nil) {
+				t.Errorf("writing: %v, want it to work: %v", err, canWrite)
+			}
+		})
+	}
+}
+
+// The name of an open and mapped file can be taken away and given to another file.
+func TestOpenFileCanBeReplaced(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(name, make([]byte, 10), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f, err := OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	newMapping(t, f, MapOptions{Access: ReadWrite, Len: 10})
+	if err := os.Rename(name, name+".moved"); err != nil {
+		t.Errorf("renaming: %v", err)
+	}
+	if err := os.WriteFile(name, []byte("another"), 0o644); err != nil {
+		t.Errorf("another file of that name: %v", err)
+	}
+	if err := os.Remove(name + ".moved"); err != nil {
+		t.Errorf("removing: %v", err)
+	}
+}
