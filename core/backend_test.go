@@ -100,6 +100,9 @@ func TestEveryBackend(t *testing.T) {
 			want = want[:5000] + "stored" + want[5006:]
 		}
 		for name, err := range map[string]error{"Flush": f.Flush(), "FlushRange": f.FlushRange(1, 2), "StartWriteback": f.StartWriteback(0, 10)} {
+			if name == "StartWriteback" && missingHere(err) {
+				continue
+			}
 			if !errors.Is(err, b.flush) || b.flush == nil && err != nil {
 				t.Errorf("%s: %v, want %v", name, err, b.flush)
 			}

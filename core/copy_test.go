@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -94,7 +95,7 @@ func TestCopyToReplacesAndNeverFollows(t *testing.T) {
 	check(t, os.WriteFile(private, []byte("secret"), 0o600))
 	p := opened(t, private, core.Options{})
 	check(t, p.CopyTo(filepath.Join(dir, "copy"), 0, 6))
-	if fi, err := os.Stat(filepath.Join(dir, "copy")); err != nil || fi.Mode().Perm()&^0o600 != 0 {
+	if fi, err := os.Stat(filepath.Join(dir, "copy")); err != nil || fi.Mode().Perm()&^0o600 != 0 && runtime.GOOS != "windows" {
 		t.Errorf("the copy of a private file is %v, %v", fi.Mode(), err)
 	}
 }
@@ -156,7 +157,11 @@ func TestZeroAndPunchHole(t *testing.T) {
 			f := b.open(t, want, MiB)
 			for _, r := range [][2]int64{{0, 0}, {1, 1}, {4096, 4096}, {10_001, 100_000}, {256*KiB - 1, 1}} {
 				for name, do := range map[string]func(off, n int64) error{"Zero": f.Zero, "PunchHole": f.PunchHole} {
-					if err := do(r[0], r[1]); err != nil {
+					err := do(r[0], r[1])
+					if name == "PunchHole" && missingHere(err) {
+						continue
+					}
+					if err != nil {
 						t.Errorf("%s%v: %v", name, r, err)
 					}
 					clear(want[r[0] : r[0]+r[1]])
@@ -185,7 +190,11 @@ func TestPunchHoleFreesBlocks(t *testing.T) {
 	defer file.Close()
 	before, err := sys.Allocated(file)
 	check(t, err)
-	check(t, f.PunchHole(MiB, 2*MiB))
+	if err := f.PunchHole(MiB, 2*MiB); missingHere(err) {
+		t.Skipf("no holes here: %v", err)
+	} else {
+		check(t, err)
+	}
 	after, err := sys.Allocated(file)
 	check(t, err)
 	if before-after < 2*MiB-8*KiB {

@@ -14,6 +14,7 @@ import (
 // shortened is a mapped file that somebody else has cut down to one page.
 func shortened(t testing.TB, o core.Options) *core.File {
 	t.Helper()
+	needsCutting(t)
 	name := tempFile(t, pattern(MiB, 1))
 	f := opened(t, name, o)
 	check(t, os.Truncate(name, 4*KiB))
@@ -86,6 +87,7 @@ func TestFaultCausedByAnotherProcess(t *testing.T) {
 }
 
 func TestFaultOffsetIsTheFiles(t *testing.T) {
+	needsCutting(t)
 	name := tempFile(t, pattern(MiB, 3))
 	f := opened(t, name, core.Options{Offset: 70_001, Length: 500_000})
 	check(t, os.Truncate(name, 0))

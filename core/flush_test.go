@@ -136,7 +136,9 @@ func TestFlushRangeOutsideTheWindow(t *testing.T) {
 	f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{Access: core.ReadWrite, Offset: 100, Length: 1000})
 	check(t, f.FlushRange(0, 1000))
 	check(t, f.FlushRange(1000, 0))
-	check(t, f.StartWriteback(0, 1000))
+	if err := f.StartWriteback(0, 1000); !missingHere(err) {
+		check(t, err)
+	}
 	for _, r := range [][2]int64{{-1, 1}, {0, -1}, {0, 1001}, {1000, 1}, {1, 1 << 62}, {1 << 62, 1 << 62}} {
 		if err := f.FlushRange(r[0], r[1]); !errors.Is(err, core.ErrRange) {
 			t.Errorf("FlushRange%v: %v", r, err)

@@ -101,7 +101,9 @@ func (m *modelled) step() bool {
 		if m.b.private {
 			return true
 		}
-		err = m.f.PunchHole(at, n)
+		if err = m.f.PunchHole(at, n); missingHere(err) {
+			err = m.f.Zero(at, n)
+		}
 		clear(part)
 	case 4:
 		if n >= 8 {
@@ -144,7 +146,9 @@ func (m *modelled) step() bool {
 		}
 	case 12:
 		if m.b.flush == nil {
-			err = m.f.StartWriteback(at, n)
+			if err = m.f.StartWriteback(at, n); missingHere(err) {
+				err = nil
+			}
 		}
 	default:
 		got := make([]byte, n)

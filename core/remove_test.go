@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/fmmap-go/fmmap/core"
@@ -46,6 +48,9 @@ func TestRemoveLeavesForeignFilesAlone(t *testing.T) {
 		}, fs.ErrNotExist, []string{"moved", "moved/file"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if strings.HasPrefix(c.name, "parent") {
+				renamesParents(t)
+			}
 			dir := t.TempDir()
 			check(t, os.Mkdir(filepath.Join(dir, "d"), 0o700))
 			name := filepath.Join(dir, "d", "file")
@@ -78,8 +83,17 @@ func TestRemoveLeavesForeignFilesAlone(t *testing.T) {
 	}
 }
 
+// renamesParents skips a test that renames the directory of an open file where the system refuses that.
+func renamesParents(t *testing.T) {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows renames no directory that has an open file")
+	}
+}
+
 // RemoveOnClose keeps the directory open, so it finds its file even in a renamed one.
 func TestRemoveOnCloseFollowsItsDirectory(t *testing.T) {
+	renamesParents(t)
 	dir := t.TempDir()
 	check(t, os.Mkdir(filepath.Join(dir, "d"), 0o700))
 	name := filepath.Join(dir, "d", "file")

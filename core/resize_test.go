@@ -24,11 +24,14 @@ func TestTruncateWhenACallFails(t *testing.T) {
 				t.Run(b.name+"/"+op, func(t *testing.T) {
 					want := pattern(64*KiB, 1)
 					f := b.open(t, want, 1)
+					if everyPinBlocks(f) && op == "mmap" {
+						t.Skip("what is unmapped to be cut cannot be mapped again when mapping fails")
+					}
 					before := sizeOf(t, f, f.Len())
 					p := pinned(t, f, 0, 10)
 					size := sizeOf(t, f, n)
 					calls := failing(t, op, 0, syscall.EIO)
-					if f.Fd() == ^uintptr(0) && n > 64*KiB {
+					if f.Fd() == ^uintptr(0) && n > 64*KiB || everyPinBlocks(f) && n < 64*KiB {
 						p.Release() // memory moves only when nobody uses it
 					}
 					err := f.Truncate(size)
@@ -83,13 +86,16 @@ func TestFixedWindowIsClippedAndComesBack(t *testing.T) {
 	name := tempFile(t, want)
 	f := opened(t, name, core.Options{Access: core.ReadWrite, Offset: 100_000, Length: 50_000})
 	p := pinned(t, f, 0, 1000)
+	if everyPinBlocks(f) {
+		p.Release()
+	}
 	for _, c := range []struct{ size, want int64 }{{120_000, 20_000}, {101_000, 1000}, {500_000, 50_000}, {150_000, 50_000}, {149_999, 49_999}} {
 		check(t, f.Truncate(c.size))
 		if fi, err := os.Stat(name); err != nil || fi.Size() != c.size || f.Len() != c.want {
 			t.Errorf("Truncate(%d): file %d, window %d, want %d (%v)", c.size, fi.Size(), f.Len(), c.want, err)
 		}
 	}
-	if !bytes.Equal(p.Bytes(), want[100_000:101_000]) {
+	if !everyPinBlocks(f) && !bytes.Equal(p.Bytes(), want[100_000:101_000]) {
 		t.Error("the pinned bytes changed")
 	}
 	p.Release()
@@ -100,15 +106,17 @@ func TestFixedWindowIsClippedAndComesBack(t *testing.T) {
 }
 
 func TestRefreshFollowsOthers(t *testing.T) {
+	needsCutting(t)
 	for _, a := range []core.Access{core.ReadOnly, core.ReadWrite, core.CopyOnWrite} {
 		name := tempFile(t, pattern(64*KiB, 1))
 		f := opened(t, name, core.Options{Access: a, Reserve: 256 * KiB})
 		p := pinned(t, f, 0, 64*KiB)
 		for _, n := range []int64{100 * KiB, 300 * KiB, 10, 4 * MiB, 0, 64 * KiB} {
+			had := f.Len()
 			check(t, os.Truncate(name, n))
 			got, err := f.Refresh()
-			if a == core.CopyOnWrite && n == 4*MiB && sys.CanReserve {
-				if !errors.Is(err, errors.ErrUnsupported) || f.Len() != 10 {
+			if a == core.CopyOnWrite && (n == 4*MiB || n > 64*KiB && !sys.CanReserve) {
+				if !errors.Is(err, errors.ErrUnsupported) || f.Len() != had {
 					t.Errorf("copy-on-write past its room: %d, %v", got, err)
 				}
 				continue
