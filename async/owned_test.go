@@ -33,10 +33,9 @@ func collected(t *testing.T, r *resource) {
 func kept(t *testing.T, r *resource) {
 	t.Helper()
 	for range 3 {
-		c := new(int64)
-		*c = 1
+		c := new([4]int64) // not so small that it shares its block with something that lives
 		done := make(chan struct{})
-		runtime.SetFinalizer(c, func(*int64) { close(done) })
+		runtime.SetFinalizer(c, func(*[4]int64) { close(done) })
 		c = nil
 		for open := true; open; {
 			runtime.GC()
