@@ -3,8 +3,8 @@ module github.com/fmmap-go/fmmap
 go 1.26.0
 
 require (
-	github.com/panjf2000/ants/v2 v2.12.1 // indirect
-	go.uber.org/goleak v1.3.0 // indirect
-	golang.org/x/sync v0.24.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
+	github.com/panjf2000/ants/v2 v2.12.1
+	go.uber.org/goleak v1.3.0
+	golang.org/x/sync v0.24.0
+	golang.org/x/sys v0.49.0
 )
