@@ -8,6 +8,7 @@ import (
 	"math"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/fmmap-go/fmmap/core"
 )
@@ -85,6 +86,89 @@ func TestValues(t *testing.T) {
 		[]byte{16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1})
 	roundTrip(t, core.Int128{Hi: -1, Lo: math.MaxUint64 - 1},
 		[]byte{0xfe, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255})
+}
+
+// Types of the caller's own are as good as their underlying types, and odd values keep their bits.
+func TestValuesOfOtherKinds(t *testing.T) {
+	roundTrip(t, time.Duration(-2), []byte{0xfe, 255, 255, 255, 255, 255, 255, 255})
+	roundTrip(t, uintptr(0x01020304), []byte{4, 3, 2, 1, 0, 0, 0, 0})
+	roundTrip(t, math.Copysign(0, -1), []byte{0, 0, 0, 0, 0, 0, 0, 0x80})
+	roundTrip(t, math.Float32frombits(1), []byte{1, 0, 0, 0})
+	f := core.NewMemory("m", make([]byte, 16))
+	const nan = 0x7ff0_dead_beef_0001 // a signalling one with a payload
+	check(t, core.Put(f, 3, binary.LittleEndian, math.Float64frombits(nan)))
+	if got, err := core.Get[uint64](f, 3, binary.LittleEndian); got|1<<51 != nan|1<<51 || err != nil {
+		t.Errorf("a NaN came back as %x, %v", got, err)
+	}
+}
+
+// swapped is a byte order that encoding/binary does not have: that of the PDP-11.
+type swapped struct{ binary.ByteOrder }
+
+func (swapped) Uint32(b []byte) uint32 {
+	return uint32(binary.LittleEndian.Uint16(b))<<16 | uint32(binary.LittleEndian.Uint16(b[2:]))
+}
+
+func (swapped) PutUint32(b []byte, v uint32) {
+	binary.LittleEndian.PutUint16(b, uint16(v>>16))
+	binary.LittleEndian.PutUint16(b[2:], uint16(v))
+}
+
+func TestByteOrders(t *testing.T) {
+	f := core.NewMemory("m", make([]byte, 64))
+	check(t, core.Put(f, 1, swapped{binary.LittleEndian}, uint32(0x01020304)))
+	if got := contents(t, f)[1:5]; string(got) != "\x02\x01\x04\x03" {
+		t.Errorf("the caller's own order stores %x", got)
+	}
+	if v, err := core.Get[uint32](f, 1, swapped{binary.LittleEndian}); v != 0x01020304 || err != nil {
+		t.Errorf("and loads %x, %v", v, err)
+	}
+	wide := core.Uint128{Hi: 1, Lo: 2}
+	check(t, core.Put(f, 8, binary.NativeEndian, wide))
+	check(t, f.View(func(b []byte) error { // as the machine itself has a 128-bit integer
+		first, second := binary.NativeEndian.Uint64(b[8:]), binary.NativeEndian.Uint64(b[16:])
+		if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
+			first, second = second, first
+		}
+		if first != 2 || second != 1 {
+			t.Errorf("native: %x, %x", first, second)
+		}
+		return nil
+	}))
+	if v, err := core.Get[core.Uint128](f, 8, binary.NativeEndian); v != wide || err != nil {
+		t.Errorf("native: %v, %v", v, err)
+	}
+	before := contents(t, f)
+	w, r := writer(t, f, 0, 64), reader(t, f, 0, 64)
+	for name, err := range map[string]error{
+		"Get": second(core.Get[uint64](f, 0, nil)), "Put": core.Put(f, 0, nil, uint64(1)),
+		"Next": second(core.Next[uint16](r, nil)), "PutNext": core.PutNext(w, nil, uint32(1)),
+	} {
+		if !errors.Is(err, fs.ErrInvalid) {
+			t.Errorf("%s without an order: %v", name, err)
+		}
+	}
+	if string(contents(t, f)) != string(before) || r.Len() != 64 || w.Len() != 64 {
+		t.Error("a refused value changed something")
+	}
+}
+
+// An int is 64 bits in the file. Where it has 32 in memory, one that does not fit is an error.
+func TestWideInts(t *testing.T) {
+	f := core.NewMemory("m", make([]byte, 16))
+	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+		for _, v := range []int64{0, -1, math.MaxInt32, math.MinInt32, math.MaxInt32 + 1, math.MinInt32 - 1, math.MaxInt64, math.MinInt64} {
+			check(t, core.Put(f, 1, order, v))
+			got, err := core.Get[int](f, 1, order)
+			if fits := int64(int(v)) == v; fits && (int64(got) != v || err != nil) || !fits && !errors.Is(err, core.ErrRange) {
+				t.Errorf("%d as an int: %d, %v", v, got, err)
+			}
+			u, err := core.Get[uint](f, 1, order)
+			if fits := uint64(uint(v)) == uint64(v); fits && (uint64(u) != uint64(v) || err != nil) || !fits && !errors.Is(err, core.ErrRange) {
+				t.Errorf("%d as a uint: %d, %v", v, u, err)
+			}
+		}
+	}
 }
 
 // point has padding, and everything that a mapped type may have.
