@@ -8,9 +8,13 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	testutil.RunRole(map[string]func() error{"count": countElsewhere})
+	goleak.VerifyTestMain(m)
+}
 
 // KiB and MiB keep sizes readable.
 const (

@@ -6,13 +6,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
-	"runtime"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
 
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 // writerFunc and readerFunc are streams made of one function.
@@ -227,19 +227,8 @@ func TestStreamsBetweenFiles(t *testing.T) {
 
 // What a system call refuses because the disk is full is a fault too.
 func TestReadFromOnAFullDisk(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("mounting a small disk takes tmpfs")
-	}
-	dir := t.TempDir()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", dir).CombinedOutput(); err != nil {
-		t.Skipf("mounting a small disk takes root: %v: %s", err, out)
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Errorf("%v: %s", err, out)
-		}
-	})
-	f, err := core.OpenFile(dir+"/sparse", core.Options{Access: core.ReadWrite, Create: true, Sparse: true, Size: MiB})
+	dir := testutil.LoopDisk(t, 64*KiB, "tmpfs")
+	f, err := core.OpenFile(filepath.Join(dir, "sparse"), core.Options{Access: core.ReadWrite, Create: true, Sparse: true, Size: MiB})
 	check(t, err)
 	defer f.Close()
 	from, err := os.Open(tempFile(t, pattern(MiB, 1)))

@@ -14,39 +14,46 @@ var (
 )
 
 // At returns the T that lies off bytes into the pin, in place: what is stored through the pointer is stored
-// in the map. It is valid until the pin is released. The layout is the machine's own, byte order
-// included.
+// in the map. It is valid until the pin is released. The layout is the machine's own, byte order and the size of int
+// included; [Get] is for formats that other machines read.
 //
-// T must hold no Go pointers (no strings, slices, maps, channels, functions or interfaces) and the address must be
-// aligned for it: both are [fs.ErrInvalid]. A T that does not lie within the pin is [ErrRange].
+// T must hold no Go pointers (no strings, slices, maps, channels, functions or interfaces): they would mean nothing to
+// others, and the garbage collector does not look for them here. The address must be
+// aligned for T. Both are [fs.ErrInvalid]. A T that does not lie within the pin is [ErrRange], and a pin
+// that has been released [fs.ErrClosed].
 //
-// Types of sync/atomic work, also between processes that map the same file.
+// Types of sync/atomic work, also between processes that map the same file. Access is guarded within [Pin.Do]
+// alone, as with [Pin.Bytes], and a store through a mapping that is read-only is a fault.
 func At[T any](p *Pin, off int64) (*T, error) {
-	s, err := Slice[T](p, off, 1)
+	s, err := inPlace[T](p, off, 1)
 	if err != nil {
-		return nil, err
+		return nil, p.file.fail("at", err)
 	}
 	return &s[0], nil
 }
 
-// Slice returns n values of T that lie off bytes into the pin, in place; see [At].
+// Slice returns n values of T that lie off bytes into the pin, in place; see [At]. The slice has no spare capacity.
 func Slice[T any](p *Pin, off int64, n int) ([]T, error) {
-	const op = "slice"
+	s, err := inPlace[T](p, off, n)
+	return s, p.file.fail("slice", err)
+}
+
+func inPlace[T any](p *Pin, off int64, n int) ([]T, error) {
 	var v T
 	size := int64(unsafe.Sizeof(v))
 	switch {
 	case p.released.Load():
-		return nil, p.file.fail(op, fs.ErrClosed)
+		return nil, fs.ErrClosed
 	case holdsPointers(reflect.TypeFor[T]()):
-		return nil, p.file.fail(op, errPointers)
+		return nil, fmt.Errorf("%v: %w", reflect.TypeFor[T](), errPointers)
 	case n < 0, size > 0 && int64(n) > p.Len()/size, !within(off, int64(n)*size, len(p.data)):
-		return nil, p.file.fail(op, ErrRange)
+		return nil, ErrRange
 	case n == 0, size == 0:
 		return make([]T, n), nil // of no bytes: no address to give
 	}
 	at := unsafe.Pointer(&p.data[off])
 	if uintptr(at)%unsafe.Alignof(v) != 0 {
-		return nil, p.file.fail(op, errAlign)
+		return nil, fmt.Errorf("%v: %w", reflect.TypeFor[T](), errAlign)
 	}
 	// In bounds: n*size bytes from off on lie within the pin. Alive: until its release, as documented.
 	return unsafe.Slice((*T)(at), n), nil

@@ -1,0 +1,449 @@
+package core_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"github.com/fmmap-go/fmmap/core"
+)
+
+// must ends an example that cannot go on.
+func must[T any](v T, err error) T {
+	if err != nil {
+		log.Fatal(err)
+	}
+	return v
+}
+
+// scratch is a directory for an example, and what removes it.
+func scratch() (dir string, remove func()) {
+	dir = must(os.MkdirTemp("", "example"))
+	return dir, func() { os.RemoveAll(dir) }
+}
+
+// A file is created, filled through the map and made durable; whoever reads it sees the bytes.
+func Example() {
+	dir, remove := scratch()
+	defer remove()
+	name := filepath.Join(dir, "greeting")
+
+	f, err := core.Create(name, 20) // read-write, locked, its blocks allocated
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = f.Update(func(b []byte) error { // b is the file, not a copy
+		copy(b, "hello, mapped world!")
+		return nil
+	})
+	if err == nil {
+		err = f.Flush() // now it survives a power cut
+	}
+	if err != nil {
+		log.Fatal(err) // also of a disk that failed under Update: there is no SIGBUS
+	}
+	if err := f.Close(); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s\n", must(os.ReadFile(name)))
+	// Output: hello, mapped world!
+}
+
+func ExampleFile() {
+	f := core.NewMemory("table", []byte("no file behind it, but the same methods"))
+	defer f.Close()
+	fmt.Println(f.Name(), f.Len(), f.Access())
+
+	if _, err := f.WriteAt([]byte("NO FILE"), 0); err != nil {
+		log.Fatal(err)
+	}
+	if err := f.Truncate(17); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s\n", must(f.Clone()))
+	// Output:
+	// table 39 read-write
+	// NO FILE behind it
+}
+
+func ExampleFile_View() {
+	f := core.NewMemory("words", []byte("zero-copy"))
+	defer f.Close()
+	err := f.View(func(b []byte) error {
+		fmt.Println(len(b), string(b[:4])) // b is gone when this returns
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// 9 zero
+	// <nil>
+}
+
+// A copy is complete under its name, or it is not there at all.
+func ExampleFile_CopyTo() {
+	dir, remove := scratch()
+	defer remove()
+	f := core.NewMemory("state", []byte("header|state of the program"))
+	defer f.Close()
+
+	snapshot := filepath.Join(dir, "snapshot")
+	if err := f.CopyTo(snapshot, 7, f.Len()-7); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s\n", must(os.ReadFile(snapshot)))
+	// Output: state of the program
+}
+
+func ExampleOptions() {
+	dir, remove := scratch()
+	defer remove()
+	f, err := core.OpenFile(filepath.Join(dir, "log"), core.Options{
+		Access:  core.ReadWrite,
+		Create:  true,
+		Size:    1 << 20, // with blocks, so that no store meets a full disk
+		Offset:  4096,    // behind a header that others look after
+		Reserve: 8 << 30, // address space: growing that far moves nothing
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	fmt.Println(f.Len())
+	// Output: 1044480
+}
+
+// What is stored into a copy-on-write mapping stays in this process.
+func ExampleAccess() {
+	dir, remove := scratch()
+	defer remove()
+	name := filepath.Join(dir, "template")
+	if err := os.WriteFile(name, []byte("Dear NAME"), 0o644); err != nil {
+		log.Fatal(err)
+	}
+	f, err := core.OpenFile(name, core.Options{Access: core.CopyOnWrite})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte("Anne"), 5); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s: %s\n", f.Access(), must(f.Clone()))
+	fmt.Printf("the file: %s\n", must(os.ReadFile(name)))
+	fmt.Println(errors.Is(f.Flush(), core.ErrReadOnly))
+	// Output:
+	// copy-on-write: Dear Anne
+	// the file: Dear NAME
+	// true
+}
+
+// A pin keeps its bytes where they are while the file grows.
+func ExamplePin() {
+	f := core.NewMemory("m", append(make([]byte, 0, 100), "pinned bytes"...))
+	defer f.Close()
+	p, err := f.Pin(7, 5)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Release()
+
+	if err := f.Truncate(100); err != nil { // waits for nobody
+		log.Fatal(err)
+	}
+	err = p.Do(func(b []byte) error { // as p.Bytes(), and a fault becomes an error
+		fmt.Println(string(b), p.Offset(), p.Len())
+		return nil
+	})
+	fmt.Println(err, f.Len())
+	// Output:
+	// bytes 7 5
+	// <nil> 100
+}
+
+// A shrink that must wait for a pin holds no goroutine meanwhile.
+func ExampleChange() {
+	f := core.NewMemory("m", make([]byte, 1000))
+	defer f.Close()
+	p, err := f.Pin(900, 100)
+	if err != nil {
+		log.Fatal(err)
+	}
+	c, err := f.StartTruncate(10, func() { fmt.Println("ready") })
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("new operations see", f.Len())
+	p.Release() // calls ready
+	fmt.Println(c.Finish())
+	// Output:
+	// new operations see 10
+	// ready
+	// <nil>
+}
+
+func ExampleReader() {
+	f := core.NewMemory("m", []byte("....the part that matters...."))
+	defer f.Close()
+	r, err := f.NewReader(4, 21)
+	if err != nil {
+		log.Fatal(err)
+	}
+	first := make([]byte, 8)
+	if _, err := io.ReadFull(r, first); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%q and %d more: ", first, r.Len())
+	if _, err := r.WriteTo(os.Stdout); err != nil { // straight from the map
+		log.Fatal(err)
+	}
+	// Output: "the part" and 13 more:  that matters
+}
+
+func ExampleWriter() {
+	f := core.NewMemory("m", []byte("[..........]"))
+	defer f.Close()
+	w, err := f.NewWriter(1, 10)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := io.Copy(w, strings.NewReader("0123")); err != nil { // straight into the map
+		log.Fatal(err)
+	}
+	n, err := w.WriteString("456789 and more")
+	fmt.Println(n, errors.Is(err, core.ErrRange), errors.Is(err, io.ErrShortWrite))
+	fmt.Printf("%s\n", must(f.Clone()))
+	// Output:
+	// 6 true true
+	// [0123456789]
+}
+
+// Values are stored at any offset, in the byte order of the format.
+func ExampleGet() {
+	f := core.NewMemory("m", []byte{0xff, 0x12, 0x34, 0, 0, 0, 0, 0, 0, 0x80, 0x3f})
+	defer f.Close()
+	fmt.Printf("%#x\n", must(core.Get[uint16](f, 1, binary.BigEndian)))
+	fmt.Println(must(core.Get[float32](f, 7, binary.LittleEndian)))
+	fmt.Println(must(core.Get[int8](f, 0, binary.LittleEndian)))
+	_, err := core.Get[uint64](f, 4, binary.LittleEndian)
+	fmt.Println(errors.Is(err, core.ErrRange))
+	// Output:
+	// 0x1234
+	// 1
+	// -1
+	// true
+}
+
+// A record of values, one after the other.
+func ExampleNext() {
+	f := core.NewMemory("m", make([]byte, 16))
+	defer f.Close()
+	w := must(f.NewWriter(0, 16))
+	err := errors.Join(
+		core.PutNext(w, binary.BigEndian, uint16(0xcafe)),
+		core.PutNext(w, binary.BigEndian, -1),
+		core.PutNext(w, binary.BigEndian, float32(2.5)),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	r := must(f.NewReader(0, 16))
+	fmt.Printf("%#x ", must(core.Next[uint16](r, binary.BigEndian)))
+	fmt.Print(must(core.Next[int](r, binary.BigEndian)), " ") // 64 bits on every machine
+	fmt.Println(must(core.Next[float32](r, binary.BigEndian)), r.Len())
+	// Output: 0xcafe -1 2.5 2
+}
+
+func ExampleUint128() {
+	f := core.NewMemory("m", make([]byte, 16))
+	defer f.Close()
+	if err := core.Put(f, 0, binary.BigEndian, core.Uint128{Hi: 0x0123456789abcdef, Lo: 0xff}); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%x\n", must(f.Clone()))
+	// Output: 0123456789abcdef00000000000000ff
+}
+
+func ExampleInt128() {
+	f := core.NewMemory("m", make([]byte, 16))
+	defer f.Close()
+	minusTwo := core.Int128{Hi: -1, Lo: ^uint64(1)}
+	if err := core.Put(f, 0, binary.LittleEndian, minusTwo); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%x\n", must(f.Clone()))
+	// Output: feffffffffffffffffffffffffffffff
+}
+
+// sum adds all of whatever Fixed type a format has.
+func sum[T interface {
+	core.Fixed
+	~uint16 | ~uint32 | ~uint64
+}](f *core.File, order binary.ByteOrder) (total T, err error) {
+	r, err := f.NewReader(0, f.Len())
+	for err == nil {
+		var v T
+		v, err = core.Next[T](r, order)
+		total += v
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return total, err
+}
+
+// Functions over values take the constraint along.
+func ExampleFixed() {
+	f := core.NewMemory("m", []byte{1, 0, 2, 0, 3, 0, 4, 0})
+	defer f.Close()
+	fmt.Println(sum[uint16](f, binary.LittleEndian))
+	fmt.Println(sum[uint32](f, binary.LittleEndian))
+	// Output:
+	// 10 <nil>
+	// 393220 <nil>
+}
+
+// A file that is an array of records is used as one.
+func ExampleSlice() {
+	type record struct {
+		ID    uint32
+		Flags uint32
+		Size  int64
+	}
+	f, err := core.NewAnonymous(4096, core.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	p := must(f.Pin(0, 4096))
+	defer p.Release()
+	records, err := core.Slice[record](p, 0, 100)
+	if err != nil {
+		log.Fatal(err)
+	}
+	records[99] = record{ID: 7, Size: -1}
+	fmt.Println(must(core.Get[uint32](f, 99*16, binary.NativeEndian)))
+	_, err = core.Slice[struct{ Name string }](p, 0, 1)
+	fmt.Println(err)
+	// Output:
+	// 7
+	// slice anonymous: struct { Name string }: the type holds Go pointers: invalid argument
+}
+
+// Two processes count in the same file, without a lock.
+func ExampleAt() {
+	dir, remove := scratch()
+	defer remove()
+	name := filepath.Join(dir, "counter")
+	f, err := core.OpenFile(name, core.Options{Access: core.ReadWrite, Create: true, Size: 8, NoLock: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+
+	// The second process is this program again, in a role of its own: see countIn.
+	other := exec.Command(must(os.Executable()))
+	other.Env = append(os.Environ(), "FMMAP_TEST_ROLE=count", "COUNTER="+name)
+	other.Stderr = os.Stderr
+	if err := other.Start(); err != nil {
+		log.Fatal(err)
+	}
+	if err := countIn(f); err != nil {
+		log.Fatal(err)
+	}
+	if err := other.Wait(); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(must(core.Get[uint64](f, 0, binary.NativeEndian)))
+	// Output: 200000
+}
+
+// countIn adds to the counter at the start of f.
+func countIn(f *core.File) error {
+	p, err := f.Pin(0, 8)
+	if err != nil {
+		return err
+	}
+	defer p.Release()
+	n, err := core.At[atomic.Uint64](p, 0)
+	if err != nil {
+		return err
+	}
+	return p.Do(func([]byte) error { // guarded, should somebody cut the file
+		for range 100_000 {
+			n.Add(1)
+		}
+		return nil
+	})
+}
+
+// countElsewhere is what the second process of [ExampleAt] does.
+func countElsewhere() error {
+	f, err := core.OpenFile(os.Getenv("COUNTER"), core.Options{Access: core.ReadWrite, NoLock: true})
+	if err != nil {
+		return err
+	}
+	return errors.Join(countIn(f), f.Close())
+}
+
+func ExampleAdvice() {
+	dir, remove := scratch()
+	defer remove()
+	f, err := core.Create(filepath.Join(dir, "index"), 1<<20)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	// Lookups at random places: no read-ahead, and small folios in the page cache.
+	err = f.Advise(core.Random, 0, f.Len())
+	fmt.Println(err == nil || errors.Is(err, errors.ErrUnsupported)) // not every system knows it
+	// Output: true
+}
+
+// Somebody cuts a file that is mapped. Plain mmap would die of SIGBUS here.
+func ExampleFaultError() {
+	dir, remove := scratch()
+	defer remove()
+	f, err := core.OpenFile(filepath.Join(dir, "data"), core.Options{Access: core.ReadWrite, Create: true, Size: 1 << 20, NoLock: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	if err := os.Truncate(f.Name(), 0); err != nil {
+		log.Fatal(err)
+	}
+	_, err = f.ReadAt(make([]byte, 1), 500_000)
+	var fault *core.FaultError
+	fmt.Println(errors.Is(err, core.ErrFault), errors.As(err, &fault) && fault.Offset == 500_000)
+	fmt.Println(f.Refresh()) // takes the new length up
+	// Output:
+	// true true
+	// 0 <nil>
+}
+
+// A flush that failed once has failed for good: what it should have written may be lost.
+func ExampleFlushError() {
+	dir, remove := scratch()
+	defer remove()
+	f, err := core.Create(filepath.Join(dir, "ledger"), 4096)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	var failed *core.FlushError
+	switch err := f.Flush(); {
+	case errors.As(err, &failed):
+		fmt.Println("the disk said", failed.Err, "- write it all to another file")
+	case err != nil:
+		fmt.Println(err)
+	default:
+		fmt.Println("durable")
+	}
+	// Output: durable
+}
