@@ -19,10 +19,10 @@ const copyInCaller = 64 << 10
 // brought in first, as by PageIn.
 func (f *File) ReadAt(ctx context.Context, p []byte, off int64) *Future[int] {
 	n := min(int64(len(p)), f.core.Len()-off)
-	if off < 0 || n < 0 { // core knows what to answer
-		n = 0
+	if off < 0 || n < 0 {
+		n = 0 // core knows what to answer
 	}
-	return f.copy(ctx, opRead, off, n, func() (int, error) { return f.core.ReadAt(p, off) })
+	return transfer{f, opRead, p, off}.begin(ctx, n)
 }
 
 // WriteAt copies p into the window at off, as [core.File.WriteAt] does: when p
@@ -33,58 +33,86 @@ func (f *File) ReadAt(ctx context.Context, p []byte, off int64) *Future[int] {
 // pages are brought in first, also where p replaces them entirely. Nothing is
 // durable before it has been flushed.
 func (f *File) WriteAt(ctx context.Context, p []byte, off int64) *Future[int] {
+	n := int64(len(p))
 	a := f.core.Access()
-	if a == core.ReadOnly || a == core.ReadExec || off < 0 || off > f.core.Len()-int64(len(p)) { // as well
-		return f.copy(ctx, opWrite, off, 0, func() (int, error) { return f.core.WriteAt(p, off) })
+	if a == core.ReadOnly || a == core.ReadExec || off < 0 || off > f.core.Len()-n {
+		n = 0 // as above
 	}
-	return f.copy(ctx, opWrite, off, int64(len(p)), func() (int, error) {
-		n, err := f.core.WriteAt(p, off)
-		if b := f.dirty.Load(); b != nil {
-			b.MarkDirty(int64(n))
-		}
-		return n, err
-	})
+	return transfer{f, opWrite, p, off}.begin(ctx, n)
 }
 
-// copy calls do when the bytes [off, off+n) of the window are in memory.
-func (f *File) copy(ctx context.Context, o op, off, n int64, do func() (int, error)) *Future[int] {
+// A transfer is a ReadAt or a WriteAt.
+type transfer struct {
+	file *File
+	op   op
+	p    []byte
+	off  int64
+}
+
+// copy does it, wherever the bytes are by now.
+func (t transfer) copy() (int, error) {
+	if t.op == opRead {
+		return t.file.core.ReadAt(t.p, t.off)
+	}
+	n, err := t.file.core.WriteAt(t.p, t.off)
+	if b := t.file.dirty.Load(); b != nil {
+		b.MarkDirty(int64(n))
+	}
+	return n, err
+}
+
+// begin does it when n bytes of the window are in memory.
+func (t transfer) begin(ctx context.Context, n int64) *Future[int] {
+	f := t.file
+	small := n <= copyInCaller
 	switch {
 	case ctx.Err() != nil:
 		return Failed[int](context.Cause(ctx))
 	case f.shut.Load():
-		return closed[int](f, o.String())
+		return closed[int](f, t.op.String())
 	case n == 0:
-		return outcome(do())
-	}
-	small := n <= copyInCaller
-	if small && f.hinted(off, n) {
+		return outcome(t.copy())
+	case small && f.hinted(t.off, n):
 		f.hits.hint()
-		return outcome(do())
+		return outcome(t.copy())
 	}
-	pin, err := f.core.Pin(off, n)
-	resident := err != nil || f.resident(pin) // a window that has just become shorter has do look again
-	if err == nil && resident {
-		pin.Release()
+	pin, err := f.core.Pin(t.off, n)
+	if err != nil { // the window has just changed: there may be nothing to copy
+		return t.copyWarm(ctx)
 	}
-	if resident && small {
-		return outcome(do())
+	if !f.resident(pin) {
+		return t.copyCold(ctx, pin, small)
 	}
+	pin.Release()
+	if small {
+		return outcome(t.copy())
+	}
+	return t.copyWarm(ctx)
+}
+
+// copyWarm copies more than the caller should.
+func (t transfer) copyWarm(ctx context.Context) *Future[int] {
+	if !t.file.enter() {
+		return closed[int](t.file, t.op.String())
+	}
+	return dispatch(ctx, t.file, Short, t.op, nil, func(context.Context) (int, error) { return t.copy() }, nil)
+}
+
+// copyCold copies when the bytes of a pin, which it releases, have been brought
+// in. A few bytes the pager reads itself, rather than hand them on. It does not
+// write: a store may have to wait once more, for the file system.
+func (t transfer) copyCold(ctx context.Context, pin *core.Pin, small bool) *Future[int] {
+	f := t.file
 	if !f.enter() {
-		if !resident {
-			pin.Release()
-		}
-		return closed[int](f, o.String())
+		pin.Release()
+		return closed[int](f, t.op.String())
 	}
-	task := func(context.Context) (int, error) { return do() }
-	switch {
-	case resident:
-		return dispatch(ctx, f, Short, o, nil, task, nil)
-	case small && o == opRead: // the pager itself, rather than one more hand-over
-		return f.fetchThen(ctx, pin, do)
+	if small && t.op == opRead {
+		return f.fetchThen(ctx, pin, t.copy)
 	}
 	f.again()
 	pages := f.fetch(ctx, pin)
-	copied := Then(ctx, f.pool, pages, func(ctx context.Context, _ struct{}) (int, error) { return do() })
+	copied := Then(ctx, f.pool, pages, func(context.Context, struct{}) (int, error) { return t.copy() })
 	e := &errand{file: f}
 	e.w = e
 	if !copied.subscribe(&e.callback) {

@@ -266,9 +266,11 @@ func TestFileOfClosedPool(t *testing.T) {
 	f := cold(t, p, 100_000)
 	check(t, p.Close(bg))
 	for _, o := range operations {
-		if err := o.call(bg, f).Wait(); err != nil || o.meta {
+		w := o.call(bg, f)
+		if err := w.Wait(); err != nil || o.meta { // the others need no pool for what is resident
 			wantErr(t, o.name, err, async.ErrClosed)
 		}
+		giveBack(w)
 	}
 	check(t, f.Core().Truncate(50)) // no change was left behind
 	check(t, f.Close(bg).Wait())

@@ -113,9 +113,13 @@ func TestStreamLeftEarlyLeaksNothing(t *testing.T) {
 				if err := f.Close(bg).Wait(); err != nil && !errors.Is(err, fs.ErrClosed) { // waits for pins
 					t.Error(err)
 				}
-				settled(func() bool { return async.Busy(f) == 0 })
-				_, err := f.Core().Pin(0, 1)
-				wantErr(t, "Pin", err, fs.ErrClosed)
+				settled(func() bool { // a Close that came first may be on its way
+					pin, err := f.Core().Pin(0, 1)
+					if err == nil {
+						pin.Release()
+					}
+					return errors.Is(err, fs.ErrClosed)
+				})
 			})
 		}
 	}
