@@ -52,7 +52,9 @@ func TestPipeline(t *testing.T) {
 }
 
 func TestGeneratedAndEmpty(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	t.Setenv("TMP", dir) // on Windows
 	var out bytes.Buffer
 	if err := run(context.Background(), []string{"-size", "3000001"}, &out, nil); err != nil || !strings.Contains(out.String(), "3000001 bytes in 3 chunks") {
 		t.Errorf("%v: %s", err, &out)
