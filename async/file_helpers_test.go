@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
@@ -105,6 +106,15 @@ func pinned(t testing.TB, f *async.File, off, n int64) *core.Pin {
 	check(t, err)
 	t.Cleanup(p.Release)
 	return p
+}
+
+// still runs a test while the clock stands still, so that no hint grows old. It
+// gets a pool that is its own.
+func still(t *testing.T, test func(t *testing.T, p *async.Pool)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		test(t, open(t, async.PoolOptions{Executor: async.Goroutines()}))
+	})
 }
 
 // narrow is a pool of one worker a lane, closed with the test.

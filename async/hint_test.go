@@ -11,13 +11,17 @@ import (
 // Against a model that knows for each unit the tick in which it was seen last: a
 // hint never says more, and says all of it within a tick.
 func TestHintsAgainstModel(t *testing.T) {
+	still(t, testHints)
+}
+
+func testHints(t *testing.T, p *async.Pool) {
 	const units, unit = 1 << 15, async.HintUnit
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	c, err := core.NewAnonymous(units*unit, core.Options{})
 	check(t, err)
-	f := async.Wrap(nil, c)
+	f := async.Wrap(p, c)
 	closedAtEnd(t, f)
 
 	tick := 0
@@ -33,10 +37,10 @@ func TestHintsAgainstModel(t *testing.T) {
 			async.AgeHints(f, ticks)
 			tick += ticks
 		case 1, 2, 3:
-			p, err := c.Pin(off, n)
+			pin, err := c.Pin(off, n)
 			check(t, err)
-			async.SetHint(f, p)
-			p.Release()
+			async.SetHint(f, pin)
+			pin.Release()
 			for u := first; u <= last; u++ {
 				seen[u] = tick + 1
 			}
