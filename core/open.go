@@ -32,32 +32,28 @@ func OpenFile(name string, o Options) (*File, error) {
 	if o.Perm == 0 {
 		o.Perm = defaultPerm
 	}
-	file, created, l, err := openLocked(name, o)
+	op, err := openLocked(name, o)
 	if err != nil {
 		return nil, pathError("open", name, err)
 	}
-	f := &File{name: name, file: file, access: o.Access, opts: o, lock: l}
-	if err := f.setUp(created); err != nil {
+	f := &File{name: name, file: op.file, access: o.Access, opts: o, lock: op.lock}
+	if err := f.setUp(op.size, op.created); err != nil {
 		f.dir.close()
-		if created {
-			removeIfSame(name, file)
+		if op.created {
+			removeIfSame(name, op.file)
 		}
-		if l != nil {
-			_ = l.Release()
+		if op.lock != nil {
+			_ = op.lock.Release()
 		}
-		file.Close()
+		op.file.Close()
 		return nil, pathError("open", name, err)
 	}
 	return f, nil
 }
 
-// setUp gives the opened file its length and its mapping.
-func (f *File) setUp(created bool) error {
+// setUp gives the opened file, which has was bytes, its length and its mapping.
+func (f *File) setUp(was int64, created bool) error {
 	if err := f.dir.open(f.name, created, f.opts.RemoveOnClose); err != nil {
-		return err
-	}
-	was, err := f.fileSize()
-	if err != nil {
 		return err
 	}
 	size := was
@@ -117,21 +113,30 @@ func (f *File) first(r *region, n int64) {
 	f.gen.Store(g)
 }
 
+// opening is a file that has been opened, and locked unless NoLock is set.
+type opening struct {
+	file    *os.File
+	created bool       // by this call
+	lock    *lock.Lock // held; nil with NoLock
+	size    int64      // as it was once the lock was held
+}
+
 // openLocked opens the file and takes the lock. The name may come to mean another
 // file between the two; then the lock would guard a file that nobody else
 // finds, so it looks again until both agree.
-func openLocked(name string, o Options) (*os.File, bool, *lock.Lock, error) {
+func openLocked(name string, o Options) (opening, error) {
 	for {
 		f, created, err := openOrCreate(name, o)
 		if err != nil {
-			return nil, false, nil, err
+			return opening{}, err
 		}
-		l, same, err := lockOpened(f, name, o)
+		op := opening{file: f, created: created}
+		same, err := op.takeLock(name, o)
 		if err == nil && same {
-			return f, created, l, nil
+			return op, nil
 		}
-		if l != nil {
-			_ = l.Release()
+		if op.lock != nil {
+			_ = op.lock.Release()
 		}
 		if created && err != nil && !errors.Is(err, lock.ErrLocked) { // who has locked it uses it
 			removeIfSame(name, f)
@@ -139,35 +144,40 @@ func openLocked(name string, o Options) (*os.File, bool, *lock.Lock, error) {
 		f.Close()
 		switch {
 		case err != nil:
-			return nil, false, nil, err
+			return opening{}, err
 		case o.Exclusive: // ours was replaced: the name is taken
-			return nil, false, nil, fs.ErrExist
+			return opening{}, fs.ErrExist
 		}
 	}
 }
 
-// lockOpened takes the lock and tells whether the name still means the file. The
-// lock it returns is held, nil if none is.
-func lockOpened(f *os.File, name string, o Options) (l *lock.Lock, same bool, err error) {
-	mine, err := f.Stat()
+// takeLock takes the lock and tells whether the name still means the file.
+func (op *opening) takeLock(name string, o Options) (same bool, err error) {
+	mine, err := op.file.Stat()
 	switch {
 	case err != nil:
-		return nil, false, err
+		return false, err
 	case !mine.Mode().IsRegular():
-		return nil, false, errNotRegular
+		return false, errNotRegular
 	case o.NoLock:
-		return nil, true, nil
+		op.size = mine.Size()
+		return true, nil
 	}
 	mode := lock.Shared
 	if o.Access == ReadWrite {
 		mode = lock.Exclusive
 	}
-	l = lock.New(f)
+	l := lock.New(op.file)
 	if err := l.Try(mode); err != nil {
-		return nil, false, err
+		return false, err
 	}
+	op.lock = l
 	now, err := os.Stat(name)
-	return l, err == nil && os.SameFile(mine, now), nil
+	if err != nil || !os.SameFile(mine, now) {
+		return false, nil
+	}
+	op.size = now.Size() // the length of before may be that of before somebody else's Truncate
+	return true, nil
 }
 
 // openOrCreate opens the file and tells whether this call made it.
