@@ -37,83 +37,91 @@ const readers = 64
 
 // openCold has both sides read the file at name, n bytes at random multiples of n.
 func openCold(c config, name string, n int64, remove func()) ([]side, func(), error) {
-	r, err := newReading(name, n)
-	if err != nil {
-		remove()
-		return nil, nil, err
-	}
-	one := func(do func() (float64, error)) func() (float64, error) {
+	measure := func(do reader) (float64, error) { return c.rate(readers, do) }
+	return coldSides(name, n, measure), remove, nil
+}
+
+// reader reads once.
+type reader func(worker int, rng *rand.Rand) error
+
+// coldSides are both sides on a file that is not in memory when a run begins. Pages that
+// somebody has mapped cannot be dropped, so each run maps the file afresh.
+func coldSides(name string, n int64, measure func(reader) (float64, error)) []side {
+	run := func(open func() (reader, func(), error)) func() (float64, error) {
 		return func() (float64, error) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 			if err := chill(name); err != nil {
 				return 0, err
 			}
-			return do()
+			do, closer, err := open()
+			if err != nil {
+				return 0, err
+			}
+			defer closer()
+			return measure(do)
 		}
 	}
-	ours := side{"fmmap", one(func() (float64, error) { return c.rate(readers, r.load) })}
-	theirs := side{"touching a mmap-go slice", one(func() (float64, error) { return c.rate(readers, r.touch) })}
-	return []side{ours, theirs}, func() { r.close(); remove() }, nil
+	return []side{
+		{"fmmap", run(func() (reader, func(), error) { return loading(name, n) })},
+		{"touching a mmap-go slice", run(func() (reader, func(), error) { return touching(name, n) })},
+	}
 }
 
-// reading is one file opened by both sides.
-type reading struct {
-	file  *async.File
-	pool  *async.Pool
-	plain *os.File
-	slice mmap.MMap
-	n     int64
-	size  int64
-}
-
-func newReading(name string, n int64) (*reading, error) {
-	r := &reading{n: n}
-	var err error
-	if r.pool, err = async.NewPool(async.PoolOptions{}); err != nil {
-		return nil, err
-	}
-	ctx := context.Background()
-	if r.file, err = async.Open(ctx, r.pool, name, core.Options{}).Await(ctx); err != nil {
-		return nil, err
-	}
-	r.size = r.file.Core().Len()
-	if err := r.file.Core().Advise(core.Random, 0, r.size); err != nil {
-		return nil, err
-	}
-	if r.plain, err = os.Open(name); err != nil {
-		return nil, err
-	}
-	if r.slice, err = mmap.Map(r.plain, mmap.RDONLY, 0); err != nil {
-		return nil, err
-	}
-	return r, unix.Madvise(r.slice, unix.MADV_RANDOM)
-}
-
-func (r *reading) close() {
-	ctx := context.Background()
-	_ = r.file.Close(ctx).Wait()
-	_ = r.pool.Close(ctx)
-	_ = r.slice.Unmap()
-	r.plain.Close()
-}
-
-func (r *reading) load(_ int, rng *rand.Rand) error {
-	ctx := context.Background()
-	p, err := r.file.Load(ctx, rng.Int64N(r.size/r.n)*r.n, r.n).Await(ctx)
+// loading reads through futures of pins.
+func loading(name string, n int64) (reader, func(), error) {
+	pool, err := async.NewPool(async.PoolOptions{})
 	if err != nil {
+		return nil, nil, err
+	}
+	ctx := context.Background()
+	f, err := async.Open(ctx, pool, name, core.Options{}).Await(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	size := f.Core().Len()
+	if err := f.Core().Advise(core.Random, 0, size); err != nil {
+		return nil, nil, err
+	}
+	do := func(_ int, rng *rand.Rand) error {
+		p, err := f.Load(ctx, rng.Int64N(size/n)*n, n).Await(ctx)
+		if err != nil {
+			return err
+		}
+		err = p.Do(sum)
+		p.Release()
+		runtime.Gosched()
 		return err
 	}
-	err = p.Do(func(b []byte) error { return sum(b) })
-	p.Release()
-	runtime.Gosched()
-	return err
+	return do, func() {
+		_ = f.Close(ctx).Wait()
+		_ = pool.Close(ctx)
+	}, nil
 }
 
-func (r *reading) touch(_ int, rng *rand.Rand) error {
-	off := rng.Int64N(r.size/r.n) * r.n
-	err := sum(r.slice[off : off+r.n])
-	runtime.Gosched()
-	return err
+// touching reads a slice.
+func touching(name string, n int64) (reader, func(), error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := mmap.Map(f, mmap.RDONLY, 0)
+	if err == nil {
+		err = unix.Madvise(m, unix.MADV_RANDOM)
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	do := func(_ int, rng *rand.Rand) error {
+		off := rng.Int64N(int64(len(m))/n) * n
+		err := sum(m[off : off+n])
+		runtime.Gosched()
+		return err
+	}
+	return do, func() {
+		_ = m.Unmap()
+		f.Close()
+	}, nil
 }
 
 // sum reads a byte of each page.
@@ -129,7 +137,7 @@ func sum(b []byte) error {
 }
 
 // lateness runs the readers and measures beside them how late a ticker of 100 µs is, in the median, in microseconds.
-func (c config) lateness(do func(int, *rand.Rand) error) (float64, error) {
+func (c config) lateness(do reader) (float64, error) {
 	const period = 100 * time.Microsecond
 	stop, late := make(chan bool), make(chan []float64)
 	go func() {

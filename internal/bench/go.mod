@@ -15,9 +15,12 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
+require github.com/hanwen/go-fuse/v2 v2.12.1 // indirect
+
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
+	github.com/fmmap-go/fmmap/internal/torture v0.0.0
 	github.com/tidwall/gjson v1.10.2 // indirect
 	github.com/tidwall/match v1.1.1 // indirect
 	github.com/tidwall/pretty v1.2.0 // indirect
@@ -25,3 +28,5 @@ require (
 )
 
 replace github.com/fmmap-go/fmmap => ../..
+
+replace github.com/fmmap-go/fmmap/internal/torture => ../torture

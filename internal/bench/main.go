@@ -26,9 +26,12 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/fmmap-go/fmmap/internal/torture/disk"
 )
 
 func main() {
+	disk.Main() // this program, started again, is the slow disk
 	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
