@@ -46,7 +46,7 @@ func TestResolvesOnceForAll(t *testing.T) {
 		}
 		synctest.Wait()
 		pending(t, f)
-		if f.Done() != f.Done() {
+		if first, second := f.Done(), f.Done(); first != second {
 			t.Error("Done: two channels")
 		}
 		if !resolve(7, errBoom) {

@@ -46,11 +46,6 @@ func value[T any](v T) func(context.Context) (T, error) {
 	return func(context.Context) (T, error) { return v, nil }
 }
 
-// failure is a task that fails.
-func failure(err error) func(context.Context) (int, error) {
-	return func(context.Context) (int, error) { return 0, err }
-}
-
 // until is a task that runs until the channel is closed, whatever its context.
 func until(quit <-chan struct{}) func(context.Context) (int, error) {
 	return func(context.Context) (int, error) {

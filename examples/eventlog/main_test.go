@@ -83,7 +83,7 @@ func start(t *testing.T, file string, more ...string) *process {
 }
 
 // ended waits for the process and returns its error and what it has said.
-func (p *process) ended() (error, string) { err := <-p.end; return err, p.said.String() }
+func (p *process) ended() (said string, err error) { err = <-p.end; return p.said.String(), err }
 
 func (p *process) do(method, path string, body []byte) (int, []byte) {
 	p.t.Helper()
@@ -237,7 +237,7 @@ func TestSignalDrains(t *testing.T) {
 	if status := <-done; !strings.HasPrefix(status, "201") {
 		t.Errorf("the request under way: %s", status)
 	}
-	if err, said := p.ended(); err != nil || !strings.Contains(said, "closing, 1 events") {
+	if said, err := p.ended(); err != nil || !strings.Contains(said, "closing, 1 events") {
 		t.Errorf("ended with %v, having said %s", err, said)
 	}
 	p = start(t, file)
@@ -272,7 +272,7 @@ func TestTornRecordIsCutOff(t *testing.T) {
 		t.Errorf("the next one: %d %s", status, b)
 	}
 	_ = p.cmd.Process.Kill()
-	if _, said := p.ended(); !strings.Contains(said, "cut a torn record") {
+	if said, _ := p.ended(); !strings.Contains(said, "cut a torn record") {
 		t.Errorf("it said %s", said)
 	}
 }
