@@ -203,7 +203,7 @@ func TestCompleted(t *testing.T) {
 		var fs []*async.Future[int]
 		for _, d := range delays {
 			fs = append(fs, async.Go(t.Context(), p, func(context.Context) (int, error) {
-				time.Sleep(d * time.Second)
+				<-time.After(d * time.Second)
 				return int(d), nil
 			}))
 		}

@@ -210,7 +210,7 @@ func widthAndOrder(t *testing.T, e async.Executor, width int) {
 			if n := running.Add(1); int(n) > width {
 				t.Errorf("%d run at once, the width is %d", n, width)
 			}
-			time.Sleep(time.Duration(1+i%4) * time.Second)
+			<-time.After(time.Duration(1+i%4) * time.Second)
 			running.Add(-1)
 			return i, nil
 		}))
@@ -248,11 +248,11 @@ func TestIdlePoolOwnsNoGoroutine(t *testing.T) {
 				}
 				for i := range 50 {
 					want(t, async.Go(t.Context(), p, value(i)), i, nil)
-					time.Sleep(100 * time.Millisecond)
+					<-time.After(100 * time.Millisecond)
 				}
-				time.Sleep(3 * time.Second)                         // the ants pool goes,
+				<-time.After(3 * time.Second)                       // the ants pool goes,
 				want(t, async.Go(t.Context(), p, value(1)), 1, nil) // comes again,
-				time.Sleep(3 * time.Second)                         // and goes
+				<-time.After(3 * time.Second)                       // and goes
 			})
 		})
 	}

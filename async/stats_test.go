@@ -56,7 +56,7 @@ func hooksAndStats(t *testing.T, e async.Executor) {
 	o.Hooks = j.hooks()
 	p := open(t, o)
 	sleep := func(d time.Duration, err error) func(context.Context) (int, error) {
-		return func(context.Context) (int, error) { time.Sleep(d); return 0, err }
+		return func(context.Context) (int, error) { <-time.After(d); return 0, err }
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	fs := []*async.Future[int]{
@@ -97,7 +97,7 @@ func TestLongestWait(t *testing.T) {
 		p := open(t, short(nil, 1, 0))
 		var last *async.Future[int]
 		for range 3 {
-			last = async.Go(t.Context(), p, func(context.Context) (int, error) { time.Sleep(time.Second); return 0, nil })
+			last = async.Go(t.Context(), p, func(context.Context) (int, error) { <-time.After(time.Second); return 0, nil })
 		}
 		_ = last.Wait()
 		if got := p.Stats().Short.LongestWait; got < time.Second || got > 2*time.Second {

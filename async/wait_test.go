@@ -58,7 +58,7 @@ func goWait(t *testing.T, e async.Executor) {
 	if got := p.Stats().Short.Waiting; got != 5 {
 		t.Errorf("waiting: got %d, want 5", got)
 	}
-	time.Sleep(2 * time.Second)
+	<-time.After(2 * time.Second)
 	if got := p.Stats().Short.Waiting; got != 3 {
 		t.Errorf("waiting after two gave up: got %d, want 3", got)
 	}

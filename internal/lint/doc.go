@@ -1,0 +1,3 @@
+// Package lint tests the tree itself: what the compiler and vet do not see, and a
+// reader would trip over.
+package lint

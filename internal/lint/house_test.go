@@ -1,0 +1,101 @@
+package lint
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// allowed is who may import whom within the module, tests apart.
+var allowed = map[string][]string{
+	"core":                {"lock", "internal/sys"},
+	"lock":                {"internal/sys"},
+	"flush":               {},
+	"async":               {"core", "lock", "flush"},
+	"async/asynctest":     {"async"},
+	"internal/sys":        {},
+	"internal/testutil":   {"internal/sys"},
+	"internal/lint":       {},
+	"examples/reclog":     {"async", "core"},
+	"examples/quickstart": {"core", "examples/reclog"},
+	"examples/eventlog":   {"async", "core", "lock", "examples/reclog"},
+	"examples/pipeline":   {"async", "core"},
+	"examples/counters":   {"async", "core", "flush"},
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test() || nested(s.pkg) {
+			continue
+		}
+		may, known := allowed[s.pkg]
+		if !known && s.pkg != "docs" {
+			t.Errorf("%s: a package that the house does not know", s.path)
+		}
+		for _, i := range s.ast.Imports {
+			path, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if pkg, ours := strings.CutPrefix(path, module+"/"); ours && !slices.Contains(may, pkg) {
+				t.Errorf("%s imports %s", s.path, pkg)
+			}
+		}
+	}
+}
+
+// nested tells the folders that are modules of their own.
+func nested(pkg string) bool {
+	for _, m := range []string{"internal/bench", "internal/tools", "internal/torture"} {
+		if pkg == m || strings.HasPrefix(pkg, m+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// System calls and build tags are below internal/.
+func TestPlatformsStayInTheirPlace(t *testing.T) {
+	for _, s := range sources(t) {
+		if strings.HasPrefix(s.pkg, "internal/") {
+			continue
+		}
+		if strings.Contains(s.text, "\n//go:build ") || strings.HasPrefix(s.text, "//go:build ") {
+			t.Errorf("%s has a build tag", s.path)
+		}
+		for _, i := range s.ast.Imports {
+			// What is not a test, nor a program that takes signals, names no system call.
+			if p := i.Path.Value; !s.test() && (strings.HasPrefix(p, `"golang.org/x/sys`) || p == `"syscall"` && !strings.HasPrefix(s.pkg, "examples/")) {
+				t.Errorf("%s imports %s", s.path, p)
+			}
+		}
+	}
+}
+
+var unwanted = []struct {
+	what  string
+	re    *regexp.Regexp
+	tests bool // in tests alone
+}{
+	{"something left to do", regexp.MustCompile(`\b(TODO|FIXME|XXX)\b`), false},
+	{"a sleep", regexp.MustCompile(`\btime\.Sleep\(`), true},
+	{"a skip without a reason", regexp.MustCompile(`\bt\.(Skip|SkipNow)\(\)`), true},
+}
+
+func TestNothingIsLeftToDo(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.pkg == "internal/lint" {
+			continue
+		}
+		for _, u := range unwanted {
+			if at := u.re.FindStringIndex(s.text); at != nil && (s.test() || !u.tests) {
+				t.Errorf("%s:%d: %s", s.path, 1+strings.Count(s.text[:at[0]], "\n"), u.what)
+			}
+		}
+		if n := strings.Count(s.text, "\n"); n > 600 {
+			t.Errorf("%s has %d lines", s.path, n)
+		}
+	}
+}
