@@ -3,12 +3,15 @@ package core_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/lock"
 )
 
 // FuzzOptions opens a file with any options and ranges. It must not panic, and what is refused must leave
@@ -29,8 +32,13 @@ func FuzzOptions(f *testing.F) {
 			Stack: bit(5), NoLock: bit(6), HugePages: bit(7), Size: size, Offset: offset, Length: length, Reserve: reserve, Perm: fs.FileMode(perm),
 		})
 		if err != nil {
-			if got, rerr := os.ReadFile(name); rerr != nil || !bytes.Equal(got, want) && !bit(2) {
+			// Truncate empties the file before the disk is asked for blocks; but not before the options are known to be good.
+			emptied := bit(2) && !refusedByItself(err)
+			if got, rerr := os.ReadFile(name); rerr != nil || !bytes.Equal(got, want) && !emptied {
 				t.Fatalf("refused with %v, and the file changed (%v)", err, rerr)
+			}
+			if names := entries(t, filepath.Dir(name)); len(names) != 1 {
+				t.Fatalf("refused with %v, and the directory has %v", err, names)
 			}
 			return
 		}
@@ -50,6 +58,16 @@ func FuzzOptions(f *testing.F) {
 		_, _ = file.ReadAt(make([]byte, 10), off)
 		_, _ = file.WriteAt(make([]byte, 10), off)
 	})
+}
+
+// refusedByItself says that err is about what was asked for, not about what the system could give.
+func refusedByItself(err error) bool {
+	for _, is := range []error{core.ErrRange, core.ErrReadOnly, fs.ErrInvalid, fs.ErrExist, lock.ErrLocked} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
 }
 
 // FuzzCursor reads the bytes of the input as a program for a Reader, and for the bytes.Reader that it must behave like.
@@ -105,6 +123,64 @@ func FuzzCursor(f *testing.F) {
 			}
 			if r.Len() != int64(model.Len()) {
 				t.Fatalf("step %d: %d left, want %d", i, r.Len(), model.Len())
+			}
+		}
+	})
+}
+
+// FuzzWriter reads the bytes of the input as a program for a Writer, and for the slice that it must be as good as.
+func FuzzWriter(f *testing.F) {
+	f.Add(int64(3), int64(10), []byte{0, 5, 1, 2, 3, 200, 4, 5, 6, 61, 62, 63})
+	f.Add(int64(0), int64(64), []byte{255, 254, 253, 8, 9, 10})
+	f.Fuzz(func(t *testing.T, off, n int64, program []byte) {
+		const size = 64
+		model, pos := make([]byte, size), int64(0)
+		file := core.NewMemory("m", make([]byte, size))
+		defer file.Close()
+		w, err := file.NewWriter(off, n)
+		if ok := off >= 0 && n >= 0 && off <= size && n <= size-off; ok != (err == nil) {
+			t.Fatalf("[%d, +%d) of %d bytes: %v", off, n, size, err)
+		}
+		if err != nil {
+			return
+		}
+		for i, op := range program {
+			arg := int64(op >> 2)
+			data := bytes.Repeat([]byte{op | 1}, int(arg))
+			left := max(n-pos, 0)
+			var wrote, want int64
+			var err error
+			switch op % 4 {
+			case 0: // as much as fits
+				var m int
+				m, err = w.Write(data)
+				wrote, want = int64(m), min(arg, left)
+			case 1: // all, or nothing
+				if err = core.PutNext(w, binary.BigEndian, uint32(op)); err == nil {
+					wrote = 4
+				}
+				if data = []byte{0, 0, 0, op}; left >= 4 {
+					want = 4
+				}
+			case 2:
+				wrote, err = w.ReadFrom(bytes.NewReader(data))
+				want = min(arg, left)
+			default:
+				pos, err = w.Seek(arg-8, int(op>>2)%3)
+				if err != nil {
+					pos, err = w.Seek(0, io.SeekCurrent)
+				}
+				data = nil
+			}
+			if wrote != want || (err == nil) != (want == int64(len(data))) || err != nil && !errors.Is(err, core.ErrRange) {
+				t.Fatalf("step %d: wrote %d of %d bytes at %d of %d, want %d: %v", i, wrote, len(data), pos, n, want, err)
+			}
+			if want > 0 {
+				copy(model[off+pos:], data[:want])
+			}
+			pos += want
+			if got := contents(t, file); !bytes.Equal(got, model) || w.Len() != max(n-pos, 0) {
+				t.Fatalf("step %d: %x, %d left, want %x, %d", i, got, w.Len(), model, max(n-pos, 0))
 			}
 		}
 	})
