@@ -1,0 +1,57 @@
+package async_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log"
+
+	"github.com/fmmap-go/fmmap/async"
+	"github.com/fmmap-go/fmmap/core"
+)
+
+// The reads of four places are under way together. What arrives is pinned and in memory:
+// touching it waits for no disk.
+func ExampleFile_Load() {
+	ctx := context.Background()
+	f, closeFile := exampleFile(ctx)
+	defer closeFile()
+
+	var loading []*async.Future[*core.Pin]
+	for i := range int64(4) {
+		loading = append(loading, f.Load(ctx, i*16<<10, 4096))
+	}
+	pins, err := async.All(loading...).Await(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, p := range pins {
+		err := p.Do(func(b []byte) error { // a fault would be an error here
+			fmt.Println(p.Offset(), bytes.Count(b, []byte{0}))
+			return nil
+		})
+		p.Release()
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+	// Output:
+	// 0 4096
+	// 16384 4096
+	// 32768 4096
+	// 49152 4096
+}
+
+// A file is closed through what Open or Wrap returned. From then on its operations say so.
+func ExampleFile_Close() {
+	ctx := context.Background()
+	f := async.Wrap(async.Default(), core.NewMemory("m", make([]byte, 100)))
+	fmt.Println(f.Close(ctx).Wait())
+	_, err := f.Load(ctx, 0, 10).Await(ctx)
+	fmt.Println(errors.Is(err, fs.ErrClosed))
+	// Output:
+	// <nil>
+	// true
+}
