@@ -119,27 +119,23 @@ func (p *Pin) hand(op string, store bool, from, to int64, fn func(b []byte) (int
 		}
 		return err
 	})
-	if sys.IsFault(err) {
-		if fault := p.region.firstFault(p.off+from+int64(n), p.off+to, store); fault != nil {
-			err = p.file.fail(op, fault)
-		}
+	if sys.IsFault(err) && p.file.file != nil && int64(n) < to-from { // other memory always has its pages
+		err = p.file.fail(op, p.region.firstFault(p.off+from+int64(n), p.off+to, store))
 	}
 	return n, err
 }
 
 // firstFault asks for the bytes [from, to) of the window page by page and says where they cannot be
-// had; nil when they all can: then the memory that a system call refused was not the file's.
+// had. When they all can, the file has become longer again since a system call refused them: then
+// it was the first that the call got to.
 func (r *region) firstFault(from, to int64, store bool) error {
-	if r.m == nil {
-		return nil
-	}
 	page := sys.PageSize()
 	for at := r.delta + from; at < r.delta+to; at = at/page*page + page {
 		if err := r.m.Populate(at, 1, store); errors.Is(err, sys.ErrFault) {
 			return r.fault(err, at-r.delta)
 		}
 	}
-	return nil
+	return r.fault(sys.ErrFault, from)
 }
 
 // Reader reads a range of a window from front to back. It is an [io.Reader], [io.Seeker],

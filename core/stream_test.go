@@ -38,6 +38,31 @@ func writer(t testing.TB, f *core.File, off, n int64) *core.Writer {
 	return w
 }
 
+// A file that was cut may be whole again when a system call's fault is looked into.
+func TestStreamsOfAFileThatIsWholeAgain(t *testing.T) {
+	needsCutting(t)
+	name := tempFile(t, pattern(2*MiB, 1))
+	f := opened(t, name, core.Options{Access: core.ReadWrite, Offset: 100})
+	other, err := os.OpenFile(tempFile(t, pattern(2*MiB, 2)), os.O_RDWR, 0)
+	check(t, err)
+	defer other.Close()
+	while := func(call func(p []byte, off int64) (int, error)) func([]byte) (int, error) {
+		return func(p []byte) (int, error) {
+			check(t, os.Truncate(name, 4*KiB))
+			_, err := call(p, 0)
+			check(t, os.Truncate(name, 2*MiB))
+			return 10, err
+		}
+	}
+	n, err := reader(t, f, 1000, MiB).WriteTo(writerFunc(while(other.WriteAt)))
+	wantFault(t, f, err, 1110, 1111)
+	m, err := writer(t, f, 1000, MiB).ReadFrom(readerFunc(while(other.ReadAt)))
+	wantFault(t, f, err, 1110, 1111)
+	if n != 10 || m != 10 {
+		t.Errorf("%d and %d bytes, want 10", n, m)
+	}
+}
+
 // WriteTo hands out the map itself, in order and in pieces that a closing need not wait long for.
 func TestWriteToHandsOutTheMap(t *testing.T) {
 	want := pattern(3*MiB+11, 1)
