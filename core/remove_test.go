@@ -6,54 +6,68 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// Every way in which a name can come to mean something else. Nothing foreign may be removed,
-// and the error must say what happened.
+// misnamings are the ways in which a name can come to mean something else.
+var misnamings = []struct {
+	name    string
+	happens func(t *testing.T, dir, name string)
+	want    error    // of Remove
+	stays   []string // below dir, afterwards
+	// follows is what stays with RemoveOnClose, which keeps hold of the directory and finds the file there.
+	follows []string
+}{
+	{"nothing", func(*testing.T, string, string) {}, nil, []string{"d"}, nil},
+	{"renamed away", func(t *testing.T, dir, name string) {
+		check(t, os.Rename(name, filepath.Join(dir, "d", "elsewhere")))
+	}, fs.ErrNotExist, []string{"d", "d/elsewhere"}, nil},
+	{"replaced", func(t *testing.T, dir, name string) {
+		check(t, os.Remove(name))
+		check(t, os.WriteFile(name, []byte("foreign"), 0o600))
+	}, fs.ErrNotExist, []string{"d", "d/file"}, nil},
+	{"replaced by a link to itself", func(t *testing.T, dir, name string) {
+		check(t, os.Rename(name, name+".real"))
+		check(t, os.Symlink(name+".real", name))
+	}, fs.ErrNotExist, []string{"d", "d/file", "d/file.real"}, nil},
+	{"replaced by a link to nowhere", func(t *testing.T, dir, name string) {
+		check(t, os.Remove(name))
+		check(t, os.Symlink("nowhere", name))
+	}, fs.ErrNotExist, []string{"d", "d/file"}, nil},
+	{"replaced by a directory", func(t *testing.T, dir, name string) {
+		check(t, os.Remove(name))
+		check(t, os.Mkdir(name, 0o700))
+	}, fs.ErrNotExist, []string{"d", "d/file"}, nil},
+	{"gone", func(t *testing.T, dir, name string) { check(t, os.Remove(name)) }, fs.ErrNotExist, []string{"d"}, nil},
+	{"parent gone, a decoy there", func(t *testing.T, dir, name string) {
+		check(t, os.Rename(filepath.Join(dir, "d"), filepath.Join(dir, "moved")))
+		check(t, os.Mkdir(filepath.Join(dir, "d"), 0o700))
+		check(t, os.WriteFile(name, []byte("foreign"), 0o600))
+	}, fs.ErrNotExist, []string{"d", "d/file", "moved", "moved/file"}, []string{"d", "d/file", "moved"}},
+	{"parent gone, a link to a decoy there", func(t *testing.T, dir, name string) {
+		check(t, os.Rename(filepath.Join(dir, "d"), filepath.Join(dir, "moved")))
+		check(t, os.Mkdir(filepath.Join(dir, "trap"), 0o700))
+		check(t, os.WriteFile(filepath.Join(dir, "trap", "file"), []byte("foreign"), 0o600))
+		check(t, os.Symlink(filepath.Join(dir, "trap"), filepath.Join(dir, "d")))
+	}, fs.ErrNotExist, []string{"d", "moved", "moved/file", "trap", "trap/file"}, []string{"d", "moved", "trap", "trap/file"}},
+	{"parent renamed", func(t *testing.T, dir, name string) {
+		check(t, os.Rename(filepath.Join(dir, "d"), filepath.Join(dir, "moved")))
+	}, fs.ErrNotExist, []string{"moved", "moved/file"}, []string{"moved"}},
+}
+
+// Nothing foreign may be removed, and the error must say what happened.
 func TestRemoveLeavesForeignFilesAlone(t *testing.T) {
-	for _, c := range []struct {
-		name    string
-		happens func(t *testing.T, dir, name string)
-		want    error    // of Remove
-		stays   []string // below the parent's parent
-	}{
-		{"nothing", func(*testing.T, string, string) {}, nil, []string{"d"}},
-		{"renamed away", func(t *testing.T, dir, name string) {
-			check(t, os.Rename(name, filepath.Join(dir, "d", "elsewhere")))
-		}, fs.ErrNotExist, []string{"d", "d/elsewhere"}},
-		{"replaced", func(t *testing.T, dir, name string) {
-			check(t, os.Remove(name))
-			check(t, os.WriteFile(name, []byte("foreign"), 0o600))
-		}, fs.ErrNotExist, []string{"d", "d/file"}},
-		{"replaced by a link to itself", func(t *testing.T, dir, name string) {
-			check(t, os.Rename(name, name+".real"))
-			check(t, os.Symlink(name+".real", name))
-		}, fs.ErrNotExist, []string{"d", "d/file", "d/file.real"}},
-		{"replaced by a directory", func(t *testing.T, dir, name string) {
-			check(t, os.Remove(name))
-			check(t, os.Mkdir(name, 0o700))
-		}, fs.ErrNotExist, []string{"d", "d/file"}},
-		{"gone", func(t *testing.T, dir, name string) { check(t, os.Remove(name)) }, fs.ErrNotExist, []string{"d"}},
-		{"parent gone, a decoy there", func(t *testing.T, dir, name string) {
-			check(t, os.Rename(filepath.Join(dir, "d"), filepath.Join(dir, "moved")))
-			check(t, os.Mkdir(filepath.Join(dir, "d"), 0o700))
-			check(t, os.WriteFile(name, []byte("foreign"), 0o600))
-		}, fs.ErrNotExist, []string{"d", "d/file", "moved", "moved/file"}},
-		{"parent renamed", func(t *testing.T, dir, name string) {
-			check(t, os.Rename(filepath.Join(dir, "d"), filepath.Join(dir, "moved")))
-		}, fs.ErrNotExist, []string{"moved", "moved/file"}},
-	} {
+	for _, c := range misnamings {
 		t.Run(c.name, func(t *testing.T) {
 			if strings.HasPrefix(c.name, "parent") {
 				renamesParents(t)
 			}
-			dir := t.TempDir()
-			check(t, os.Mkdir(filepath.Join(dir, "d"), 0o700))
-			name := filepath.Join(dir, "d", "file")
+			dir, name := misnamed(t)
 			f, err := core.Create(name, 100)
 			check(t, err)
 			defer f.Close()
@@ -61,25 +75,87 @@ func TestRemoveLeavesForeignFilesAlone(t *testing.T) {
 			if err := f.Remove(); !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
-			var there []string
-			check(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-				if path != dir {
-					rel, _ := filepath.Rel(dir, path)
-					there = append(there, filepath.ToSlash(rel))
-				}
-				return err
-			}))
-			if len(there) != len(c.stays) {
-				t.Fatalf("there are %v, want %v", there, c.stays)
-			}
-			for i := range there {
-				if there[i] != c.stays[i] {
-					t.Errorf("there are %v, want %v", there, c.stays)
-				}
+			if got := tree(t, dir); !slices.Equal(got, c.stays) {
+				t.Errorf("there are %v, want %v", got, c.stays)
 			}
 			_, err = f.WriteAt([]byte("x"), 0) // the open file is as usable as ever
 			check(t, err)
 		})
+		t.Run(c.name+", on Close", func(t *testing.T) {
+			if strings.HasPrefix(c.name, "parent") {
+				renamesParents(t)
+			}
+			dir, name := misnamed(t)
+			f, err := core.OpenFile(name, core.Options{Access: core.ReadWrite, Create: true, Size: 100, RemoveOnClose: true})
+			check(t, err)
+			c.happens(t, dir, name)
+			want, stays := c.want, c.stays
+			if c.follows != nil {
+				want, stays = nil, c.follows
+			}
+			if err := f.Close(); !errors.Is(err, want) {
+				t.Errorf("got %v, want %v", err, want)
+			}
+			if got := tree(t, dir); !slices.Equal(got, stays) {
+				t.Errorf("there are %v, want %v", got, stays)
+			}
+		})
+	}
+}
+
+// misnamed is a directory, and the name of a file to be in a directory within it.
+func misnamed(t *testing.T) (dir, name string) {
+	t.Helper()
+	dir = t.TempDir()
+	check(t, os.Mkdir(filepath.Join(dir, "d"), 0o700))
+	return dir, filepath.Join(dir, "d", "file")
+}
+
+// tree is what there is below dir.
+func tree(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	check(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if path != dir {
+			rel, _ := filepath.Rel(dir, path)
+			names = append(names, filepath.ToSlash(rel))
+		}
+		return err
+	}))
+	return names
+}
+
+// What Remove has done, RemoveOnClose need not do, nor complain about.
+func TestRemoveAndRemoveOnClose(t *testing.T) {
+	name := tempFile(t, []byte("x"))
+	f, err := core.OpenFile(name, core.Options{RemoveOnClose: true})
+	check(t, err)
+	check(t, f.Remove())
+	if err := f.Remove(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("removing again: %v", err)
+	}
+	check(t, os.WriteFile(name, []byte("the next one"), 0o600))
+	check(t, f.Close())
+	if got, err := os.ReadFile(name); err != nil || string(got) != "the next one" {
+		t.Errorf("what took the name: %q, %v", got, err)
+	}
+}
+
+// A file system that cannot sync directories has nothing more to give; one that fails to is told of.
+func TestRemoveWhenItsDirectoryCannotBeSynced(t *testing.T) {
+	for _, cause := range []error{errors.ErrUnsupported, syscall.EIO} {
+		f, err := core.Create(filepath.Join(t.TempDir(), "file"), 10)
+		check(t, err)
+		failing(t, "fsyncdir", 0, cause)
+		for what, err := range map[string]error{"Flush": f.Flush(), "CopyTo": f.CopyTo(f.Name()+"2", 0, 10), "Remove": f.Remove()} {
+			if want := cause == syscall.EIO; want != errors.Is(err, syscall.EIO) || !want && err != nil {
+				t.Errorf("%s, with %v: %v", what, cause, err)
+			}
+		}
+		failing(t, "", 0, nil)
+		if _, err := os.Lstat(f.Name()); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("with %v the name is still there: %v", cause, err)
+		}
+		check(t, f.Close())
 	}
 }
 
@@ -88,39 +164,6 @@ func renamesParents(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows renames no directory that has an open file")
-	}
-}
-
-// RemoveOnClose keeps the directory open, so it finds its file even in a renamed one.
-func TestRemoveOnCloseFollowsItsDirectory(t *testing.T) {
-	renamesParents(t)
-	dir := t.TempDir()
-	check(t, os.Mkdir(filepath.Join(dir, "d"), 0o700))
-	name := filepath.Join(dir, "d", "file")
-	f, err := core.OpenFile(name, core.Options{Access: core.ReadWrite, Create: true, Size: 10, RemoveOnClose: true})
-	check(t, err)
-	check(t, os.Rename(filepath.Join(dir, "d"), filepath.Join(dir, "moved")))
-	check(t, os.Mkdir(filepath.Join(dir, "d"), 0o700))
-	check(t, os.WriteFile(name, []byte("decoy"), 0o600))
-	check(t, f.Close())
-	if _, err := os.Lstat(filepath.Join(dir, "moved", "file")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the file is still there: %v", err)
-	}
-	if got, err := os.ReadFile(name); err != nil || string(got) != "decoy" {
-		t.Errorf("the decoy: %q, %v", got, err)
-	}
-}
-
-func TestRemoveOnCloseSaysWhatHappened(t *testing.T) {
-	name := tempFile(t, []byte("x"))
-	f, err := core.OpenFile(name, core.Options{RemoveOnClose: true})
-	check(t, err)
-	check(t, os.Remove(name))
-	if err := f.Close(); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Close of a file whose name is gone: %v", err)
-	}
-	if err := f.Close(); !errors.Is(err, fs.ErrClosed) {
-		t.Errorf("a second Close: %v", err)
 	}
 }
 
