@@ -297,18 +297,21 @@ func TestCopiesOfManyBytes(t *testing.T) {
 	f := cold(t, p, size)
 	buf := make([]byte, size)
 	freePage, freeShort := occupy(t, p, async.Page), occupy(t, p, async.Short)
-	small, large := f.ReadAt(bg, buf[:10], 0), f.ReadAt(bg, buf[10:], 10)
+	small, large := f.ReadAt(bg, buf[:10], 0), f.ReadAt(bg, buf[10_000:], 10_000)
+	store := f.WriteAt(bg, make([]byte, 10), 5000)
 	pending(t, small)
 	pending(t, large)
 	freePage()
 	want(t, small, 10, nil) // the pager copies it
 	check(t, f.PageIn(bg, 0, size).Wait())
 	pending(t, large)
+	pending(t, store) // not on the pager
 	write := f.WriteAt(bg, make([]byte, 100_000), 0)
 	pending(t, write)
 	want(t, f.WriteAt(bg, make([]byte, 100), 200_000), 100, nil) // in the caller
 	freeShort()
-	want(t, large, size-10, nil)
+	want(t, store, 10, nil)
+	want(t, large, size-10_000, nil)
 	want(t, write, 100_000, nil)
 }
 
