@@ -44,10 +44,16 @@ var backends = []backend{
 	{name: "executable", open: disk(core.Options{Access: core.ReadExec}), store: core.ErrReadOnly, resize: core.ErrReadOnly, flush: core.ErrReadOnly, file: true},
 	{name: "copy-on-write", open: disk(core.Options{Access: core.CopyOnWrite}), resize: core.ErrReadOnly, flush: core.ErrReadOnly, file: true, private: true},
 	{name: "copy-on-write window", open: window(core.Options{Access: core.CopyOnWrite}), resize: core.ErrReadOnly, flush: core.ErrReadOnly, file: true, private: true},
-	{name: "memory", open: func(t testing.TB, b []byte) *core.File { return core.NewMemory("memory", append([]byte{}, b...)) }},
+	{name: "memory", open: memory},
 	{name: "anonymous", open: anonymous(core.Options{})},
 	{name: "stack", open: anonymous(core.Options{Stack: true, Reserve: 1})},
 	{name: "anonymous, huge pages", open: anonymous(core.Options{HugePages: true, Populate: true})},
+}
+
+func memory(t testing.TB, b []byte) *core.File {
+	f := core.NewMemory("memory", append([]byte{}, b...))
+	t.Cleanup(func() { _ = f.Close() })
+	return f
 }
 
 func anonymous(o core.Options) func(testing.TB, []byte) *core.File {

@@ -1,0 +1,218 @@
+package core_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/sys"
+	"github.com/fmmap-go/fmmap/internal/testutil"
+)
+
+// during calls fn once, in the middle of what makes the given system call.
+func during(t *testing.T, op string, fn func()) {
+	t.Helper()
+	var once atomic.Bool
+	t.Cleanup(sys.Inject(func(o string) error {
+		if o == op && once.CompareAndSwap(false, true) {
+			fn()
+		}
+		return nil
+	}))
+}
+
+// A directory that is swapped for a link while the copy is made leads it nowhere else.
+func TestCopyToWhoseDirectoryIsSwapped(t *testing.T) {
+	renamesParents(t)
+	for _, op := range []string{"copy_file_range", "fsync", "fsyncdir"} {
+		t.Run(op, func(t *testing.T) {
+			f := opened(t, tempFile(t, []byte("contents")), core.Options{})
+			dir := t.TempDir()
+			to, trap, moved := filepath.Join(dir, "d"), filepath.Join(dir, "trap"), filepath.Join(dir, "moved")
+			check(t, os.Mkdir(to, 0o700))
+			check(t, os.Mkdir(trap, 0o700))
+			during(t, op, func() {
+				check(t, os.Rename(to, moved))
+				check(t, os.Symlink(trap, to))
+			})
+			check(t, f.CopyTo(filepath.Join(to, "copy"), 0, 8))
+			if got := tree(t, dir); !slices.Equal(got, []string{"d", "moved", "moved/copy", "trap"}) {
+				t.Errorf("there are %v", got)
+			}
+		})
+	}
+}
+
+// Until the copy is complete and durable, its name means what it meant before.
+func TestCopyToShowsNothingUnfinished(t *testing.T) {
+	for _, op := range []string{"copy_file_range", "fsync"} {
+		for _, before := range []string{"", "the old file"} {
+			f := opened(t, tempFile(t, []byte("the new one!")), core.Options{})
+			to := filepath.Join(t.TempDir(), "copy")
+			if before != "" {
+				check(t, os.WriteFile(to, []byte(before), 0o600))
+			}
+			looked := false
+			during(t, op, func() {
+				looked = true
+				if got, err := os.ReadFile(to); string(got) != before || before == "" && !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("in %s the name has %q, %v", op, got, err)
+				}
+			})
+			check(t, f.CopyTo(to, 0, 12))
+			if got, err := os.ReadFile(to); string(got) != "the new one!" || err != nil {
+				t.Errorf("the copy is %q, %v", got, err)
+			}
+			if !looked && op != "copy_file_range" {
+				t.Errorf("%s was not called", op)
+			}
+		}
+	}
+}
+
+// The file that is mapped may itself be replaced; the mapping goes on with the old one.
+func TestCopyToOntoItself(t *testing.T) {
+	name := tempFile(t, []byte("0123456789"))
+	f := opened(t, name, core.Options{Access: core.ReadWrite})
+	if err := f.CopyTo(name, 5, 5); err != nil {
+		if sys.ShrinkNeedsUnmap {
+			t.Skipf("this system replaces no file that is mapped: %v", err)
+		}
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(name); string(got) != "56789" || err != nil {
+		t.Errorf("the name has %q, %v", got, err)
+	}
+	if got := string(contents(t, f)); got != "0123456789" {
+		t.Errorf("the mapping has %q", got)
+	}
+	if err := f.Remove(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Remove, which is not for the copy: %v", err)
+	}
+}
+
+func TestCopyToAFullDisk(t *testing.T) {
+	dir := testutil.LoopDisk(t, 64*KiB, "tmpfs")
+	old := filepath.Join(dir, "old")
+	check(t, os.WriteFile(old, []byte("as it was"), 0o600))
+	onEach(t, func(t *testing.T, b backend) {
+		f := b.open(t, pattern(MiB, 1))
+		if err := f.CopyTo(old, 0, MiB); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("got %v", err)
+		}
+		if got, _ := os.ReadFile(old); string(got) != "as it was" {
+			t.Errorf("the existing file is %q", got)
+		}
+		if names := entries(t, dir); !slices.Equal(names, []string{"old"}) {
+			t.Errorf("the directory has %v", names)
+		}
+	})
+}
+
+// endsAfter is a context that is done when it has been asked so many times.
+type endsAfter struct {
+	context.Context
+	asked atomic.Int32
+	limit int32
+}
+
+func (c *endsAfter) Err() error {
+	if c.asked.Add(1) > c.limit {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+func TestCopyToIsGivenUpBetweenChunks(t *testing.T) {
+	for _, b := range []backend{backends[0], {name: "memory", open: memory}} {
+		f := b.open(t, pattern(8*MiB, 1))
+		defer sys.Without("copy_file_range")()
+		defer sys.Without("ficlone")()
+		dir := t.TempDir()
+		ctx := &endsAfter{Context: t.Context(), limit: 4}
+		err := f.CopyToContext(ctx, filepath.Join(dir, "copy"), 0, f.Len())
+		if n := ctx.asked.Load(); err == nil || n < 5 || n > 8 {
+			t.Errorf("%s: asked %d times, %v", b.name, n, err)
+		}
+		if names := entries(t, dir); len(names) != 0 {
+			t.Errorf("%s: the directory has %v", b.name, names)
+		}
+		ready := false // when StartTruncate returns: nothing stood in the way
+		c, err := f.StartTruncate(sizeOf(t, f, 0), func() { ready = true })
+		check(t, err)
+		if !ready {
+			t.Errorf("%s: a pin is left", b.name)
+			c.Cancel()
+		}
+		if err := c.Finish(); ready && err != nil {
+			t.Errorf("%s: %v", b.name, err)
+		}
+	}
+}
+
+// The permissions of the copy are the source's at most, whatever the umask and the file it replaces.
+func TestCopyToKeepsPermissions(t *testing.T) {
+	if os.PathSeparator == '\\' {
+		t.Skip("Windows has no such permissions")
+	}
+	for _, perm := range []fs.FileMode{0o600, 0o640, 0o400, 0o444, 0o700} {
+		name := tempFile(t, []byte("secret"))
+		check(t, os.Chmod(name, perm))
+		f := opened(t, name, core.Options{})
+		to := filepath.Join(t.TempDir(), "copy")
+		check(t, os.WriteFile(to, []byte("open to all"), 0o600))
+		check(t, os.Chmod(to, 0o666))
+		during(t, "fsync", func() {
+			for _, n := range entries(t, filepath.Dir(to)) {
+				if fi, err := os.Stat(filepath.Join(filepath.Dir(to), n)); err != nil || n != "copy" && fi.Mode().Perm()&^perm != 0 {
+					t.Errorf("while it is made, %s of a file of %v is %v, %v", n, perm, fi.Mode(), err)
+				}
+			}
+		})
+		check(t, f.CopyTo(to, 0, 6))
+		if fi, err := os.Stat(to); err != nil || fi.Mode().Perm()&^perm != 0 {
+			t.Errorf("the copy of a file of %v is %v, %v", perm, fi.Mode(), err)
+		}
+	}
+}
+
+// A name that is no directory, and a pipe that nobody writes to, hold nobody up.
+func TestSyncDirOfOtherThings(t *testing.T) {
+	name := tempFile(t, nil)
+	if err := core.SyncDir(name); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("a file: %v", err)
+	}
+	failing(t, "fsyncdir", 0, syscall.EIO)
+	var pe *fs.PathError
+	if err := core.SyncParent(name); !errors.Is(err, syscall.EIO) || !errors.As(err, &pe) || pe.Path != filepath.Dir(name) {
+		t.Errorf("a directory that cannot be synced: %v", err)
+	}
+}
+
+// Clone takes the window, not the file, and what it gives is the caller's own.
+func TestClone(t *testing.T) {
+	onEach(t, func(t *testing.T, b backend) {
+		want := pattern(10_000, 1)
+		f := b.open(t, bytes.Clone(want))
+		got, err := f.Clone()
+		check(t, err)
+		if !bytes.Equal(got, want) {
+			t.Error("the clone differs")
+		}
+		clear(got)
+		if !bytes.Equal(contents(t, f), want) {
+			t.Error("the clone is the window")
+		}
+	})
+	cut := shortened(t, core.Options{})
+	_, err := cut.Clone()
+	wantFault(t, cut, err, 4*KiB, MiB)
+}
