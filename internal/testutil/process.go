@@ -87,9 +87,13 @@ func command(t testing.TB, role string, env []string) *exec.Cmd {
 		t.Skipf("no second process here: %v", err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(append(os.Environ(), roleEnv+"="+role), env...)
+	cmd.Env = append(append(os.Environ(), roleEnv+"="+role, RaceEnv()), env...)
 	return cmd
 }
+
+// RaceEnv is what the environment of a program built with the race detector needs so that it does not
+// wait a second before it exits.
+func RaceEnv() string { return strings.TrimSpace("GORACE=atexit_sleep_ms=0 " + os.Getenv("GORACE")) }
 
 // StartProcess starts a command that the test has made, as [Reexec] does with the test binary. Its
 // standard input, output and error must be unset.
