@@ -1,0 +1,181 @@
+// Package docs holds the documentation to its word: every program in it compiles, vets, runs and prints what it is
+// said to print, and every name of this module that it mentions exists.
+package docs
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fmmap-go/fmmap/internal/testutil"
+)
+
+// block is a fenced block of a document.
+type block struct {
+	doc  string // the document's name
+	line int    // of its first line of text
+	info string // what follows the opening fence
+	text string
+	next bool // nothing but blank lines between it and the block before it
+}
+
+func (b block) String() string { return fmt.Sprintf("%s:%d", b.doc, b.line) }
+
+// program reports whether the block is a whole file of Go, which is compiled; other Go is an excerpt.
+func (b block) program() bool {
+	return b.info == "go" && strings.HasPrefix(b.text, "package ")
+}
+
+// test reports whether the block is a file of tests.
+func (b block) test() bool { return strings.Contains(b.text, "\"testing\"") }
+
+// documents are the names of all documents of the module, from this folder.
+func documents(t *testing.T) []string {
+	t.Helper()
+	names, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(names) == 0 {
+		t.Skip("needs the documents, which are not there")
+	}
+	return append(names, filepath.Join("..", "README.md"))
+}
+
+// blocks are the fenced blocks of a document.
+func blocks(t *testing.T, doc string) (all []block) {
+	t.Helper()
+	b, err := os.ReadFile(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var open *block
+	blank := false // nothing but blank lines since the last block
+	for i, line := range strings.Split(string(b), "\n") {
+		switch {
+		case open == nil && strings.HasPrefix(line, "```"):
+			open = &block{doc: doc, line: i + 2, info: strings.TrimPrefix(line, "```"), next: blank}
+		case open == nil:
+			blank = blank && strings.TrimSpace(line) == ""
+		case line == "```":
+			all = append(all, *open)
+			open, blank = nil, true
+		default:
+			open.text += line + "\n"
+		}
+	}
+	if open != nil {
+		t.Errorf("%v: the block has no end", open)
+	}
+	return all
+}
+
+// virtual is where the programs of the documents are for the go command: a folder of this
+// module that exists in an overlay alone.
+const virtual = "programs"
+
+// overlay writes the blocks to files of their own and returns an overlay that shows each in a folder of
+// the module.
+func overlay(t *testing.T, programs []block) (name string) {
+	t.Helper()
+	dir := t.TempDir()
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace := map[string]string{}
+	for i, b := range programs {
+		file := "main.go"
+		if b.test() {
+			file = "main_test.go"
+		}
+		real := filepath.Join(dir, fmt.Sprintf("%d.go", i))
+		if err := os.WriteFile(real, []byte(b.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		replace[filepath.Join(here, virtual, fmt.Sprint(i), file)] = real
+	}
+	text, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name = filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// command runs a program in a folder and returns what it prints.
+func command(dir, name string, args ...string) (stdout, stderr string, err error) {
+	var out, errs strings.Builder
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &errs
+	err = cmd.Run()
+	return out.String(), errs.String(), err
+}
+
+// Every program of the documents is sound, runs to its end, and prints what stands below it.
+func TestProgramsOfTheDocuments(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds a dozen programs, which takes a while")
+	}
+	gotool := testutil.RequireTool(t, "go")
+	var programs []block
+	want := map[int]string{} // what a program is said to print
+	for _, doc := range documents(t) {
+		all := blocks(t, doc)
+		for i, b := range all {
+			if !b.program() {
+				continue
+			}
+			if i+1 < len(all) && all[i+1].next && all[i+1].info == "text" {
+				want[len(programs)] = all[i+1].text
+			}
+			programs = append(programs, b)
+		}
+	}
+	if len(programs) == 0 {
+		t.Fatal("the documents have no programs")
+	}
+	shown := overlay(t, programs)
+	if _, errs, err := command(".", gotool, "vet", "-overlay", shown, "./"+virtual+"/..."); err != nil {
+		t.Fatalf("go vet: %v\n%s%s", err, errs, legend(programs))
+	}
+	bin := t.TempDir()
+	for i, b := range programs {
+		t.Run(b.String(), func(t *testing.T) {
+			folder := fmt.Sprintf("./%s/%d", virtual, i)
+			if b.test() {
+				if out, errs, err := command(".", gotool, "test", "-overlay", shown, folder); err != nil {
+					t.Errorf("go test: %v\n%s%s", err, out, errs)
+				}
+				return
+			}
+			exe := filepath.Join(bin, fmt.Sprintf("program%d.exe", i))
+			if _, errs, err := command(".", gotool, "build", "-overlay", shown, "-o", exe, folder); err != nil {
+				t.Fatalf("go build: %v\n%s", err, errs)
+			}
+			out, errs, err := command(t.TempDir(), exe)
+			if err != nil {
+				t.Fatalf("%v\n%s%s", err, out, errs)
+			}
+			if said, ok := want[i]; ok && out != said {
+				t.Errorf("it prints\n%s\nand not\n%s", out, said)
+			}
+		})
+	}
+}
+
+// legend says which program is from where.
+func legend(programs []block) string {
+	var s strings.Builder
+	for i, b := range programs {
+		fmt.Fprintf(&s, "%s/%d is %v\n", virtual, i, b)
+	}
+	return s.String()
+}
