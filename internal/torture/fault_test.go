@@ -1,0 +1,177 @@
+package torture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/fmmap-go/fmmap/async"
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/testutil"
+)
+
+// full is the length of a victim that nobody has cut.
+const full = mib
+
+// A victim is a mapped file that somebody else cuts, fills up and replaces while it is used.
+type victim struct {
+	*async.File
+	salt byte     // of its bytes: each is letter(off, salt) or 0
+	hand *os.File // by which it is cut, also when its name means another file
+}
+
+// A storm is one victim, or one after the other, and all who use it.
+type storm struct {
+	name string // of every victim
+	dir  string // for what users make
+	pool *async.Pool
+	now  atomic.Pointer[victim]
+	salt byte // of the file that has the name
+
+	used  chan struct{} // gets a value for each use, unless it is full
+	seen  tally         // of outcomes by kind, and by access and kind
+	stop  atomic.Bool
+	wrong atomic.Pointer[error] // the first
+}
+
+// Readers and writers use a file through everything the library offers, while the file is cut, filled up, replaced,
+// resized and opened again under them: ten thousand times. The process lives, and errors say what happened.
+func TestFaultStorm(t *testing.T) {
+	for _, tt := range []struct {
+		fstype string
+		rounds int
+	}{{"ext4", 7000}, {"tmpfs", 3000}} {
+		t.Run(tt.fstype, func(t *testing.T) {
+			testutil.NoLeaks(t)
+			dir := testutil.LoopDisk(t, 64*mib, tt.fstype)
+			s := &storm{name: filepath.Join(dir, "victim"), dir: dir, used: make(chan struct{}, 12)}
+			s.pool = must[*async.Pool](t)(async.NewPool(async.PoolOptions{}))
+			rnd := testutil.Rand(t)
+			check(t, s.replace())
+			check(t, s.reopen())
+			var users sync.WaitGroup
+			for i := range 12 {
+				u := &user{storm: s, rnd: rand.New(rand.NewPCG(rnd.Uint64(), 0)), id: i, writes: i >= 8, buf: make([]byte, 64*kib)}
+				users.Go(u.run) // ends with stop
+			}
+			b := newBudget(tt.rounds)
+			for b.next() && s.wrong.Load() == nil {
+				check(t, s.attack(rnd))
+				for range 12 {
+					<-s.used
+				}
+			}
+			s.stop.Store(true)
+			users.Wait()
+			if err := s.wrong.Load(); err != nil {
+				t.Error(*err)
+			}
+			s.report(t, b)
+			check(t, s.now.Load().Close(context.Background()).Wait())
+			check(t, s.now.Load().hand.Close())
+			check(t, s.pool.Close(context.Background()))
+			healthy(t, dir)
+		})
+	}
+}
+
+// report prints the counts and checks that every access has gone well and, where it can, met a fault.
+func (s *storm) report(t *testing.T, b *budget) {
+	for _, a := range accesses {
+		if s.seen.of(a.name+": went well") == 0 {
+			t.Errorf("%s never went well", a.name)
+		}
+		if a.faults && s.seen.of(a.name+": fault") == 0 {
+			t.Errorf("%s never met a fault", a.name)
+		}
+	}
+	counted(t, "%d rounds, %d uses by %d kinds of access: %d went well, %d faults, %d out of range, %d ends of file, %d closed", b.rounds.Load(),
+		s.seen.of("used"), len(accesses), s.seen.of("went well"), s.seen.of("fault"), s.seen.of("range"), s.seen.of("end"), s.seen.of("closed"))
+}
+
+// replace lets the name mean a new file.
+func (s *storm) replace() error {
+	s.salt += 2 // as letter has the lowest bit always set
+	temp := s.name + ".new"
+	if err := os.WriteFile(temp, pattern(0, full, s.salt), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temp, s.name)
+}
+
+// reopen closes the victim and opens what has its name now.
+func (s *storm) reopen() error {
+	ctx := context.Background()
+	if v := s.now.Load(); v != nil {
+		if err := errors.Join(v.Close(ctx).Wait(), v.hand.Close()); err != nil {
+			return err
+		}
+	}
+	f, err := async.Open(ctx, s.pool, s.name, core.Options{Access: core.ReadWrite}).Await(ctx)
+	if err != nil {
+		return err
+	}
+	hand, err := os.OpenFile(s.name, os.O_RDWR, 0)
+	s.now.Store(&victim{f, s.salt, hand})
+	return err
+}
+
+// attack does one thing to the victim.
+func (s *storm) attack(rnd *rand.Rand) error {
+	v := s.now.Load()
+	size := rnd.Int64N(full + 1)
+	switch n := rnd.IntN(100); {
+	case n < 45:
+		return v.hand.Truncate(size)
+	case n < 80:
+		return v.hand.Truncate(full)
+	case n < 88:
+		return second(v.Core().Refresh())
+	case n < 94:
+		return v.Core().Truncate([]int64{size, full}[n%2])
+	case n < 98:
+		return s.replace()
+	}
+	return s.reopen()
+}
+
+// judge counts an outcome, and remembers one that should not be.
+func (s *storm) judge(access string, err error) {
+	var fault *core.FaultError
+	var path *fs.PathError
+	kind := "went well"
+	switch {
+	case err == nil:
+	case err == io.EOF || err == io.ErrUnexpectedEOF:
+		kind = "end"
+	case !errors.As(err, &path) || path.Path != s.name:
+		kind = "wrong"
+	case errors.Is(err, fs.ErrClosed):
+		kind = "closed"
+	case errors.Is(err, core.ErrRange):
+		kind = "range"
+	case errors.As(err, &fault) && errors.Is(err, core.ErrFault) && fault.Offset >= 0 && fault.Offset < full:
+		kind = "fault"
+	default:
+		kind = "wrong"
+	}
+	s.seen.add("used", 1)
+	s.seen.add(kind, 1)
+	s.seen.add(access+": "+kind, 1)
+	if kind == "wrong" {
+		err = fmt.Errorf("%s: %w (%T)", access, err, err)
+		s.wrong.CompareAndSwap(nil, &err)
+	}
+	select {
+	case s.used <- struct{}{}:
+	default: // the attacker is late
+	}
+}
