@@ -1,0 +1,140 @@
+package async_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fmmap-go/fmmap/async"
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/flush"
+)
+
+// post stores each event in a page of its own and answers when it is on the disk.
+func post(f *async.File, pages *atomic.Int64) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		off := (pages.Add(1) - 1) * 4096
+		event, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 4096))
+		if err == nil {
+			_, err = f.WriteAt(r.Context(), event, off).Await(r.Context())
+		}
+		if err == nil { // all requests that wait here share one msync
+			_, err = f.FlushRange(off, 4096).Await(r.Context())
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		w.WriteHeader(http.StatusCreated)
+	}
+}
+
+// A server calls what returns futures, and answers when they have resolved. A request
+// that is given up ends its wait, and nobody else's.
+func Example_server() {
+	ctx := context.Background()
+	f, closeFile := exampleFile(ctx)
+	defer closeFile()
+	handler := post(f, new(atomic.Int64))
+
+	var clients sync.WaitGroup
+	codes := make([]int, 8)
+	for i := range codes {
+		clients.Go(func() {
+			answer := httptest.NewRecorder()
+			handler(answer, httptest.NewRequest("POST", "/events", strings.NewReader("an event")))
+			codes[i] = answer.Code
+		})
+	}
+	clients.Wait()
+	fmt.Println(codes)
+	// Output: [201 201 201 201 201 201 201 201]
+}
+
+// sums writes the checksum of each chunk of in to out, and returns when they are durable.
+func sums(ctx context.Context, in, out *async.File, chunk int64) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(8) // chunks pinned at a time
+	for off := int64(0); off < in.Core().Len(); off += chunk {
+		n := min(chunk, in.Core().Len()-off)
+		g.Go(func() error {
+			pin, err := in.Load(gctx, off, n).Await(gctx) // in memory: touching it waits for no disk
+			if err != nil {
+				return err
+			}
+			defer pin.Release()
+			return pin.Do(func(b []byte) error {
+				return core.Put(out.Core(), off/chunk*4, binary.LittleEndian, crc32.ChecksumIEEE(b))
+			})
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	_, err := out.Flush().Await(ctx)
+	return err
+}
+
+// Futures fit into an errgroup pipeline: its context ends their waits, and its limit bounds how much
+// is pinned.
+func Example_errgroup() {
+	ctx := context.Background()
+	in, closeIn := exampleFile(ctx)
+	defer closeIn()
+	out, closeOut := exampleFile(ctx)
+	defer closeOut()
+
+	if err := sums(ctx, in, out, 10_000); err != nil {
+		log.Fatal(err)
+	}
+	first, err := core.Get[uint32](out.Core(), 0, binary.LittleEndian)
+	fmt.Println(first == crc32.ChecksumIEEE(make([]byte, 10_000)), err)
+	// Output: true <nil>
+}
+
+// count adds to counters that are flushed in the background, and returns when all it added is durable.
+func count(ctx context.Context, f *async.File, hits []int64) error {
+	b, err := f.StartBackground(flush.Policy{Interval: time.Second, DirtyBytes: 1 << 20})
+	if err != nil {
+		return err
+	}
+	err = f.Core().Update(func(table []byte) error {
+		for _, i := range hits {
+			table[i]++
+			b.MarkDirty(1) // flushed within a second, and nobody waits for it
+		}
+		return nil
+	})
+	if err == nil {
+		_, err = b.Barrier().Await(ctx) // here somebody does
+	}
+	if stopped := b.Stop().Wait(); err == nil {
+		err = stopped
+	}
+	return err
+}
+
+// Writers that need not wait leave their stores to a background flusher; a barrier is awaited where it matters.
+func Example_background() {
+	ctx := context.Background()
+	f, closeFile := exampleFile(ctx)
+	defer closeFile()
+
+	if err := count(ctx, f, []int64{7, 3, 7}); err != nil {
+		log.Fatal(err)
+	}
+	n, err := core.Get[byte](f.Core(), 7, binary.LittleEndian)
+	fmt.Println(n, err)
+	// Output: 2 <nil>
+}
