@@ -57,6 +57,9 @@ func statfs(fd int) (s space, err error) {
 	if err := unix.Fstatfs(fd, &st); err != nil {
 		return space{}, err
 	}
+	if st.Blocks == 0 {
+		return space{}, nil // a tmpfs without a limit, and file systems that do not tell
+	}
 	s = space{free: st.Bfree, available: st.Bavail, unit: uint64(st.Frsize)}
 	if s.unit == 0 {
 		s.unit = uint64(st.Bsize)
@@ -94,11 +97,18 @@ func copyRange(dst *os.File, dstOff int64, src *os.File, srcOff, n int64) (int64
 	var done int64
 	err := withFd(dst, func(d uintptr) error {
 		return withFd(src, func(s uintptr) error {
-			if !without("ficlone") && cloneRange(int(d), dstOff, int(s), srcOff, n) {
-				done = n
-				return nil
-			}
 			var err error
+			if !without("ficlone") {
+				switch err = cloneRange(int(d), dstOff, int(s), srcOff, n); err {
+				case nil:
+					done = n
+					return nil
+				case unix.EIO:
+					// Sharing writes the source's pages first, and this tells, once, that some could not be
+					// written. Their blocks are old, and the next call would share those.
+					return errors.ErrUnsupported
+				}
+			}
 			done, err = copyFileRange(int(d), dstOff, int(s), srcOff, n, copyStep)
 			return err
 		})
@@ -107,10 +117,10 @@ func copyRange(dst *os.File, dstOff int64, src *os.File, srcOff, n int64) (int64
 }
 
 // cloneRange shares the blocks of [srcOff, srcOff+n). It wants whole blocks, but for
-// the end of the source, and its errors say only that copying must do.
-func cloneRange(dst int, dstOff int64, src int, srcOff, n int64) bool {
+// the end of the source, and most of its errors say only that copying must do.
+func cloneRange(dst int, dstOff int64, src int, srcOff, n int64) error {
 	if mask := int64(4096 - 1); srcOff&mask != 0 || dstOff&mask != 0 {
-		return false
+		return unix.EINVAL
 	}
 	return ignoringEINTR(func() error {
 		return unix.IoctlFileCloneRange(dst, &unix.FileCloneRange{
@@ -119,7 +129,7 @@ func cloneRange(dst int, dstOff int64, src int, srcOff, n int64) bool {
 			Src_length:  uint64(n),
 			Dest_offset: uint64(dstOff),
 		})
-	}) == nil
+	})
 }
 
 // copyStep is what one call copies at most: it also fits an int everywhere.
@@ -138,8 +148,9 @@ func copyFileRange(dst int, dstOff int64, src int, srcOff, n, step int64) (int64
 		case nil:
 		case unix.EINTR:
 			continue
-		case unix.EXDEV, unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP, unix.EPERM, unix.EBADF:
-			// Other file systems, overlapping ranges, seccomp, append mode: by other means.
+		case unix.EXDEV, unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP, unix.EPERM, unix.EBADF, unix.EIO:
+			// Other file systems, overlapping ranges, seccomp, append mode, and a device that fails,
+			// which may be that of either file: by other means, which tell.
 			return done, errors.ErrUnsupported
 		default:
 			return done, err
