@@ -39,7 +39,12 @@ func (u *user) run() {
 	}
 	defer os.Remove(name)
 	defer u.file.Close()
-	for !u.stop.Load() {
+	for {
+		select {
+		case <-u.over:
+			return
+		default:
+		}
 		a := &accesses[u.rnd.IntN(len(accesses))]
 		if a.stores != u.writes || a.slow && u.rnd.IntN(20) > 0 {
 			continue

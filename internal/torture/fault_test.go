@@ -1,7 +1,6 @@
 package torture
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,15 +10,17 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/internal/testutil"
+	"github.com/fmmap-go/fmmap/internal/torture/disk"
 )
 
 // full is the length of a victim that nobody has cut.
-const full = mib
+const full = 256 * kib
 
 // A victim is a mapped file that somebody else cuts, fills up and replaces while it is used.
 type victim struct {
@@ -34,53 +35,80 @@ type storm struct {
 	dir  string // for what users make
 	pool *async.Pool
 	now  atomic.Pointer[victim]
-	salt byte // of the file that has the name
+	salt byte       // of the file that has the name
+	disk *disk.Disk // nil: one that does not fail
 
-	used  chan struct{} // gets a value for each use, unless it is full
-	seen  tally         // of outcomes by kind, and by access and kind
-	stop  atomic.Bool
+	// used gets a value for each use. Users may be a round ahead of the attacker, and no more: else
+	// they would leave it no processor, and meet each of its deeds a hundred times.
+	used  chan struct{}
+	over  chan struct{}         // closed when users shall end
+	seen  tally                 // of outcomes by kind, and by access and kind
 	wrong atomic.Pointer[error] // the first
 }
 
+// users of a storm; writers are the last third.
+const users = 12
+
 // Readers and writers use a file through everything the library offers, while the file is cut, filled up, replaced,
-// resized and opened again under them: ten thousand times. The process lives, and errors say what happened.
+// resized and opened again under them, and while the disk cannot read it: ten thousand times. The process
+// lives, and errors say what happened.
 func TestFaultStorm(t *testing.T) {
 	for _, tt := range []struct {
-		fstype string
+		disk   string
 		rounds int
-	}{{"ext4", 7000}, {"tmpfs", 3000}} {
-		t.Run(tt.fstype, func(t *testing.T) {
+	}{{"ext4", 5000}, {"tmpfs", 3000}, {"failing", 2000}} {
+		t.Run(tt.disk, func(t *testing.T) {
 			testutil.NoLeaks(t)
-			dir := testutil.LoopDisk(t, 64*mib, tt.fstype)
-			s := &storm{name: filepath.Join(dir, "victim"), dir: dir, used: make(chan struct{}, 12)}
-			s.pool = must[*async.Pool](t)(async.NewPool(async.PoolOptions{}))
+			s := newStorm(t, tt.disk)
 			rnd := testutil.Rand(t)
 			check(t, s.replace())
 			check(t, s.reopen())
-			var users sync.WaitGroup
-			for i := range 12 {
-				u := &user{storm: s, rnd: rand.New(rand.NewPCG(rnd.Uint64(), 0)), id: i, writes: i >= 8, buf: make([]byte, 64*kib)}
-				users.Go(u.run) // ends with stop
+			var all sync.WaitGroup
+			for i := range users {
+				u := &user{storm: s, rnd: rand.New(rand.NewPCG(rnd.Uint64(), 0)), id: i, writes: i >= 2*users/3, buf: make([]byte, full/4)}
+				all.Go(u.run) // ends with over
 			}
 			b := newBudget(tt.rounds)
-			for b.next() && s.wrong.Load() == nil {
-				check(t, s.attack(rnd))
-				for range 12 {
+			for s.wrong.Load() == nil && b.next() {
+				check(t, s.attack(t, rnd))
+				for range users {
 					<-s.used
 				}
 			}
-			s.stop.Store(true)
-			users.Wait()
+			close(s.over)
+			all.Wait()
 			if err := s.wrong.Load(); err != nil {
 				t.Error(*err)
 			}
 			s.report(t, b)
-			check(t, s.now.Load().Close(context.Background()).Wait())
-			check(t, s.now.Load().hand.Close())
-			check(t, s.pool.Close(context.Background()))
-			healthy(t, dir)
+			s.end(t)
+			healthy(t, s.dir)
 		})
 	}
+}
+
+// newStorm makes the disk: of a file system, or ext4 on one that can fail.
+func newStorm(t *testing.T, kind string) *storm {
+	s := &storm{used: make(chan struct{}, users), over: make(chan struct{})}
+	if kind == "failing" {
+		s.disk = disk.Start(t, 64*mib)
+		s.dir = must[string](t)(s.disk.Mount("ext4"))
+	} else {
+		s.dir = testutil.LoopDisk(t, 64*mib, kind)
+	}
+	s.name = filepath.Join(s.dir, "victim")
+	s.pool = must[*async.Pool](t)(async.NewPool(async.PoolOptions{}))
+	return s
+}
+
+// end closes what the storm has open.
+func (s *storm) end(t *testing.T) {
+	if s.disk != nil {
+		check(t, s.disk.Heal())
+	}
+	check(t, s.now.Load().Close(bg).Wait())
+	check(t, s.now.Load().hand.Close())
+	check(t, s.pool.Close(bg))
 }
 
 // report prints the counts and checks that every access has gone well and, where it can, met a fault.
@@ -109,13 +137,12 @@ func (s *storm) replace() error {
 
 // reopen closes the victim and opens what has its name now.
 func (s *storm) reopen() error {
-	ctx := context.Background()
 	if v := s.now.Load(); v != nil {
-		if err := errors.Join(v.Close(ctx).Wait(), v.hand.Close()); err != nil {
+		if err := errors.Join(v.Close(bg).Wait(), v.hand.Close()); err != nil {
 			return err
 		}
 	}
-	f, err := async.Open(ctx, s.pool, s.name, core.Options{Access: core.ReadWrite}).Await(ctx)
+	f, err := async.Open(bg, s.pool, s.name, core.Options{Access: core.ReadWrite}).Await(bg)
 	if err != nil {
 		return err
 	}
@@ -124,9 +151,17 @@ func (s *storm) reopen() error {
 	return err
 }
 
-// attack does one thing to the victim.
-func (s *storm) attack(rnd *rand.Rand) error {
+// attack does one thing to the victim. The test ends where a file cannot be made cold.
+func (s *storm) attack(t *testing.T, rnd *rand.Rand) error {
 	v := s.now.Load()
+	if s.disk != nil {
+		if err := s.disk.Heal(); err != nil {
+			return err
+		}
+		if rnd.IntN(2) == 0 {
+			return s.unreadable(t, v, some(rnd))
+		}
+	}
 	size := rnd.Int64N(full + 1)
 	switch n := rnd.IntN(100); {
 	case n < 45:
@@ -158,6 +193,8 @@ func (s *storm) judge(access string, err error) {
 		kind = "closed"
 	case errors.Is(err, core.ErrRange):
 		kind = "range"
+	case s.disk != nil && access == "PunchHole" && errors.Is(err, syscall.EIO):
+		kind = "unreadable" // the ends of a hole are parts of blocks, which the file system has to read
 	case errors.As(err, &fault) && errors.Is(err, core.ErrFault) && fault.Offset >= 0 && fault.Offset < full:
 		kind = "fault"
 	default:
@@ -172,6 +209,6 @@ func (s *storm) judge(access string, err error) {
 	}
 	select {
 	case s.used <- struct{}{}:
-	default: // the attacker is late
+	case <-s.over:
 	}
 }
