@@ -18,7 +18,9 @@ var antsOwn = []goleak.Option{
 
 func TestMain(m *testing.M) {
 	disk.Main()
-	testutil.RunRole(map[string]func() error{})
+	testutil.RunRole(map[string]func() error{
+		"doomed": doomed,
+	})
 	goleak.VerifyTestMain(patient{m}, antsOwn...)
 }
 
