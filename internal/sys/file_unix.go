@@ -27,7 +27,7 @@ func allocated(f *os.File) (int64, error) {
 	return int64(st.Blocks) * 512, err
 }
 
-// space is what a file system says about its room, in units of bytes.
+// space is what a file system says about its room, in units of bytes; nothing is known when unit is 0.
 type space struct{ free, available, unit uint64 }
 
 // freeSpace counts the blocks kept for root only where this process is root.

@@ -131,7 +131,8 @@ func Allocate(f *os.File, off, n int64) error { return allocate(f, off, n) }
 // Allocated is the number of bytes of blocks that the file occupies.
 func Allocated(f *os.File) (int64, error) { return allocated(f) }
 
-// FreeSpace is the number of bytes that this process may still write to the file system of f.
+// FreeSpace is the number of bytes that this process may still write to the file system of f: the
+// largest there is where the file system has no limit, or does not tell.
 func FreeSpace(f *os.File) (int64, error) { return freeSpace(f) }
 
 // PunchHole makes [off, off+n) of the file read as zero and frees its whole blocks;

@@ -243,7 +243,7 @@ func TestAddressSpaceLimit(t *testing.T) {
 	child(t, "TestAddressSpaceLimit", func(*exec.Cmd) {})
 }
 
-// newSmallDisk is a file on a tmpfs of the given size.
+// newSmallDisk is a file on a tmpfs of the given size, 0 for no limit.
 func newSmallDisk(t *testing.T, size int64) *os.File {
 	t.Helper()
 	dir := t.TempDir()
@@ -378,6 +378,13 @@ func TestInsisting(t *testing.T) {
 		if err != tt.want || calls != tt.calls {
 			t.Errorf("%s: %v after %d calls, want %v after %d", tt.name, err, calls, tt.want, tt.calls)
 		}
+	}
+}
+
+// A disk without a limit says that it has no blocks at all.
+func TestFreeSpaceWithoutALimit(t *testing.T) {
+	if n, err := FreeSpace(newSmallDisk(t, 0)); err != nil || n != math.MaxInt64 {
+		t.Errorf("FreeSpace = %d, %v, want %d", n, err, int64(math.MaxInt64))
 	}
 }
 
