@@ -62,11 +62,18 @@ type wait struct {
 // submit queues a change. Its ready function may be called before submit returns.
 func (f *File) submit(op string, s step, readyFn func()) (*Change, error) {
 	c := &Change{file: f, op: op, ready: readyFn, step: s, isReady: make(chan struct{}), isDone: make(chan struct{})}
-	_, isClose := s.(*closeStep)
+	closing, isClose := s.(*closeStep)
 	f.mu.Lock()
-	if f.closing {
+	var err error
+	switch {
+	case f.closing:
+		err = fs.ErrClosed
+	case isClose && closing.size >= 0 && f.freezes():
+		err = ErrReadOnly
+	}
+	if err != nil {
 		f.mu.Unlock()
-		return nil, f.fail(op, fs.ErrClosed)
+		return nil, f.fail(op, err)
 	}
 	if isClose {
 		f.closing = true

@@ -10,7 +10,7 @@ import (
 // ones answer [fs.ErrClosed] at once, and so does a second Close. It does not flush: bytes
 // that were stored are in the page cache and survive the process, not a power cut.
 //
-// The advisory lock is released between the last pin and the unmapping, so that whoever takes
+// The advisory lock is released after the last pin and the unmapping, so that whoever takes
 // it next finds nobody storing.
 func (f *File) Close() error { return f.CloseContext(context.Background()) }
 
@@ -24,7 +24,7 @@ func (f *File) CloseContext(ctx context.Context) error {
 // is mapped any more. Files that are not [ReadWrite], and frozen ones, answer [ErrReadOnly] and stay open.
 func (f *File) CloseTruncate(size int64) error {
 	switch {
-	case f.access != ReadWrite || f.gen.Load().readOnly:
+	case f.access != ReadWrite:
 		return f.fail("close", ErrReadOnly)
 	case size < 0:
 		return f.fail("close", ErrRange)

@@ -119,8 +119,8 @@ func (p *Pin) copyTo(ctx context.Context, dst *os.File) error {
 // copyInKernel copies what it can without the bytes passing through this process, and tells how many from the start those are.
 func (p *Pin) copyInKernel(ctx context.Context, dst *os.File) (done int64, err error) {
 	f := p.file
-	if f.file == nil || f.access == CopyOnWrite {
-		return 0, nil // what is to be copied is in memory alone
+	if f.file == nil || f.access == CopyOnWrite || f.flush.err() != nil {
+		return 0, nil // what is to be copied may be in memory alone: blocks that are shared would be old ones
 	}
 	for done < p.Len() {
 		if ctx.Err() != nil {
@@ -148,7 +148,10 @@ func (f *File) Clone() (b []byte, err error) {
 		return nil, f.fail("clone", err)
 	}
 	defer f.end("clone", a, &err)
-	c := make([]byte, len(a.g.data))
+	c, err := onHeap(int64(len(a.g.data)))
+	if err != nil {
+		return nil, f.fail("clone", err)
+	}
 	copy(c, a.g.data)
 	return c, nil
 }

@@ -18,6 +18,7 @@ var (
 	// ErrFlushFailed is what every [*FlushError] is.
 	ErrFlushFailed = errors.New("an earlier flush failed: bytes may be lost until the file is opened again")
 
+	errUnsteady   = errors.New("the name means another file each time it is looked up")
 	errNotRegular = fmt.Errorf("not a regular file: %w", errors.ErrUnsupported)
 	errNoFile     = fmt.Errorf("not backed by a file: %w", errors.ErrUnsupported)
 	errPastRoom   = fmt.Errorf("past the reserved address space, where the private changes could not follow: %w", errors.ErrUnsupported)

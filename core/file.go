@@ -34,8 +34,11 @@ type File struct {
 	length   int64     // of the window, closed or not
 	advice   []Advice  // given for the whole window, for regions to come
 	readOnly bool      // frozen, or never writable
-	frozen   sys.Access
 	closing  bool
+
+	// protection of the memory: what access asks for until a freeze changes it. Only the
+	// change at the head of the queue writes it, and reads it to map another region.
+	protection sys.Access
 
 	lock  *lock.Lock // held since open; nil with NoLock
 	dir   parent
@@ -69,10 +72,15 @@ func (f *File) Stat() (fs.FileInfo, error) {
 // Fd is the descriptor or handle of the file, ^uintptr(0) when there is none.
 // It is valid until the file is closed and must not be closed by the caller.
 func (f *File) Fd() uintptr {
+	fd := ^uintptr(0)
 	if f.file == nil {
-		return ^uintptr(0)
+		return fd
 	}
-	return f.file.Fd()
+	// Not the Fd of os.File, which a Close must not overlap.
+	if c, err := f.file.SyscallConn(); err == nil {
+		_ = c.Control(func(now uintptr) { fd = now }) // fails when closed
+	}
+	return fd
 }
 
 // NewLock returns an advisory lock on the same open file, to coordinate with

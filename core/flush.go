@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -13,6 +14,17 @@ type flushState struct {
 	failed  atomic.Pointer[FlushError]
 	flights flights
 }
+
+// err is the failure that every call now answers, nil before there is one.
+func (s *flushState) err() error {
+	if e := s.failed.Load(); e != nil {
+		return e
+	}
+	return nil
+}
+
+// fail remembers err, unless something failed before it.
+func (s *flushState) fail(err error) { s.failed.CompareAndSwap(nil, &FlushError{Err: err}) }
 
 // Flush makes every byte of the window durable: when it returns nil, the bytes that were stored before the
 // call, the file's length, and the name of a file that this library created survive a power cut. It
@@ -49,8 +61,8 @@ func (f *File) flushRange(op string, rng func(*generation) (off, n int64, ok boo
 	case f.file == nil:
 		return nil
 	}
-	if e := f.flush.failed.Load(); e != nil {
-		return f.fail(op, e)
+	if err := f.flush.err(); err != nil {
+		return f.fail(op, err)
 	}
 	mine := f.flush.flights.begin()
 	if n == 0 || g.region.m == nil {
@@ -62,20 +74,18 @@ func (f *File) flushRange(op string, rng func(*generation) (off, n int64, ok boo
 		err = f.dir.sync()
 	}
 	if err != nil {
-		f.flush.failed.CompareAndSwap(nil, &FlushError{Err: err})
+		f.flush.fail(err)
 	}
-	f.flush.flights.end(mine)
+	f.flush.flights.end(mine, true)
 	// The kernel tells one of several overlapping flushes of a write-back that failed, and not
 	// always the one whose bytes they were. So success is believed only when all that overlapped have told.
-	if e := f.flush.failed.Load(); e != nil {
-		return f.fail(op, e)
-	}
-	return nil
+	return f.fail(op, f.flush.err())
 }
 
 // StartWriteback begins writing the dirty bytes of [off, off+n) to the device and waits for nothing,
-// so that a later flush has less to do. It promises no durability. Where the
-// system has no such call it answers [errors.ErrUnsupported]; on memory it does nothing.
+// so that a later flush has less to do. It promises no durability, but a failure counts as one of a flush: it
+// is remembered, see [*FlushError]. Where the system has no such call it answers [errors.ErrUnsupported]; on
+// memory it does nothing.
 func (f *File) StartWriteback(off, n int64) error {
 	const op = "writeback"
 	g, s, err := f.enter()
@@ -91,7 +101,16 @@ func (f *File) StartWriteback(off, n int64) error {
 	case f.file == nil || n == 0:
 		return nil
 	}
-	return f.fail(op, sys.StartWriteback(f.file, f.opts.Offset+off, n))
+	if err := f.flush.err(); err != nil {
+		return f.fail(op, err)
+	}
+	mine := f.flush.flights.begin() // a flush that overlaps hears of a failure here
+	if err = sys.StartWriteback(f.file, f.opts.Offset+off, n); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		f.flush.fail(err)
+		err = f.flush.err()
+	}
+	f.flush.flights.end(mine, false)
+	return f.fail(op, err)
 }
 
 // flights knows the flushes under way, in the order they began.
@@ -121,9 +140,9 @@ func (fl *flights) begin() *flight {
 	return f
 }
 
-// end ends a flight and waits for those that were under way at that moment. They
+// end ends a flight and, if it is to, waits for those that were under way at that moment. They
 // do not wait for this one, which has already gone.
-func (fl *flights) end(f *flight) {
+func (fl *flights) end(f *flight, wait bool) {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	if f.prev != nil {
@@ -140,7 +159,7 @@ func (fl *flights) end(f *flight) {
 		fl.last = f.prev
 	}
 	upTo := fl.tickets
-	for fl.first != nil && fl.first.ticket <= upTo {
+	for wait && fl.first != nil && fl.first.ticket <= upTo {
 		fl.landed.L = &fl.mu
 		fl.landed.Wait()
 	}

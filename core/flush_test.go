@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -89,6 +90,80 @@ func TestOverlappingFlushesShareAFailure(t *testing.T) {
 			t.Errorf("the flush beside it: %v", err)
 		}
 	})
+}
+
+// A write-back that was only begun can fail too, and may be the only one to be told of it.
+func TestAFailedWritebackIsFinal(t *testing.T) {
+	f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{Access: core.ReadWrite})
+	if err := f.StartWriteback(0, 1); missingHere(err) {
+		t.Skip(err)
+	}
+	for _, refusal := range []error{errors.ErrUnsupported, nil} { // which says nothing of the bytes
+		failing(t, "sync_file_range", 0, refusal)
+		if err := f.StartWriteback(0, KiB); !errors.Is(err, refusal) {
+			t.Errorf("got %v, want %v", err, refusal)
+		}
+		check(t, f.Flush())
+	}
+	failing(t, "sync_file_range", 1, syscall.ENOSPC)
+	for _, call := range []func() error{
+		func() error { return f.StartWriteback(0, KiB) }, // the one that fails
+		func() error { return f.StartWriteback(8*KiB, KiB) },
+		func() error { return f.FlushRange(8*KiB, KiB) },
+		f.Flush,
+	} {
+		if err := call(); !errors.Is(err, core.ErrFlushFailed) || !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// A flush beside a write-back that fails must not report success, and the write-back waits for nobody.
+func TestAFlushHearsOfAFailedWritebackBesideIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{Access: core.ReadWrite})
+		leave := make(chan error)
+		defer sys.Inject(func(op string) error {
+			if op == "sync_file_range" || op == "msync" {
+				return <-leave
+			}
+			return nil
+		})()
+		begun, flushed := make(chan error, 1), make(chan error, 1)
+		go func() { begun <- f.StartWriteback(0, 1) }()
+		synctest.Wait()
+		go func() { flushed <- f.FlushRange(8*KiB, 1) }()
+		synctest.Wait()
+		leave <- syscall.EIO // the first to ask is the first to be answered
+		synctest.Wait()
+		if err := <-begun; !errors.Is(err, core.ErrFlushFailed) {
+			t.Errorf("the write-back: %v", err)
+		}
+		leave <- nil
+		if err := <-flushed; !errors.Is(err, core.ErrFlushFailed) {
+			t.Errorf("the flush: %v", err)
+		}
+	})
+}
+
+// After a failed flush the blocks of the file may be older than its pages: a copy that shared them, as the kernel
+// would make it, would not be one of the window.
+func TestACopyAfterAFailedFlushIsOfTheMemory(t *testing.T) {
+	want := pattern(64*KiB, 1)
+	f := opened(t, tempFile(t, want), core.Options{Access: core.ReadWrite})
+	failing(t, "msync", 1, syscall.EIO)
+	if err := f.Flush(); !errors.Is(err, core.ErrFlushFailed) {
+		t.Fatalf("got %v", err)
+	}
+	calls := failing(t, "copy_file_range", 0, nil)
+	to := filepath.Join(t.TempDir(), "rescued")
+	check(t, f.CopyTo(to, 0, f.Len()))
+	if got, err := os.ReadFile(to); err != nil || string(got) != string(want) {
+		t.Errorf("the copy differs, %v", err)
+	}
+	if n := calls(); n != 0 {
+		t.Errorf("the kernel was asked %d times to copy the file", n)
+	}
 }
 
 func TestFlushOfACreatedFileSyncsItsDirectoryOnce(t *testing.T) {

@@ -1,6 +1,10 @@
 package core
 
-import "github.com/fmmap-go/fmmap/internal/sys"
+import (
+	"slices"
+
+	"github.com/fmmap-go/fmmap/internal/sys"
+)
 
 // Freeze makes the mapping read-only from now on: new stores answer [ErrReadOnly] at once, and when the
 // operations and pins that were there before have ended the memory itself refuses them. It
@@ -21,6 +25,14 @@ func (f *File) freeze(op string, to sys.Access) error {
 		return err
 	}
 	return c.Finish()
+}
+
+// freezes tells whether the file is frozen, or will be before a change that is asked for now. Callers hold mu.
+func (f *File) freezes() bool {
+	return f.readOnly || slices.ContainsFunc(f.queue, func(c *Change) bool {
+		_, freeze := c.step.(*freezeStep)
+		return freeze
+	})
 }
 
 type freezeStep struct {
@@ -48,7 +60,7 @@ func (s *freezeStep) apply(f *File) error {
 		}
 	}
 	f.mu.Lock()
-	f.frozen = s.to
+	f.protection = s.to
 	f.mu.Unlock()
 	return nil
 }

@@ -79,20 +79,37 @@ func (f *File) adviseIn(r *region, a Advice, off, n int64, whole bool) error {
 		return f.fail(op, ErrReadOnly)
 	case r.heap != nil:
 		return f.fail(op, errNoFile)
-	case r.m == nil || n == 0 && !whole:
+	case whole && a.lasting():
+		return f.fail(op, f.adviseForGood(a))
+	case r.m == nil || n == 0:
 		return nil
 	}
-	if !whole || !a.lasting() {
-		return f.fail(op, r.fault(r.m.Advise(a.sys(), r.delta+off, n), off))
-	}
-	// The reservation too, lest the mapping be split where it begins.
-	if err := r.m.Advise(a.sys(), 0, r.m.Room()); err != nil {
-		return f.fail(op, err)
-	}
+	return f.fail(op, r.fault(r.m.Advise(a.sys(), r.delta+off, n), off))
+}
+
+// adviseForGood gives an advice that lasts to the whole window, and to the regions that it moves to. The
+// region is looked up, and the advice noted, under mu, so that a window that moves meanwhile
+// leaves none behind. The reservation gets it too, lest the mapping be split where that begins.
+func (f *File) adviseForGood(a Advice) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if m := f.gen.Load().region.m; m != nil {
+		if err := m.Advise(a.sys(), 0, m.Room()); err != nil {
+			return err
+		}
+	}
 	f.advice = append(slices.DeleteFunc(f.advice, func(b Advice) bool { return b == a }), a)
 	return nil
+}
+
+// adviseAll gives a new region what was given for the whole window. Callers hold mu.
+func (f *File) adviseAll(r *region) {
+	if r.m == nil {
+		return
+	}
+	for _, a := range f.advice {
+		_ = r.m.Advise(a.sys(), 0, r.m.Room()) // a hint
+	}
 }
 
 // Resident counts the pages of [off, off+n) that are in memory at this moment, and all of them; pages that lie

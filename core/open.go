@@ -4,8 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"slices"
-	"time"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
 	"github.com/fmmap-go/fmmap/lock"
@@ -21,7 +19,8 @@ func Create(name string, size int64) (*File, error) {
 }
 
 // OpenFile opens and maps a file as the options say. When it fails, an existing file is as it was and an absent
-// one is absent again, but for one case: Truncate empties the file before new blocks are allocated, which may fail.
+// one is absent again, but for one case: Truncate empties the file before new blocks are allocated and
+// mapped, which may fail.
 //
 // A file locked elsewhere answers [lock.ErrLocked] at once. A name that is not a regular file
 // answers [errors.ErrUnsupported].
@@ -36,7 +35,7 @@ func OpenFile(name string, o Options) (*File, error) {
 	if err != nil {
 		return nil, pathError("open", name, err)
 	}
-	f := &File{name: name, file: op.file, access: o.Access, opts: o, lock: op.lock}
+	f := &File{name: name, file: op.file, access: o.Access, opts: o, protection: o.Access.mapping(), lock: op.lock}
 	if err := f.setUp(op.size, op.created); err != nil {
 		f.dir.close()
 		if op.created {
@@ -85,10 +84,8 @@ func (f *File) setUp(was int64, created bool) error {
 // mapFirst maps the window of a file of the given size.
 func (f *File) mapFirst(size int64) error {
 	n := f.opts.window(size)
-	if f.access == ReadWrite && !f.opts.Sparse {
-		if err := fillHoles(f.file, f.opts.Offset, n, size); err != nil {
-			return err
-		}
+	if err := f.fillHoles(0, n, size); err != nil {
+		return err
 	}
 	r, err := f.mapRegion(n, f.opts.room(n))
 	if err != nil {
@@ -125,7 +122,7 @@ type opening struct {
 // file between the two; then the lock would guard a file that nobody else
 // finds, so it looks again until both agree.
 func openLocked(name string, o Options) (opening, error) {
-	for {
+	for range maxReopened {
 		f, created, err := openOrCreate(name, o)
 		if err != nil {
 			return opening{}, err
@@ -149,7 +146,12 @@ func openLocked(name string, o Options) (opening, error) {
 			return opening{}, fs.ErrExist
 		}
 	}
+	return opening{}, errUnsteady
 }
+
+// maxReopened is how often a name may be found to mean another file than the one just opened. More often is no race
+// with somebody who replaces the file: some Flags open what has no name.
+const maxReopened = 1000
 
 // takeLock takes the lock and tells whether the name still means the file.
 func (op *opening) takeLock(name string, o Options) (same bool, err error) {
@@ -223,21 +225,21 @@ func extend(f *os.File, from, to int64, sparse bool) error {
 	return err
 }
 
-// fillHoles gives blocks to the holes of the window, so that a store into one cannot
-// meet a full disk. Where the file system cannot promise blocks, the guard is what is left.
-func fillHoles(f *os.File, off, n, size int64) error {
-	if n == 0 {
+// fillHoles gives blocks to the holes in [from, to) of the window on a file of the given size, so that a store
+// into one cannot meet a full disk. Where the file system cannot promise blocks, the guard is what is left.
+func (f *File) fillHoles(from, to, size int64) error {
+	if from >= to || f.access != ReadWrite || f.readOnly || f.opts.Sparse {
 		return nil
 	}
-	have, err := sys.Allocated(f)
+	have, err := sys.Allocated(f.file)
 	if err != nil || have >= size {
 		return nil // no holes worth a system call, or nobody can tell
 	}
-	if free, err := sys.FreeSpace(f); err == nil && free < n-have {
+	if free, err := sys.FreeSpace(f.file); err == nil && free < to-from-have {
 		// It would fail after having filled the disk to the brim.
 		return sys.ErrNoSpace
 	}
-	if err := sys.Allocate(f, off, n); !errors.Is(err, errors.ErrUnsupported) {
+	if err := sys.Allocate(f.file, f.opts.Offset+from, to-from); !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
 	return nil
@@ -262,90 +264,11 @@ func (f *File) mapRegion(n, room int64) (*region, error) {
 		return nil, err
 	}
 	r.m, r.room = m, m.Room()-r.delta
-	if err := f.prepare(r); err != nil {
-		_ = r.unmap()
-		return nil, err
-	}
-	return r, nil
-}
-
-// prepare gives a region that follows another what was asked for the whole window.
-func (f *File) prepare(r *region) error {
-	if r.m == nil {
-		return nil
-	}
-	for _, a := range f.advice {
-		_ = r.m.Advise(a.sys(), 0, r.m.Room()) // a hint
-	}
-	if f.frozen != 0 || f.readOnly && f.access == ReadWrite {
-		return r.m.Protect(f.frozen)
-	}
-	return nil
-}
-
-// NewMemory makes a file of the bytes of b, which now belong to it: the same
-// methods without a file behind them, for tests and for data that needs no disk.
-// It grows in place up to the capacity of b; past it, growing
-// waits for operations and pins. Flushing succeeds and does nothing.
-func NewMemory(name string, b []byte) *File {
-	f := &File{name: name, access: ReadWrite, made: time.Now()}
-	r := newRegion()
-	if b == nil {
-		b = []byte{} // a region with a heap is memory, one without is a file's
-	}
-	r.heap, r.room = slices.Clip(b[:cap(b)]), int64(cap(b))
-	f.first(r, int64(len(b)))
-	return f
-}
-
-// NewAnonymous maps size bytes of zeroed memory that no file backs, outside the
-// garbage collector's heap; with [Options].Stack, fit for a thread's stack. It
-// grows in place within Reserve; past it, growing waits for operations and pins.
-// Of the options, Access is ignored: the memory is read-write.
-func NewAnonymous(size int64, o Options) (*File, error) {
-	const name = "anonymous"
-	if err := o.check(true); err != nil {
-		return nil, pathError("open", name, err)
-	}
-	o.Access = ReadWrite
-	if size < 0 || size > maxAddress {
-		return nil, pathError("open", name, ErrRange)
-	}
-	size = max(size, o.Size)
-	f := &File{name: name, access: ReadWrite, opts: o, made: time.Now()}
-	r, err := memoryRegion(true, size, o.room(size), o)
-	if err != nil {
-		return nil, pathError("open", name, err)
-	}
-	if o.Populate && size > 0 {
-		if err := r.m.Populate(0, size, true); err != nil {
+	if f.protection != f.access.mapping() {
+		if err := m.Protect(f.protection); err != nil {
 			_ = r.unmap()
-			return nil, pathError("open", name, err)
+			return nil, err
 		}
 	}
-	f.first(r, size)
-	return f, nil
-}
-
-// memoryRegion is a region that no file backs: n zeroed bytes in room to grow.
-func memoryRegion(anonymous bool, n, room int64, o Options) (r *region, err error) {
-	r = newRegion()
-	if !anonymous {
-		defer func() {
-			if recover() != nil { // make refuses what no heap could hold
-				r, err = nil, ErrRange
-			}
-		}()
-		r.heap, r.room = make([]byte, room), room
-		return r, nil
-	}
-	room = max(room, n, sys.PageSize())
-	r.m, err = sys.Map(nil, sys.MapOptions{
-		Access: sys.ReadWrite, Len: max(n, sys.PageSize()), Reserve: room, Huge: o.HugePages, Stack: o.Stack,
-	})
-	if err != nil {
-		return nil, err
-	}
-	r.room = r.m.Room()
 	return r, nil
 }

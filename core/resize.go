@@ -44,7 +44,7 @@ func (f *File) StartTruncate(size int64, ready func()) (*Change, error) {
 }
 
 // Refresh takes up the length that another process has given the file, in both directions, and returns
-// the new length of the window. It does not wait for pins: those that reach beyond a new end fault there.
+// the new length of the window. New bytes have blocks then, as after opening. It does not wait for pins: those that reach beyond a new end fault there.
 // A copy-on-write file cannot follow past its reservation: [errors.ErrUnsupported].
 func (f *File) Refresh() (int64, error) {
 	c, err := f.submit("refresh", refreshStep{}, nil)
@@ -96,6 +96,9 @@ func (s *resizeStep) apply(f *File) error {
 	if f.file == nil {
 		return s.applyMemory(f, r, n)
 	}
+	if err := f.fillHoles(s.had, min(n, f.opts.window(s.from)), s.from); err != nil { // that somebody else made
+		return err
+	}
 	var fresh *region
 	var err error
 	if s.size > s.from {
@@ -144,17 +147,17 @@ func (s *resizeStep) move(f *File) error {
 	n := f.opts.window(s.size)
 	r := f.gen.Load().region
 	fresh, err := memoryRegion(r.m != nil, n, max(n, 2*r.room), f.opts)
+	if err != nil { // without room to grow, then
+		fresh, err = memoryRegion(r.m != nil, n, n, f.opts)
+	}
 	if err != nil {
 		return err
 	}
-	copy(fresh.window(n), r.window(s.had))
-	if err := f.prepare(fresh); err != nil {
-		_ = fresh.unmap()
-		return err
-	}
+	copy(fresh.window(n), r.window(s.had)) // neither is frozen: a frozen file is not resized
 	f.length = n
-	f.supersede(f.next(fresh, fresh.window(n)))
-	return r.unmap()
+	f.takeUp(fresh, n)
+	_ = r.unmap() // as in reap
+	return nil
 }
 
 // remap shortens a file where the system refuses that while it is mapped. Nobody uses the window.
@@ -174,7 +177,7 @@ func (s *resizeStep) remap(f *File) error {
 		fresh, n = newRegion(), 0
 	}
 	f.length = n
-	f.supersede(f.next(fresh, fresh.window(n)))
+	f.takeUp(fresh, n)
 	return errors.Join(cut, err)
 }
 
@@ -199,6 +202,9 @@ func (refreshStep) apply(f *File) error {
 	r := f.gen.Load().region
 	if n > r.room && f.access == CopyOnWrite && r.m != nil {
 		return errPastRoom
+	}
+	if err := f.fillHoles(f.length, n, size); err != nil {
+		return err
 	}
 	fresh, err := f.roomFor(r, n)
 	if err != nil {
@@ -228,10 +234,16 @@ func (f *File) install(fresh *region, n int64) {
 		}
 		return
 	}
-	f.supersede(f.next(fresh, fresh.window(n)))
+	f.takeUp(fresh, n)
 	before.region.watched.Store(true)
 	f.old = append(f.old, before.region)
 	f.reap()
+}
+
+// takeUp publishes a window of n bytes in a region that follows another. Callers hold mu.
+func (f *File) takeUp(fresh *region, n int64) {
+	f.adviseAll(fresh)
+	f.supersede(f.next(fresh, fresh.window(n)))
 }
 
 // setWindow publishes a window of n bytes in the region there is. Callers hold mu.

@@ -1,0 +1,170 @@
+package core_test
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/testutil"
+)
+
+// onDisks runs a test on small disks of each file system that can promise blocks.
+func onDisks(t *testing.T, size int64, test func(t *testing.T, dir string, free int64)) {
+	for _, fstype := range []string{"tmpfs", "ext4", "xfs"} {
+		t.Run(fstype, func(t *testing.T) {
+			size := max(size, testutil.MinSize(fstype))
+			test(t, testutil.LoopDisk(t, size, fstype), size)
+		})
+	}
+}
+
+// fill takes every block that is left.
+func fill(t *testing.T, dir string) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(dir, "filler"))
+	check(t, err)
+	defer f.Close()
+	for n := MiB; n >= KiB; {
+		if _, err := f.Write(make([]byte, n)); errors.Is(err, syscall.ENOSPC) {
+			n /= 2
+		} else {
+			check(t, err)
+		}
+	}
+	check(t, f.Sync())
+}
+
+// What the disk cannot hold is refused by the call that asks for it, which leaves everything as it was.
+func TestDiskFullIsReportedAhead(t *testing.T) {
+	onDisks(t, 8*MiB, func(t *testing.T, dir string, size int64) {
+		absent := filepath.Join(dir, "absent")
+		if _, err := core.Create(absent, 2*size); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("Create: %v", err)
+		}
+		if _, err := os.Lstat(absent); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a failed Create left a file: %v", err)
+		}
+
+		want := pattern(64*KiB, 1)
+		name := filepath.Join(dir, "file")
+		check(t, os.WriteFile(name, want, 0o600))
+		if _, err := core.OpenFile(name, core.Options{Access: core.ReadWrite, Size: 2 * size}); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("OpenFile with a size: %v", err)
+		}
+		f := opened(t, name, core.Options{Access: core.ReadWrite})
+		p := pinned(t, f, 0, 64*KiB)
+		if err := f.Truncate(2 * size); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("Truncate: %v", err)
+		}
+		if f.Len() != 64*KiB || !bytes.Equal(p.Bytes(), want) {
+			t.Errorf("after a failed Truncate the window has %d bytes", f.Len())
+		}
+		p.Release()
+		check(t, f.Truncate(128*KiB)) // what there is room for is to be had
+		check(t, f.Truncate(64*KiB))
+		check(t, f.Close())
+
+		holes := filepath.Join(dir, "holes")
+		check(t, os.WriteFile(holes, nil, 0o600))
+		check(t, os.Truncate(holes, 2*size))
+		if _, err := core.OpenFile(holes, core.Options{Access: core.ReadWrite}); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("OpenFile of a file with holes: %v", err)
+		}
+		check(t, opened(t, holes, core.Options{Access: core.ReadWrite, Sparse: true}).Close())
+		if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("the file changed, %v", err)
+		}
+		if fi, err := os.Stat(holes); err != nil || fi.Size() != 2*size {
+			t.Errorf("the file with holes has %d bytes, %v", fi.Size(), err)
+		}
+	})
+}
+
+// Once a call has succeeded no store can find the disk full, however the file got its bytes: by this library, by
+// another process that left holes, before opening or after.
+func TestStoresAfterSuccessMeetNoFullDisk(t *testing.T) {
+	onDisks(t, 16*MiB, func(t *testing.T, dir string, _ int64) {
+		hollow := func(name string, size int64) {
+			t.Helper()
+			check(t, os.WriteFile(name, nil, 0o600))
+			check(t, os.Truncate(name, size))
+		}
+		files := map[string]*core.File{}
+		open := func(what string, o core.Options) *core.File {
+			o.Access, o.Create = core.ReadWrite, true
+			files[what] = opened(t, filepath.Join(dir, what), o)
+			return files[what]
+		}
+		open("created", core.Options{Size: MiB})
+		check(t, open("grown", core.Options{Size: 10, Reserve: 1}).Truncate(MiB))
+		hollow(filepath.Join(dir, "opened"), MiB)
+		open("opened", core.Options{})
+		hollow(filepath.Join(dir, "window"), MiB)
+		open("window", core.Options{Offset: 5000, Length: 100_000})
+
+		f := open("refreshed", core.Options{Size: 10})
+		check(t, os.Truncate(f.Name(), MiB))
+		if n, err := f.Refresh(); n != MiB || err != nil {
+			t.Fatalf("Refresh: %d, %v", n, err)
+		}
+		for what, to := range map[string]int64{"cut to less": MiB, "cut to the same": 2 * MiB, "made even longer": 3 * MiB} {
+			f := open(what, core.Options{Size: 10})
+			check(t, os.Truncate(f.Name(), 2*MiB)) // by somebody else
+			check(t, f.Truncate(to))
+		}
+		fill(t, dir)
+		for what, f := range files {
+			if err := f.Update(func(b []byte) error {
+				for i := range b {
+					b[i] = 1
+				}
+				return nil
+			}); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+			if err := f.Flush(); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	})
+}
+
+// On a full disk a file that has its blocks can be opened and stored to; growing it fails, and so does taking up what
+// somebody else has added without blocks.
+func TestGrowthOnAFullDisk(t *testing.T) {
+	onDisks(t, 8*MiB, func(t *testing.T, dir string, _ int64) {
+		f, err := core.Create(filepath.Join(dir, "file"), 64*KiB)
+		check(t, err)
+		defer f.Close()
+		fill(t, dir)
+		if err := f.Truncate(4 * MiB); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("Truncate: %v", err)
+		}
+		check(t, os.Truncate(f.Name(), 4*MiB))
+		if n, err := f.Refresh(); n != 0 || !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("Refresh: %d, %v", n, err)
+		}
+		if err := f.Truncate(3 * MiB); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("Truncate of what others have added: %v", err)
+		}
+		if fi, err := f.Stat(); err != nil || fi.Size() != 4*MiB || f.Len() != 64*KiB {
+			t.Errorf("the file has %d bytes, the window %d, %v", fi.Size(), f.Len(), err)
+		}
+		check(t, f.Update(func(b []byte) error { copy(b, "stored"); return nil }))
+		check(t, f.Flush())
+	})
+}
+
+// A disk without a limit says that it has no blocks at all; that must not be taken for a full one.
+func TestDiskWithoutALimit(t *testing.T) {
+	name := filepath.Join(testutil.LoopDisk(t, 0, "tmpfs"), "file")
+	check(t, os.WriteFile(name, nil, 0o600))
+	check(t, os.Truncate(name, MiB))
+	f := opened(t, name, core.Options{Access: core.ReadWrite})
+	check(t, f.Truncate(2*MiB))
+}

@@ -1,0 +1,66 @@
+package core_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/fmmap-go/fmmap/core"
+)
+
+// A frozen file may still be made longer by others, and move to another region then: it is as frozen there.
+func TestFrozenMemoryStaysSoInAnotherRegion(t *testing.T) {
+	needsCutting(t)
+	for _, a := range []core.Access{core.ReadWrite, core.CopyOnWrite} {
+		name := tempFile(t, nil)
+		failing(t, "mmap", 0, syscall.ENOMEM) // an empty window can do without; and so it has no room
+		f := opened(t, name, core.Options{Access: a, Reserve: 1})
+		failing(t, "", 0, nil)
+		check(t, f.Freeze())
+		for n := int64(10); n <= 4*MiB; n *= 16 {
+			check(t, os.Truncate(name, n))
+			if got, err := f.Refresh(); a == core.CopyOnWrite && errors.Is(err, errors.ErrUnsupported) {
+				break
+			} else if got != n || err != nil {
+				t.Fatalf("%v: Refresh: %d, %v", a, got, err)
+			}
+			p := pinned(t, f, 0, 10)
+			if err := p.Do(func(b []byte) error { b[0] = 1; return nil }); !errors.Is(err, core.ErrFault) {
+				t.Errorf("%v: a store into the frozen memory of %d bytes: %v", a, n, err)
+			}
+			p.Release()
+		}
+	}
+}
+
+// A freeze that the system refuses leaves the file as it was.
+func TestFreezeThatFails(t *testing.T) {
+	f := opened(t, tempFile(t, pattern(KiB, 1)), core.Options{Access: core.ReadWrite})
+	failing(t, "mprotect", 0, syscall.EACCES)
+	if err := f.FreezeExec(); !errors.Is(err, syscall.EACCES) {
+		t.Errorf("got %v", err)
+	}
+	failing(t, "", 0, nil)
+	_, err := f.WriteAt([]byte("x"), 0)
+	check(t, err)
+	check(t, f.Truncate(10))
+}
+
+// Executable bytes can be read, and stay what they are.
+func TestFreezeExec(t *testing.T) {
+	f := opened(t, tempFile(t, pattern(KiB, 1)), core.Options{Access: core.ReadWrite})
+	check(t, f.FreezeExec())
+	if got := contents(t, f); string(got) != string(pattern(KiB, 1)) {
+		t.Error("the bytes changed")
+	}
+	if err := pinned(t, f, 0, 1).Do(func(b []byte) error { b[0] = 1; return nil }); !errors.Is(err, core.ErrFault) {
+		t.Errorf("a store: %v", err)
+	}
+	for _, v := range vmas(t, f.Name()) {
+		if v.flags != "" && (!strings.Contains(v.flags, " ex ") || strings.Contains(v.flags, " wr ")) {
+			t.Errorf("the memory has the flags %q", v.flags)
+		}
+	}
+}
