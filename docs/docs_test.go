@@ -3,7 +3,6 @@
 package docs
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -41,7 +40,7 @@ func documents(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	if len(names) == 0 {
-		t.Skip("needs the documents, which are not there")
+		t.Fatal("there are no documents")
 	}
 	return append(names, filepath.Join("..", "README.md"))
 }
@@ -74,40 +73,47 @@ func blocks(t *testing.T, doc string) (all []block) {
 	return all
 }
 
-// virtual is where the programs of the documents are for the go command: a folder of this
-// module that exists in an overlay alone.
-const virtual = "programs"
+// ours is the module's path.
+const ours = "github.com/fmmap-go/fmmap"
 
-// overlay writes the blocks to files of their own and returns an overlay that shows each in a folder of
-// the module.
-func overlay(t *testing.T, programs []block) (name string) {
+// module makes a module of the programs, each a package named for its number, which gets this library as a
+// reader's own module would, but from here.
+func module(t *testing.T, programs []block) (dir string) {
 	t.Helper()
-	dir := t.TempDir()
-	here, err := os.Getwd()
+	root, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	replace := map[string]string{}
+	read := func(name string) string {
+		b, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	dir = t.TempDir()
+	write := func(text string, name ...string) {
+		name = append([]string{dir}, name...)
+		path := filepath.Join(name...)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The same versions of everything, so that nothing has to be fetched.
+	mod := strings.Replace(read("go.mod"), "module "+ours, "module programs", 1)
+	write(fmt.Sprintf("%s\nrequire %s v0.0.0\n\nreplace %[2]s => %q\n", mod, ours, filepath.ToSlash(root)), "go.mod")
+	write(read("go.sum"), "go.sum")
 	for i, b := range programs {
 		file := "main.go"
 		if b.test() {
 			file = "main_test.go"
 		}
-		real := filepath.Join(dir, fmt.Sprintf("%d.go", i))
-		if err := os.WriteFile(real, []byte(b.text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		replace[filepath.Join(here, virtual, fmt.Sprint(i), file)] = real
+		write(b.text, fmt.Sprint(i), file)
 	}
-	text, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		t.Fatal(err)
-	}
-	name = filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(name, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return name
+	return dir
 }
 
 // command runs a program in a folder and returns what it prints.
@@ -142,22 +148,23 @@ func TestProgramsOfTheDocuments(t *testing.T) {
 	if len(programs) == 0 {
 		t.Fatal("the documents have no programs")
 	}
-	shown := overlay(t, programs)
-	if _, errs, err := command(".", gotool, "vet", "-overlay", shown, "./"+virtual+"/..."); err != nil {
+	t.Setenv("GOWORK", "off")
+	dir := module(t, programs)
+	if _, errs, err := command(dir, gotool, "vet", "./..."); err != nil {
 		t.Fatalf("go vet: %v\n%s%s", err, errs, legend(programs))
 	}
 	bin := t.TempDir()
 	for i, b := range programs {
 		t.Run(b.String(), func(t *testing.T) {
-			folder := fmt.Sprintf("./%s/%d", virtual, i)
+			folder := fmt.Sprintf("./%d", i)
 			if b.test() {
-				if out, errs, err := command(".", gotool, "test", "-overlay", shown, folder); err != nil {
+				if out, errs, err := command(dir, gotool, "test", folder); err != nil {
 					t.Errorf("go test: %v\n%s%s", err, out, errs)
 				}
 				return
 			}
 			exe := filepath.Join(bin, fmt.Sprintf("program%d.exe", i))
-			if _, errs, err := command(".", gotool, "build", "-overlay", shown, "-o", exe, folder); err != nil {
+			if _, errs, err := command(dir, gotool, "build", "-o", exe, folder); err != nil {
 				t.Fatalf("go build: %v\n%s", err, errs)
 			}
 			out, errs, err := command(t.TempDir(), exe)
@@ -175,7 +182,7 @@ func TestProgramsOfTheDocuments(t *testing.T) {
 func legend(programs []block) string {
 	var s strings.Builder
 	for i, b := range programs {
-		fmt.Fprintf(&s, "%s/%d is %v\n", virtual, i, b)
+		fmt.Fprintf(&s, "%d is %v\n", i, b)
 	}
 	return s.String()
 }

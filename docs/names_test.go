@@ -56,7 +56,9 @@ func declared(d ast.Decl, add func(string)) {
 		}
 		ast.Inspect(d.Recv.List[0].Type, func(n ast.Node) bool {
 			if id, ok := n.(*ast.Ident); ok && (len(id.Name) > 1 || !id.IsExported()) {
-				add(promoter(id.Name) + "." + d.Name.Name)
+				for _, typ := range promoters(id.Name) {
+					add(typ + "." + d.Name.Name)
+				}
 			}
 			return true
 		})
@@ -75,13 +77,12 @@ func declared(d ast.Decl, add func(string)) {
 	}
 }
 
-// promoter is the exported type that has the methods of an embedded one: a [core.Reader] those of its cursor. Writer
-// has the same ones.
-func promoter(name string) string {
+// promoters are the exported types that have the methods of a type: itself, or those that embed it.
+func promoters(name string) []string {
 	if name == "cursor" {
-		return "Reader"
+		return []string{"Reader", "Writer"}
 	}
-	return name
+	return []string{name}
 }
 
 func members(spec *ast.TypeSpec, add func(string)) {

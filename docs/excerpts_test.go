@@ -1,0 +1,54 @@
+package docs
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Go that is not a whole program cannot be compiled as it stands, so it is a copy of something that is: of an example of
+// the packages, or of the programs in examples.
+func TestExcerptsAreCopies(t *testing.T) {
+	var sources []string
+	for _, root := range []string{"core", "lock", "flush", "async", "examples"} {
+		err := filepath.WalkDir(filepath.Join("..", root), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+				return err
+			}
+			if b, err := os.ReadFile(path); err == nil && (root == "examples" || strings.Contains(d.Name(), "example")) {
+				sources = append(sources, flat(string(b)))
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, doc := range documents(t) {
+		for _, b := range blocks(t, doc) {
+			if b.info == "go" && !b.program() && !within(sources, flat(b.text)) {
+				t.Errorf("%v: no example has this code:\n%s", b, b.text)
+			}
+		}
+	}
+}
+
+// flat is text without the indentation of its lines.
+func flat(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	for i, l := range lines {
+		lines[i] = strings.TrimSpace(l)
+	}
+	return "\n" + strings.Join(lines, "\n") + "\n"
+}
+
+func within(sources []string, excerpt string) bool {
+	for _, s := range sources {
+		if strings.Contains(s, excerpt) {
+			return true
+		}
+	}
+	return false
+}
