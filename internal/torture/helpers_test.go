@@ -42,11 +42,19 @@ func newBudget(n int) *budget {
 
 // next reports whether there is another round, and counts it.
 func (b *budget) next() bool {
-	if b.end.IsZero() && b.rounds.Load() >= b.limit || !b.end.IsZero() && time.Now().After(b.end) {
+	if b.spent() {
 		return false
 	}
 	b.rounds.Add(1)
 	return true
+}
+
+// spent reports whether there is no further round.
+func (b *budget) spent() bool {
+	if b.end.IsZero() {
+		return b.rounds.Load() >= b.limit
+	}
+	return time.Now().After(b.end)
 }
 
 // A tally counts events by name, from many goroutines.

@@ -20,6 +20,7 @@ func TestMain(m *testing.M) {
 	disk.Main()
 	testutil.RunRole(map[string]func() error{
 		"doomed": doomed,
+		"writer": write,
 	})
 	goleak.VerifyTestMain(patient{m}, antsOwn...)
 }
