@@ -1,5 +1,12 @@
 // Package asynctest checks that an executor is fit for a pool of package
 // async, as testing/fstest does for file systems.
+//
+//	func TestExecutor(t *testing.T) {
+//		asynctest.TestExecutor(t, func() (async.Executor, func()) {
+//			e := myruntime.New()
+//			return e, e.Release
+//		})
+//	}
 package asynctest
 
 import (
