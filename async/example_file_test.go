@@ -55,3 +55,34 @@ func ExampleFile_Close() {
 	// <nil>
 	// true
 }
+
+// A file that is open already is wrapped; from then on it is closed through what Wrap returned.
+func ExampleWrap() {
+	ctx := context.Background()
+	m := core.NewMemory("m", []byte("already open"))
+	f := async.Wrap(nil, m) // served by the default pool
+	buf := make([]byte, 7)
+	n, err := f.ReadAt(ctx, buf, 0).Await(ctx)
+	fmt.Println(string(buf[:n]), err)
+	fmt.Println(f.Core() == m, f.Close(ctx).Wait())
+	// Output:
+	// already <nil>
+	// true <nil>
+}
+
+// TryLoad costs no future where bytes are in memory; where they are not, Load brings them in.
+func ExampleFile_TryLoad() {
+	ctx := context.Background()
+	f, closeFile := exampleFile(ctx)
+	defer closeFile()
+	pin, ok := f.TryLoad(0, 4096)
+	if !ok {
+		var err error
+		if pin, err = f.Load(ctx, 0, 4096).Await(ctx); err != nil {
+			log.Fatal(err)
+		}
+	}
+	defer pin.Release()
+	fmt.Println(pin.Len())
+	// Output: 4096
+}
