@@ -186,6 +186,46 @@ var kinds = []kind{
 		_, err = r.WriteTo(&all)
 		return a.is(all.Bytes(), err)
 	}},
+	{name: "Next", do: func(a *action) error {
+		r, err := a.f.NewReader(a.at, a.n)
+		for i := 0; err == nil && i < len(a.part); i++ {
+			var v uint8
+			if v, err = core.Next[uint8](r, binary.BigEndian); v != a.part[i] {
+				err = errDiffers
+			}
+		}
+		if err != nil || a.n == 0 {
+			return err
+		}
+		if err := r.UnreadByte(); err != nil {
+			return err
+		}
+		if c, err := r.ReadByte(); err != nil || c != a.part[a.n-1] {
+			return fmt.Errorf("the last byte: %w, or %w", err, errDiffers)
+		}
+		return nil
+	}},
+	{name: "Slice", do: func(a *action) error {
+		p, err := a.f.Pin(a.at, a.n)
+		if err != nil {
+			return err
+		}
+		defer p.Release()
+		s, err := core.Slice[[3]uint8](p, 0, int(a.n/3))
+		for i := range s {
+			if s[i] != [3]uint8(a.part[3*i:]) {
+				err = errDiffers
+			}
+		}
+		return err
+	}},
+	{name: "Clone", rare: true, do: func(a *action) error {
+		all, err := a.f.Clone()
+		if err != nil {
+			return err
+		}
+		return a.is(all[a.at:a.at+a.n], nil)
+	}},
 	{name: "hold", do: func(a *action) error { return a.hold(a.from, a.n) }},
 	{name: "CopyTo", rare: true, do: func(a *action) error {
 		to := filepath.Join(a.dir, "copy")
@@ -202,6 +242,30 @@ var kinds = []kind{
 			return err
 		}
 		return nil
+	}},
+	{name: "a pin's hints", do: func(a *action) error {
+		p, err := a.f.Pin(a.at, a.n)
+		if err != nil {
+			return err
+		}
+		defer p.Release()
+		if _, _, err := p.Resident(); err != nil {
+			return err
+		}
+		if err := p.Advise(core.WillNeed); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+		return p.Populate()
+	}},
+	{name: "LockMemory", rare: true, do: func(a *action) error {
+		err := a.f.LockMemory(a.at, a.n)
+		if err == nil {
+			err = a.f.UnlockMemory(a.at, a.n)
+		}
+		if errors.Is(err, errors.ErrUnsupported) { // on the heap
+			return nil
+		}
+		return err
 	}},
 	{name: "Stat", do: func(a *action) error { return second(a.f.Stat()) }},
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
 func TestAdvice(t *testing.T) {
@@ -115,6 +116,47 @@ func TestAdviceGoesAlongWithTheWindow(t *testing.T) {
 			t.Fatalf("nothing is left of the advice: %v", all)
 		}
 		check(t, f.Close())
+	}
+}
+
+// Where the kernel has no call for it the pages are brought in by hand, with the same outcome.
+func TestPopulate(t *testing.T) {
+	for _, feature := range []string{"", "populate"} {
+		t.Run("without "+feature, func(t *testing.T) {
+			defer sys.Without(feature)()
+			onEach(t, func(t *testing.T, b backend) {
+				want := pattern(256*KiB, 1)
+				f := b.open(t, want)
+				for _, r := range [][2]int64{{0, 0}, {5000, 1}, {4096, 8192}, {1, 256*KiB - 1}, {256 * KiB, 0}} {
+					check(t, f.Populate(r[0], r[1]))
+					if pages, of, err := f.Resident(r[0], r[1]); pages != of || err != nil && !errors.Is(err, errors.ErrUnsupported) {
+						t.Errorf("%v: %d of %d pages are there, %v", r, pages, of, err)
+					}
+				}
+				if b.store == nil {
+					if err := f.Advise(core.PopulateWrite, 5000, 100_000); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+						t.Errorf("for stores: %v", err)
+					}
+				}
+				for _, r := range [][2]int64{{0, 256*KiB + 1}, {-1, 1}, {0, -1}, {1 << 62, 1 << 62}} {
+					if err := f.Populate(r[0], r[1]); !errors.Is(err, core.ErrRange) {
+						t.Errorf("Populate%v: %v", r, err)
+					}
+				}
+				if !bytes.Equal(contents(t, f), want) {
+					t.Error("the bytes changed")
+				}
+			})
+			if sys.ShrinkNeedsUnmap {
+				return
+			}
+			f := shortened(t, core.Options{Access: core.ReadWrite})
+			check(t, f.Populate(0, 4*KiB))
+			wantFault(t, f, f.Populate(0, MiB), 0, MiB)
+			wantFault(t, f, f.Advise(core.PopulateWrite, 64*KiB, 4*KiB), 64*KiB, 68*KiB)
+			p := pinned(t, f, 64*KiB, 4*KiB)
+			wantFault(t, f, p.Populate(), 64*KiB, 68*KiB)
+		})
 	}
 }
 

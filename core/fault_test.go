@@ -1,7 +1,9 @@
 package core_test
 
 import (
+	"encoding/binary"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -38,6 +40,7 @@ func TestFaultsBecomeErrors(t *testing.T) {
 	f := shortened(t, core.Options{Access: core.ReadWrite})
 	p := pinned(t, f, MiB-8*KiB, 8*KiB)
 	buf := make([]byte, 8*KiB)
+	r, w := reader(t, f, 64*KiB, 8*KiB), writer(t, f, 64*KiB, 8*KiB)
 	for _, c := range []struct {
 		name string
 		err  func() error
@@ -49,11 +52,32 @@ func TestFaultsBecomeErrors(t *testing.T) {
 		{"Update", func() error { return f.Update(func(b []byte) error { b[100*KiB] = 1; return nil }) }, 100 * KiB},
 		{"ReadAt", func() error { return second(f.ReadAt(buf, 64*KiB)) }, 64 * KiB},
 		{"WriteAt", func() error { return second(f.WriteAt(buf, 64*KiB)) }, 64 * KiB},
+		{"Get", func() error { return second(core.Get[uint16](f, 64*KiB, binary.BigEndian)) }, 64 * KiB},
+		{"Put", func() error { return core.Put(f, 64*KiB, binary.BigEndian, core.Uint128{Hi: 1}) }, 64 * KiB},
+		{"Next", func() error { return second(core.Next[float64](r, binary.LittleEndian)) }, 64 * KiB},
+		{"PutNext", func() error { return core.PutNext(w, binary.LittleEndian, 1) }, 64 * KiB},
+		{"Zero", func() error { return f.Zero(64*KiB, 8*KiB) }, 64 * KiB},
+		{"Reader.Read", func() error { return second(r.Read(buf)) }, 64 * KiB},
+		{"Reader.ReadByte", func() error { return second(r.ReadByte()) }, 64 * KiB},
+		{"Reader.WriteTo", func() error {
+			return second(r.WriteTo(writerFunc(func(b []byte) (int, error) { return copy(buf, b), nil })))
+		}, 64 * KiB},
+		{"Writer.Write", func() error { return second(w.Write(buf)) }, 64 * KiB},
+		{"Writer.WriteString", func() error { return second(w.WriteString("string")) }, 64 * KiB},
+		{"Writer.ReadFrom", func() error {
+			return second(w.ReadFrom(readerFunc(func(b []byte) (int, error) { return copy(b, buf), io.EOF })))
+		}, 64 * KiB},
 		{"Pin.Do", func() error { return p.Do(func(b []byte) error { copy(buf, b); return nil }) }, MiB - 8*KiB},
 		{"Populate", func() error { return f.Populate(64*KiB, 4*KiB) }, 64 * KiB},
 		{"Pin.Populate", func() error { return p.Populate() }, MiB - 8*KiB},
 	} {
 		t.Run(c.name, func(t *testing.T) { wantFault(t, f, c.err(), c.from, c.from+8*KiB) })
+	}
+	if _, err := f.Clone(); !errors.Is(err, core.ErrFault) {
+		t.Errorf("Clone: %v", err)
+	}
+	if r.Len() != 8*KiB || w.Len() != 8*KiB {
+		t.Errorf("%d bytes are left to read and %d to write, though none was", r.Len(), w.Len())
 	}
 	// What is left of the file is as good as ever.
 	got := make([]byte, 4*KiB)

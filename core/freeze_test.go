@@ -6,9 +6,50 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/fmmap-go/fmmap/core"
 )
+
+func TestFreezeWaitsForOlderPinsAndRefusesStores(t *testing.T) {
+	for _, b := range resizable {
+		t.Run(b.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := b.open(t, pattern(64*KiB, 10), MiB)
+				p := pinned(t, f, 0, 10)
+				done := make(chan error, 1)
+				go func() { done <- f.Freeze() }()
+				synctest.Wait()
+				if err := f.Update(func([]byte) error { return nil }); !errors.Is(err, core.ErrReadOnly) {
+					t.Errorf("Update while freezing: %v", err)
+				}
+				q := pinned(t, f, 0, 10)
+				copy(p.Bytes(), "last") // still allowed
+				select {
+				case err := <-done:
+					t.Fatalf("froze under an older pin: %v", err)
+				default:
+				}
+				p.Release()
+				check(t, <-done)
+				if err := f.Truncate(1); !errors.Is(err, core.ErrReadOnly) {
+					t.Errorf("Truncate of a frozen file: %v", err)
+				}
+				if b.name != "memory" {
+					err := q.Do(func(v []byte) error { v[0] = 1; return nil })
+					if !errors.Is(err, core.ErrFault) {
+						t.Errorf("a store into frozen memory: %v", err)
+					}
+				}
+				if string(q.Bytes()[:4]) != "last" {
+					t.Error("the last store is gone")
+				}
+				q.Release()
+				check(t, f.Flush())
+			})
+		})
+	}
+}
 
 // A frozen file may still be made longer by others, and move to another region then: it is as frozen there.
 func TestFrozenMemoryStaysSoInAnotherRegion(t *testing.T) {

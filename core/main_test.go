@@ -12,7 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testutil.RunRole(map[string]func() error{"count": countElsewhere})
+	testutil.RunRole(map[string]func() error{"count": countElsewhere, "cramped": growCramped})
 	goleak.VerifyTestMain(m)
 }
 

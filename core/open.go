@@ -151,7 +151,7 @@ func openLocked(name string, o Options) (opening, error) {
 
 // maxReopened is how often a name may be found to mean another file than the one just opened. More often is no race
 // with somebody who replaces the file: some Flags open what has no name.
-const maxReopened = 1000
+const maxReopened = 100
 
 // takeLock takes the lock and tells whether the name still means the file.
 func (op *opening) takeLock(name string, o Options) (same bool, err error) {

@@ -3,6 +3,7 @@ package core_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/sys"
 	"github.com/fmmap-go/fmmap/lock"
 )
 
@@ -95,6 +97,47 @@ func TestALockedFileIsLeftAlone(t *testing.T) {
 	first, second := opened(t, name, core.Options{}), opened(t, name, core.Options{}) // readers share
 	check(t, first.Close())
 	check(t, second.Close())
+}
+
+// Somebody replaces the file between its opening and its locking. The lock must be that of the file which
+// others find under the name; and when that never holds still, opening must end.
+func TestFileReplacedBeforeItIsLocked(t *testing.T) {
+	name := tempFile(t, []byte("the first"))
+	var replaced int
+	replacing := func(times int) {
+		replaced = 0
+		t.Cleanup(sys.Inject(func(op string) error {
+			if op == "flock" && replaced < times {
+				replaced++
+				check(t, os.WriteFile(name+".next", fmt.Append(nil, "number ", replaced), 0o600))
+				check(t, os.Rename(name+".next", name))
+			}
+			return nil
+		}))
+	}
+	replacing(3)
+	f, err := core.OpenFile(name, core.Options{Access: core.ReadWrite})
+	check(t, err)
+	if got := string(contents(t, f)); got != "number 3" || replaced != 3 {
+		t.Errorf("after %d replacements the file has %q", replaced, got)
+	}
+	check(t, f.Close())
+
+	replacing(1)
+	check(t, os.Remove(name))
+	if f, err := core.OpenFile(name, core.Options{Access: core.ReadWrite, Create: true, Exclusive: true}); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a file that was made, and replaced: %v, %v", f, err)
+	}
+
+	replacing(math.MaxInt)
+	before := replaced
+	if f, err := core.Open(name); err == nil {
+		f.Close()
+		t.Error("opened a file that was never the one of its name")
+	}
+	if replaced == before {
+		t.Error("it was never looked at")
+	}
 }
 
 func TestWhatIsNotARegularFile(t *testing.T) {

@@ -5,10 +5,7 @@ import (
 	"context"
 	"errors"
 	"math"
-	"math/rand/v2"
 	"os"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -51,6 +48,25 @@ func TestTruncateWhenACallFails(t *testing.T) {
 					check(t, f.Truncate(size)) // and it works when asked again
 				})
 			}
+		}
+	}
+}
+
+// More memory than there is answers an error, and does not end the process.
+func TestTruncateOfMemoryPastWhatThereIs(t *testing.T) {
+	for _, b := range resizable {
+		want := pattern(64*KiB, 1)
+		f := b.open(t, want, 1)
+		for _, n := range []int64{1 << 46, 1 << 62} {
+			if f.Fd() != ^uintptr(0) {
+				break
+			}
+			if err := f.Truncate(n); err == nil {
+				t.Errorf("%s has %d bytes", b.name, f.Len())
+			}
+		}
+		if !bytes.Equal(contents(t, f), want) {
+			t.Errorf("%s: the bytes changed", b.name)
 		}
 	}
 }
@@ -170,78 +186,5 @@ func TestChangesAreMadeInOrder(t *testing.T) {
 	}
 	if len(order) != 2 || order[0] != 0 || order[1] != 2 || f.Len() != 10 {
 		t.Errorf("ready in order %v, length %d", order, f.Len())
-	}
-}
-
-// Many goroutines pin, read, write, grow, shrink and close at once; each pinned
-// byte must stay what its pin found. Every 8-byte word holds its own index.
-func TestPinsUnderResizing(t *testing.T) {
-	for _, b := range resizable {
-		t.Run(b.name, func(t *testing.T) {
-			t.Parallel()
-			seed := rand.Uint64()
-			t.Logf("seed %d", seed)
-			f := b.open(t, nil, 64*KiB)
-			base := sizeOf(t, f, 0)
-			var wg sync.WaitGroup
-			var stop atomic.Bool
-			for g := range 4 {
-				wg.Go(func() {
-					rng := rand.New(rand.NewPCG(seed, uint64(g)))
-					for !stop.Load() {
-						holdAPin(t, f, rng)
-					}
-				})
-			}
-			rng := rand.New(rand.NewPCG(seed, 99))
-			for range 200 {
-				ctx, cancel := context.WithCancel(context.Background())
-				if rng.IntN(4) == 0 {
-					cancel()
-				}
-				n := rng.Int64N(256*KiB) &^ 7
-				if err := f.TruncateContext(ctx, base+n); err != nil && !errors.Is(err, context.Canceled) {
-					t.Error(err)
-				}
-				cancel()
-			}
-			stop.Store(true)
-			wg.Wait()
-			check(t, f.Close())
-		})
-	}
-}
-
-// holdAPin pins a range, and finds the same bytes there as long as it holds it: zero, or what it stored.
-func holdAPin(t *testing.T, f *core.File, rng *rand.Rand) {
-	n := f.Len()
-	if n < 8 {
-		return
-	}
-	off := rng.Int64N(n)
-	p, err := f.Pin(off, min(n-off, rng.Int64N(4*KiB)))
-	if err != nil {
-		if !errors.Is(err, core.ErrRange) {
-			t.Error(err)
-		}
-		return
-	}
-	defer p.Release()
-	err = p.Do(func(b []byte) error {
-		for _, c := range b {
-			if c != 0 {
-				t.Errorf("a byte of the file is %d", c)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Error(err)
-	}
-	if rng.IntN(8) == 0 {
-		_, err := f.ReadAt(make([]byte, 100), off)
-		if err != nil && !errors.Is(err, core.ErrRange) && err.Error() != "EOF" {
-			t.Error(err)
-		}
 	}
 }
