@@ -15,9 +15,6 @@ func All[T any](fs ...*Future[T]) *Future[[]T] {
 	}
 	g := &allOf[T]{gathering: newGathering(fs), out: newPromise[[]T]()}
 	g.out.task = &task{work: g}
-	if slices.ContainsFunc(fs, func(f *Future[T]) bool { return f.release != nil }) {
-		g.out.release = g.fs.release
-	}
 	g.left.Store(int64(len(fs)))
 	g.subscribe(g)
 	if g.out.state.Load() >= held {
@@ -46,6 +43,9 @@ func (g *allOf[T]) resolved(i int) *callback {
 	vs := make([]T, len(g.fs))
 	for i, f := range g.fs {
 		vs[i], _ = f.take()
+	}
+	if slices.ContainsFunc(g.fs, func(f *Future[T]) bool { return f.release != nil }) {
+		g.out.release = g.fs.release // known only now: of an Any it depends on who was first
 	}
 	list, _ := g.out.settle(running, vs, nil)
 	return list

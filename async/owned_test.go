@@ -140,6 +140,21 @@ func TestDroppedAllGivesAllBack(t *testing.T) {
 	collected(t, r)
 }
 
+// TestDroppedAllOfPendingGivesBack: whether an Any will have a resource is known
+// when it resolves, and so is what an All of it has to give back. Red when All
+// asks at once.
+func TestDroppedAllOfPendingGivesBack(t *testing.T) {
+	r := new(resource)
+	promise := newOwned(giveBack)
+	all := All(All(Any(promise, newPromise[*resource]())))
+	go promise.resolve(r, nil)
+	if err := all.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	all, promise = nil, nil
+	collected(t, r)
+}
+
 // TestAnyOfOtherwiseOwned: what was no future's to give back is not given back
 // by an Any that it came through.
 func TestAnyOfOtherwiseOwned(t *testing.T) {
