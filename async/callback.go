@@ -52,13 +52,14 @@ func (f *Future[T]) subscribe(c *callback) bool {
 	return true
 }
 
-// unsubscribe takes c out again, unless f has resolved: then c's waiter has
-// been called, or is about to be. c must have been accepted by subscribe.
-func (f *Future[T]) unsubscribe(c *callback) {
+// unsubscribe takes c out again and reports true, unless f has resolved: then
+// c's waiter has been called, or is about to be. c must have been accepted by
+// subscribe.
+func (f *Future[T]) unsubscribe(c *callback) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.state.Load() >= held || c.next == nil {
-		return
+		return false
 	}
 	if c.next == c {
 		f.callbacks = nil
@@ -69,4 +70,5 @@ func (f *Future[T]) unsubscribe(c *callback) {
 		}
 	}
 	c.next, c.prev = nil, nil
+	return true
 }

@@ -39,6 +39,14 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		{"All of one failed before, first", func(fs []*Future[int]) { All(append([]*Future[int]{Failed[int](errTest)}, fs...)...) }},
 		{"Any of one that is there, first", func(fs []*Future[int]) { Any(append([]*Future[int]{Ready(1)}, fs...)...) }},
 		{"Any of one that is there", func(fs []*Future[int]) { Any(append(fs, Ready(1))...) }},
+		{"cancelled Then", func(fs []*Future[int]) {
+			for _, f := range fs {
+				then := Then(context.Background(), nil, f, func(context.Context, int) (int, error) { return 0, nil })
+				if !then.Cancel(nil) {
+					t.Error("Cancel: false")
+				}
+			}
+		}},
 		{"Completed, broken out of", func(fs []*Future[int]) {
 			for range Completed(context.Background(), append(fs, Ready(1))...) {
 				break

@@ -318,7 +318,10 @@ func (f *Future[T]) Cancel(cause error) bool {
 		return false
 	}
 	if t := f.task; t != nil {
-		t.lane.removed(t, cause)
+		unlinked := t.lane.removed(t, cause)
+		if w, ok := t.work.(interface{ cancelled(unlinked bool) }); ok {
+			w.cancelled(unlinked)
+		}
 	}
 	var zero T
 	fire(f.publish(zero, cause))

@@ -197,17 +197,19 @@ func (l *lane) next() *task {
 	return nil
 }
 
-// removed takes the task of a future that Cancel has claimed off the queue.
-func (l *lane) removed(t *task, cause error) {
+// removed takes the task of a future that Cancel has claimed off the queue, and
+// reports whether it was there.
+func (l *lane) removed(t *task, cause error) (unlinked bool) {
 	l.mu.Lock()
 	start := 0
-	if t.queued {
+	if unlinked = t.queued; unlinked {
 		l.unlink(t)
 		start = l.admit()
 	}
 	l.mu.Unlock()
 	l.start(start)
 	l.dropped(t, cause)
+	return unlinked
 }
 
 // takeAll empties the queue and returns what was in it, linked by next. The

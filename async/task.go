@@ -73,11 +73,11 @@ func (t *taskFuture[T]) refuse(err error) {
 // drop fails a task that its lane gives up. The lane counts it if this was
 // what ended it.
 func (t *taskFuture[T]) drop(err error) {
+	t.fn = nil
 	if !t.state.CompareAndSwap(queued, claimed) {
 		return // cancelled meanwhile
 	}
 	t.lane.dropped(&t.task, err)
-	t.fn = nil
 	var zero T
 	fire(t.publish(zero, err))
 }
@@ -86,6 +86,16 @@ func (t *taskFuture[T]) drop(err error) {
 func (t *taskFuture[T]) run() {
 	if t.claim() {
 		t.perform(t.fn)
+	} else {
+		t.fn = nil
+	}
+}
+
+// cancelled is called by the Cancel that has claimed the future; unlinked says
+// that it has found the task in the queue, so that no worker will.
+func (t *taskFuture[T]) cancelled(unlinked bool) {
+	if unlinked {
+		t.fn = nil
 	}
 }
 

@@ -33,7 +33,7 @@ type thenFuture[T, U any] struct {
 // resolved queues the task, unless the source has failed.
 func (t *thenFuture[T, U]) resolved(int) *callback {
 	if t.state.Load() != queued { // cancelled: it needs no place in the queue
-		t.source, t.fn = nil, nil
+		t.forget()
 		return nil
 	}
 	err := t.source.err
@@ -43,7 +43,7 @@ func (t *thenFuture[T, U]) resolved(int) *callback {
 	if err == nil {
 		return nil
 	}
-	t.source, t.fn = nil, nil
+	t.forget()
 	var zero U
 	list, _ := t.settle(queued, zero, err)
 	return list
@@ -52,10 +52,36 @@ func (t *thenFuture[T, U]) resolved(int) *callback {
 // run takes the value only now, on a worker: until then it is the source's.
 func (t *thenFuture[T, U]) run() {
 	if !t.claim() {
+		t.forget()
 		return
 	}
 	v, _ := t.source.take()
 	fn := t.fn
-	t.source, t.fn = nil, nil // a chain does not keep its beginning alive
+	t.forget() // a chain does not keep its beginning alive
 	t.perform(func(ctx context.Context) (U, error) { return fn(ctx, v) })
+}
+
+// drop fails the task, which its lane gives up.
+func (t *thenFuture[T, U]) drop(err error) {
+	t.taskFuture.drop(err)
+	t.forget()
+}
+
+// cancelled leaves nothing behind in a source that is pending still. If that has
+// resolved it is on its way to the lane, and forgets by itself.
+func (t *thenFuture[T, U]) cancelled(unlinked bool) {
+	t.mu.Lock()
+	source := t.source
+	t.mu.Unlock()
+	if unlinked || source != nil && source.unsubscribe(&t.callback) {
+		t.forget()
+	}
+}
+
+// forget lets go of what was only needed to run. Each task is in one hand at a
+// time, so that the mutex is for a Cancel that looks in between.
+func (t *thenFuture[T, U]) forget() {
+	t.mu.Lock()
+	t.source, t.fn = nil, nil
+	t.mu.Unlock()
 }
