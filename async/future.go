@@ -225,7 +225,7 @@ func (f *Future[T]) TryResult() (v T, err error, ok bool) {
 // an errgroup wants: g.Go(f.Wait). A task must not Wait for work of its own
 // lane: Await with the task's context notices that, Wait cannot.
 func (f *Future[T]) Wait() error {
-	if f.state.Load() < held {
+	if f.state.Load() < held && !f.yield() {
 		f.park()
 	}
 	return f.err
@@ -262,6 +262,9 @@ func (f *Future[T]) block(ctx context.Context) error {
 	if l := laneOf(ctx); l != nil && f.occupies(l) {
 		return &AwaitError{Cause: ErrSelfWait}
 	}
+	if f.yield() {
+		return nil
+	}
 	quit := ctx.Done()
 	if quit == nil {
 		f.park()
@@ -276,6 +279,16 @@ func (f *Future[T]) block(ctx context.Context) error {
 		return nil
 	}
 	return &AwaitError{Cause: context.Cause(ctx), Err: ctx.Err()}
+}
+
+// yield lets others run once if f's work is still queued, and reports whether
+// f is resolved then. Most tasks are shorter than putting their waiter to sleep
+// and waking it takes.
+func (f *Future[T]) yield() bool {
+	if f.state.Load() == queued {
+		runtime.Gosched()
+	}
+	return f.state.Load() >= held
 }
 
 // park blocks until f is resolved. The first to park raises the group, and

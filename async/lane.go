@@ -2,6 +2,7 @@ package async
 
 import (
 	"context"
+	"runtime"
 	"runtime/pprof"
 	"sync"
 	"sync/atomic"
@@ -12,8 +13,9 @@ import (
 // workers that may work through it at once.
 //
 // A worker is a goroutine of the executor that runs drain: it takes tasks off
-// the head until there are none, and leaves. Whoever submits starts one if
-// fewer than width are there. (Also if one of those is about to be free: what
+// the head until there are none, lets others run, looks again, and leaves.
+// Whoever submits starts one if fewer than width are there, unless one is
+// looking that no other task has use for. (Also if one is about to be free: what
 // the future sets off that it has just resolved may keep it busy.) So while a
 // lane has tasks it has a worker, and an idle lane owns no goroutine:
 //
@@ -30,6 +32,7 @@ type lane struct {
 	width int
 	limit int    // tasks queued beyond those that could run
 	loop  func() // drain, bound once
+	looks int    // how often a worker looks again; none on the submitters' own goroutines
 
 	// mu guards the fields up to the next blank line. It is held for a few
 	// instructions; no task, hook, context or executor is called under it.
@@ -38,6 +41,7 @@ type lane struct {
 	tail    *task
 	n       int // tasks in the queue
 	workers int
+	looking int      // of the workers, those that have found nothing and will look again
 	started int64    // tasks taken off the head, ever
 	tick    uint8    // for sampling waits
 	closed  bool     // submissions are refused
@@ -63,6 +67,12 @@ func (l *lane) busy() int { return int(l.started - l.left.Load()) }
 // or could run at once, so that it does not matter how fast workers arrive. The
 // caller holds mu.
 func (l *lane) full() bool { return l.n+l.busy() >= l.limit+l.width }
+
+// looks is how often a worker whose lane is empty lets others run and looks
+// again before it leaves. Who spawns a task and awaits it, again and again, then
+// finds the worker of the last one: that saves starting it anew, which takes
+// longer than the rest, and is over within microseconds if nobody comes.
+const looks = 2
 
 // submit queues t, or says why not: ErrClosed, ErrOverloaded, or the cause of
 // a context that is done. What fails later, t's work learns by drop.
@@ -91,7 +101,7 @@ func (l *lane) submit(t *task) error {
 // push queues t and returns how many workers the caller must start, which are
 // counted already. The caller holds mu.
 func (l *lane) push(t *task) (start int) {
-	if l.workers < l.width {
+	if l.workers < l.width && l.looking <= l.n {
 		l.workers++
 		start = 1
 	}
@@ -161,8 +171,18 @@ func (l *lane) drain() {
 			l.start(1)
 		}
 	}()
-	for t := l.next(); t != nil; t = l.next() {
-		t.work.run()
+	looked := 0 // in vain
+	for {
+		t, again := l.next(looked)
+		if t != nil {
+			looked = 0
+			t.work.run()
+		} else if again {
+			looked++
+			runtime.Gosched()
+		} else {
+			break
+		}
 	}
 	done = true
 	if l.pool.lent {
@@ -170,15 +190,19 @@ func (l *lane) drain() {
 	}
 }
 
-// next takes the task at the head. If there is none, it takes the worker that
-// asks off the lane and returns nil.
-func (l *lane) next() *task {
+// next takes the task at the head. If there is none, it reports whether the
+// worker that asks, and has looked so often in vain, is to look again; otherwise
+// it is off the lane.
+func (l *lane) next(looked int) (t *task, again bool) {
 	l.mu.Lock()
+	if looked > 0 {
+		l.looking--
+	}
 	start := 0
 	if l.first != nil {
 		start = l.admit()
 	}
-	t := l.head
+	t = l.head
 	if t != nil {
 		l.unlink(t)
 		l.started++
@@ -186,7 +210,12 @@ func (l *lane) next() *task {
 		if start > 0 {
 			l.start(start)
 		}
-		return t
+		return t, false
+	}
+	if looked < l.looks && !l.closed {
+		l.looking++
+		l.mu.Unlock()
+		return nil, true
 	}
 	l.workers--
 	quiet := l.checkQuiet()
@@ -194,7 +223,7 @@ func (l *lane) next() *task {
 	if quiet {
 		l.pool.laneQuiet()
 	}
-	return nil
+	return nil, false
 }
 
 // removed takes the task of a future that Cancel has claimed off the queue, and

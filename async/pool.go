@@ -134,6 +134,9 @@ func newPool(o PoolOptions) (*Pool, error) {
 		l := &p.lanes[x.name]
 		l.pool, l.name, l.width, l.limit = p, x.name, x.o.Width, x.o.Queue
 		l.loop = l.drain
+		if p.tags != nil {
+			l.looks = looks
+		}
 	}
 	return p, nil
 }
