@@ -24,12 +24,12 @@ import (
 // Cancel, a done context and a closing pool exactly one gets the future; who
 // moved it to claimed writes the outcome, which storing the next state
 // publishes.
-//
-// For the rest of the package: submit and submitOwned (task.go) make futures
-// of work in a lane, newPromise and newOwned make them for outcomes that
-// arrive otherwise, to be handed over with resolve. A future with a release
-// function owns its value until somebody takes it: see held.
 type Future[T any] struct {
+	// Futures are made by submit and submitOwned (task.go) for work in a lane, and
+	// by newPromise and newOwned for outcomes that arrive otherwise, to be handed
+	// over with resolve. One with a release function owns its value until somebody
+	// takes it: see held.
+
 	state  atomic.Uint32
 	parked bool // somebody waits on group; guarded by mu
 
