@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -154,18 +155,26 @@ func TestProgramsOfTheDocuments(t *testing.T) {
 		t.Fatalf("go vet: %v\n%s%s", err, errs, legend(programs))
 	}
 	bin := t.TempDir()
+	build := []string{"build", "-o", bin + string(filepath.Separator)}
+	for i, b := range programs {
+		if !b.test() {
+			build = append(build, fmt.Sprintf("./%d", i))
+		}
+	}
+	if _, errs, err := command(dir, gotool, build...); err != nil { // together, as it takes as long as one
+		t.Fatalf("go build: %v\n%s%s", err, errs, legend(programs))
+	}
 	for i, b := range programs {
 		t.Run(b.String(), func(t *testing.T) {
-			folder := fmt.Sprintf("./%d", i)
 			if b.test() {
-				if out, errs, err := command(dir, gotool, "test", folder); err != nil {
+				if out, errs, err := command(dir, gotool, "test", fmt.Sprintf("./%d", i)); err != nil {
 					t.Errorf("go test: %v\n%s%s", err, out, errs)
 				}
 				return
 			}
-			exe := filepath.Join(bin, fmt.Sprintf("program%d.exe", i))
-			if _, errs, err := command(dir, gotool, "build", "-o", exe, folder); err != nil {
-				t.Fatalf("go build: %v\n%s", err, errs)
+			exe := filepath.Join(bin, fmt.Sprint(i))
+			if runtime.GOOS == "windows" {
+				exe += ".exe"
 			}
 			out, errs, err := command(t.TempDir(), exe)
 			if err != nil {
