@@ -90,6 +90,14 @@ func BenchmarkLoadResident(b *testing.B) {
 			pin.Release()
 		}
 	})
+	b.Run("mincore alone", func(b *testing.B) { // most of a probe
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, _, err := f.Core().Resident(4096, 4096); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("pin alone", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -101,7 +101,7 @@ func newOwned[T any](release func(T)) *Future[T] {
 func readyOwned[T any](v T, release func(T)) *Future[T] {
 	f := &Future[T]{val: v, release: release}
 	f.state.Store(held)
-	runtime.SetFinalizer(f, (*Future[T]).abandoned)
+	runtime.SetFinalizer(f, abandon)
 	return f
 }
 
@@ -146,7 +146,7 @@ func (f *Future[T]) publish(v T, err error) *callback {
 	final := resolved
 	if f.release != nil && err == nil {
 		final = held
-		runtime.SetFinalizer(f, (*Future[T]).abandoned)
+		runtime.SetFinalizer(f, abandon)
 	}
 	f.mu.Lock()
 	if final == held {
@@ -180,7 +180,10 @@ func (f *Future[T]) take() (T, error) {
 	return f.val, f.err
 }
 
-// abandoned is the finalizer of a held future.
+// abandon is the finalizer of a held future. It is no method of one, which would
+// be a closure to allocate.
+func abandon(f interface{ abandoned() }) { f.abandoned() }
+
 func (f *Future[T]) abandoned() {
 	if f.state.CompareAndSwap(held, resolved) {
 		f.release(f.val)
