@@ -42,8 +42,9 @@
 //	             holders: shared, shared ──── Release: off the holders, the queue is looked at
 //
 // A release that hands a whole file on to another Lock of the same os.File makes no system call at all; otherwise it makes
-// two. So that a process whose goroutines always want a lock does not keep other processes from it for ever, it gives a lock
-// on which somebody has waited all the time away for one millisecond every fifty.
+// two. So that a process whose goroutines hand a lock on among themselves does not keep other processes from it for ever, it
+// leaves it alone for one millisecond in every fifty. (Shared holds that overlap without a waiter in this process are
+// not handed on, and can keep a writer of another process waiting, as flock(2) itself lets them.)
 //
 // Waiting costs the memory of the waiter. A holder that is killed, kill -9 included, leaves the lock free: the
 // system gives it back, and the head of each queue finds it at its next look, 20 ms later at most.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
+	"github.com/fmmap-go/fmmap/internal/testutil"
 	"github.com/fmmap-go/fmmap/lock"
 )
 
@@ -118,8 +119,7 @@ func FuzzRange(f *testing.F) {
 // TestRangesAgainstModel runs scripts made at random.
 func TestRangesAgainstModel(t *testing.T) {
 	kinds[1].require(t)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testutil.Seed(t)
 	r := rand.NewChaCha8([32]byte(binary.LittleEndian.AppendUint64(make([]byte, 24), seed)))
 	name := tempFile(t)
 	for range 100 {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
@@ -30,6 +31,7 @@ func (e *entry) hold(l *Lock, m Mode) {
 		l.slot = len(e.holders)
 		e.holders = append(e.holders, l)
 		l.lost.Store(false)
+		l.turn = e.turn
 	} else {
 		e.count(l, -1)
 		if m < l.mode {
@@ -85,7 +87,7 @@ func (e *entry) release(l *Lock) error {
 	defer func() { l.pending-- }()
 	e.drop(l)
 	heir := e.heir(l)
-	yield := heir != nil && e.overdue()
+	yield := heir != nil && e.overdue(l)
 	// The heir may be of the same open file, and then the system need not know: it would give others the
 	// moment between. That is not so for a range, of which somebody may want a part.
 	handOn := heir != nil && heir.l.h == h && !e.key.ranged && !yield
@@ -120,14 +122,18 @@ func (e *entry) heir(l *Lock) *waiter {
 	return nil
 }
 
-// overdue says whether it is time to let other processes have a chance. It is asked by who hands on.
-func (e *entry) overdue() bool {
+// overdue says whether it is time to let other processes have a chance at what l gives back, rather than to hand it on.
+func (e *entry) overdue(l *Lock) bool {
 	now := time.Now()
-	if now.Sub(e.since) < longestTurn {
+	if l.turn.IsZero() {
+		l.turn = now
+	}
+	if now.Sub(l.turn) < longestTurn {
+		e.turn = l.turn // for whoever gets it now
 		return false
 	}
-	e.since = now
-	return true
+	keepsAll := func(h *Lock) bool { return h.mode == Exclusive && h.covers(l) }
+	return !slices.ContainsFunc(e.holders, keepsAll) // then there is nothing to be had
 }
 
 // settle tells the system what the holders of h want of the bytes of l.

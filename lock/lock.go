@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
@@ -68,11 +69,13 @@ type Lock struct {
 	lost  atomic.Bool           // the hold is gone, and Release has not said so yet
 
 	// Guarded by entry.mu, and by nobody while entry is nil.
-	mode    Mode    // held
-	pending int     // requests waiting
-	slot    int     // index in entry.holders
-	h       *handle // what places the system's lock, while entry is set
-	own     *handle // the one made for this lock, kept for later
+	mode    Mode      // held
+	turn    time.Time // while held: since when it has been handed on with no chance for other processes; zero when it has not
+	pending int       // requests waiting
+	kin     int       // requests waiting of locks nested in this one, whose entry is the same
+	slot    int       // index in entry.holders
+	h       *handle   // what places the system's lock, while entry is set
+	own     *handle   // the one made for this lock, kept for later
 }
 
 // New returns a lock on the whole of f, not held. It asks nothing of the system, so that

@@ -167,46 +167,49 @@ func TestHandOverCalls(t *testing.T) {
 func TestOtherProcessesGetTheirTurn(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
 		for _, files := range []string{"one file", "own files"} {
-			t.Run(files, func(t *testing.T) {
-				name := tempFile(t)
-				out := stranger(t, name)
-				synctest.Test(t, func(t *testing.T) {
-					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-					defer cancel()
-					f := open(t, name)
-					var wg sync.WaitGroup
-					turns := 0
-					for i := range int64(3) {
-						if files == "own files" {
-							f = open(t, name)
-						}
-						l := k.lock(f, i)
-						wg.Go(func() {
-							for l.Acquire(ctx, lock.Exclusive) == nil {
-								turns++
-								<-time.After(time.Millisecond / 3)
-								release(t, l)
-							}
-						})
-					}
-					met := 0
-					for ctx.Err() == nil {
-						<-time.After(time.Millisecond / 7)
-						if k.outsider(out, sys.LockExclusive) == nil {
-							met++
-							if err := k.outsider(out, sys.Unlocked); err != nil {
-								t.Fatal(err)
-							}
-						}
-					}
-					wg.Wait()
-					if most := int(time.Second / lock.LongestTurn); met == 0 || met > 10*most || turns < 2500 {
-						t.Errorf("in a second the others found the lock free %d times, and we had it %d times", met, turns)
-					}
+			for _, workers := range []int64{2, 3} { // of two, none waits when the other has just been given the lock
+				t.Run(fmt.Sprintf("%s/%d", files, workers), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { testOthersTurn(t, k, files, workers) })
 				})
-			})
+			}
 		}
 	})
+}
+
+func testOthersTurn(t *testing.T, k kind, files string, workers int64) {
+	name := tempFile(t)
+	f, out := open(t, name), stranger(t, name)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	turns := 0 // guarded by the lock under test
+	for i := range workers {
+		if files == "own files" {
+			f = open(t, name)
+		}
+		l := k.lock(f, i)
+		wg.Go(func() {
+			for l.Acquire(ctx, lock.Exclusive) == nil {
+				turns++
+				<-time.After(time.Millisecond / 3)
+				release(t, l)
+			}
+		})
+	}
+	met := 0
+	for ctx.Err() == nil {
+		<-time.After(time.Millisecond / 7)
+		if k.outsider(out, sys.LockExclusive) == nil {
+			met++
+			if err := k.outsider(out, sys.Unlocked); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	wg.Wait()
+	if most := int(time.Second / lock.LongestTurn); met == 0 || met > 10*most || turns < 2500 {
+		t.Errorf("in a second the others found the lock free %d times, and we had it %d times", met, turns)
+	}
 }
 
 // TestTryFindsWhatHasBecomeFree: one who polls between two looks does not make a free lock look taken to

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fmmap-go/fmmap/internal/testutil"
 	"github.com/fmmap-go/fmmap/lock"
 )
 
@@ -99,9 +100,7 @@ func TestProcessesAddUp(t *testing.T) {
 
 // TestFlockCommand: flock(1) of util-linux, in both directions.
 func TestFlockCommand(t *testing.T) {
-	if _, err := exec.LookPath("flock"); err != nil {
-		t.Skipf("flock(1) is not installed: %v", err)
-	}
+	testutil.RequireTool(t, "flock")
 	name := tempFile(t)
 	l := lock.New(open(t, name))
 	theirs := func(mode string) error { return exec.Command("flock", "-n", mode, name, "true").Run() }
@@ -139,7 +138,7 @@ func TestGoCommandWaitsForUs(t *testing.T) {
 	if _, err := os.Stat("/proc/locks"); err != nil {
 		t.Skipf("who waits for a lock cannot be seen here: %v", err)
 	}
-	requireGo(t)
+	testutil.RequireTool(t, "go")
 	name := filepath.Join(t.TempDir(), "go.mod")
 	if err := os.WriteFile(name, []byte("module old\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -172,7 +171,7 @@ func TestGoCommandWaitsForUs(t *testing.T) {
 // kept there by a proxy that does not answer.
 func TestWeWaitForGoCommand(t *testing.T) {
 	kinds[0].require(t)
-	requireGo(t)
+	testutil.RequireTool(t, "go")
 	asked, answer := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -215,13 +214,6 @@ func TestWeWaitForGoCommand(t *testing.T) {
 	release(t, l)
 	if err := <-done; err == nil {
 		t.Error("go mod download succeeded without an answer")
-	}
-}
-
-func requireGo(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("go"); err != nil {
-		t.Skipf("no go command here: %v", err)
 	}
 }
 

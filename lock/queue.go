@@ -4,7 +4,6 @@ import (
 	"context"
 	"io/fs"
 	"slices"
-	"time"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
@@ -49,20 +48,74 @@ func (e *entry) blocked(r request) bool {
 	return slices.ContainsFunc(e.holders, r.blockedBy)
 }
 
-// place is the waiter that r is to be queued before; nil for the end. That is the first one who waits for r.l
-// itself, or for what it is nested in: it can have nothing until r.l has released, so r.l must not wait behind it.
-func (e *entry) place(r request) *waiter {
-	if !r.holdsAny() {
-		return nil
-	}
-	for w := e.first; w != nil; w = w.next {
-		for l := r.l; l != nil; l = l.parent {
-			if l.mode != 0 && w.blockedBy(l) {
-				return w
-			}
+// bars says whether w waits for r.l itself, or for what it is nested in: w can have nothing until that has been
+// released, so r must not wait behind it. Nobody in the queue stands behind one that it bars.
+func (r request) bars(w *waiter) bool {
+	for l := r.l; l != nil; l = l.parent {
+		if l.mode != 0 && w.blockedBy(l) {
+			return true
 		}
 	}
-	return nil
+	return false
+}
+
+// place is where r is to be queued: before the first one that it bars, or else before end; nil is the end of all.
+func (e *entry) place(r request, end *waiter) *waiter {
+	if !r.holdsAny() {
+		return end
+	}
+	for w := e.first; w != end; w = w.next {
+		if r.bars(w) {
+			return w
+		}
+	}
+	return end
+}
+
+// arrange moves w, which is queued, before those that it bars, and before w those that bar it. That comes to an
+// end, as a ring of those who bar one another would wait for itself.
+func (e *entry) arrange(w *waiter) {
+	if to := e.place(w.request, w); to != w {
+		e.unlink(w)
+		e.link(w, to)
+		e.free(w.l)
+	}
+	for o := w.next; o != nil; {
+		if !o.bars(w) {
+			o = o.next
+			continue
+		}
+		e.unlink(o)
+		e.link(o, w)
+		e.free(o.l)
+		e.arrange(o)
+		o = w.next
+	}
+}
+
+// promote lets those pass who waited for l, or for what is nested in it, before l held what it has been granted
+// now. Those of them who wait for themselves, as it turns out, could not be told when they came.
+func (e *entry) promote(l *Lock) {
+	if l.kin == 0 && l.pending == 0 {
+		return
+	}
+	var kin []*waiter
+	for w := e.first; w != nil; w = w.next {
+		if w.l.within(l) {
+			kin = append(kin, w)
+		}
+	}
+	kin = slices.DeleteFunc(kin, func(w *waiter) bool {
+		stuck := e.blocked(w.request) && e.deadlocked(w.request)
+		if stuck {
+			e.finish(w, ErrDeadlock)
+			e.free(w.l)
+		}
+		return stuck
+	})
+	for _, w := range kin {
+		e.arrange(w)
+	}
 }
 
 // behind says whether r has to wait for one of those queued before end: one that it must not overtake, or one
@@ -120,7 +173,7 @@ func (e *entry) obstacle(r request) (next *waiter, found bool, err error) {
 		e.evictClosed(r.l.h)
 		found = e.blocked(r)
 	}
-	next = e.place(r)
+	next = e.place(r, nil)
 	return next, found || e.behind(r, next), nil
 }
 
@@ -137,11 +190,20 @@ func (e *entry) try(r request) error {
 	if err == nil {
 		err = ErrLocked
 		if !found {
-			err = e.take(r)
+			err = e.grant(r)
 		}
 	}
 	if err == sys.ErrWouldBlock {
 		return ErrLocked
+	}
+	return err
+}
+
+// grant has r taken by one who does not stand in the queue.
+func (e *entry) grant(r request) error {
+	err := e.take(r)
+	if err == nil {
+		e.promote(r.l)
 	}
 	return err
 }
@@ -156,7 +218,7 @@ func (e *entry) wait(ctx context.Context, r request, done func(error)) (*waiter,
 	case err != nil:
 		return nil, err
 	case !found:
-		if err := e.take(r); err != sys.ErrWouldBlock {
+		if err := e.grant(r); err != sys.ErrWouldBlock {
 			return nil, err
 		}
 	case e.deadlocked(r):
@@ -172,9 +234,16 @@ func (e *entry) wait(ctx context.Context, r request, done func(error)) (*waiter,
 
 // insert queues w before next, or at the end when next is nil.
 func (e *entry) insert(w, next *waiter) {
-	if e.first == nil {
-		e.since = time.Now()
+	e.link(w, next)
+	w.queued = true
+	w.l.pending++
+	for l := w.l.parent; l != nil; l = l.parent {
+		l.kin++
 	}
+	e.arrange(w)
+}
+
+func (e *entry) link(w, next *waiter) {
 	w.next = next
 	if next == nil {
 		w.prev, e.last = e.last, w
@@ -186,13 +255,9 @@ func (e *entry) insert(w, next *waiter) {
 	} else {
 		w.prev.next = w
 	}
-	w.queued = true
-	w.l.pending++
 }
 
-// finish takes w out of the queue. It is told its outcome when mu is free.
-func (e *entry) finish(w *waiter, err error) {
-	w.rest()
+func (e *entry) unlink(w *waiter) {
 	if w.prev == nil {
 		e.first = w.next
 	} else {
@@ -204,8 +269,17 @@ func (e *entry) finish(w *waiter, err error) {
 		w.next.prev = w.prev
 	}
 	w.prev, w.next = nil, nil
+}
+
+// finish takes w out of the queue. It is told its outcome when mu is free.
+func (e *entry) finish(w *waiter, err error) {
+	w.rest()
+	e.unlink(w)
 	w.queued = false
 	w.l.pending--
+	for l := w.l.parent; l != nil; l = l.parent {
+		l.kin--
+	}
 	w.err = err
 	if e.ready == nil {
 		e.ready = w
@@ -240,7 +314,9 @@ func (e *entry) advance() {
 			} else if !e.key.ranged {
 				break // all want the same bytes, and none overtakes
 			}
-			w = next
+			if w = next; w != nil && !w.queued {
+				w = e.first // the grant was the end of that one
+			}
 		}
 	}
 }
@@ -264,5 +340,8 @@ func (e *entry) serve(w *waiter) bool {
 		return false
 	}
 	e.finish(w, err)
+	if err == nil {
+		e.promote(w.l)
+	}
 	return true
 }

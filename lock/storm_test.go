@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
+	"github.com/fmmap-go/fmmap/internal/testutil"
 	"github.com/fmmap-go/fmmap/lock"
 )
 
@@ -58,8 +59,7 @@ func TestCancellationStorm(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
 		f := open(t, name)
-		seed := rand.Uint64()
-		t.Logf("seed %d", seed)
+		seed := testutil.Seed(t)
 		const workers, rounds = 16, 150
 		var w witness
 		var wg sync.WaitGroup

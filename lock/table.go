@@ -79,7 +79,7 @@ type entry struct {
 	exclusive int // holders of Exclusive
 
 	first, last *waiter   // the queue
-	since       time.Time // when it last became one, or let other processes have a chance
+	turn        time.Time // of who is granted in this critical section; see Lock.turn
 	// Bytes that may have become free since the queue was last looked at.
 	freed          bool
 	freeLo, freeHi int64
@@ -207,7 +207,7 @@ func (e *entry) leave(l *Lock) {
 func (e *entry) unlock() {
 	e.advance()
 	ready, surplus := e.ready, e.surplus
-	e.ready, e.lastReady, e.surplus = nil, nil, 0
+	e.ready, e.lastReady, e.surplus, e.turn = nil, nil, 0, time.Time{}
 	e.mu.Unlock()
 	if surplus > 0 {
 		files.put(e, surplus)

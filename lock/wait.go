@@ -13,8 +13,8 @@ const (
 	longestPause = 20 * time.Millisecond
 )
 
-// A process whose goroutines always want the lock would keep it for ever, since it hands it on before others can
-// see it free. So after longestTurn it stays away for a moment: one part in fifty, enough to be met sooner or later
+// A process whose goroutines hand the lock on among themselves would keep it for ever, since others never see it
+// free. So after longestTurn it stays away for a moment: one part in fifty, enough to be met sooner or later
 // by another's poll, and at once by who is blocked in flock(2).
 const (
 	longestTurn = 50 * time.Millisecond

@@ -1,0 +1,93 @@
+package lock_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+
+	"github.com/fmmap-go/fmmap/lock"
+)
+
+// TestNestedThatWasAskedForFirst: the owner waits itself when what is nested in it is asked for, behind a stranger
+// who, once the owner holds, can go no earlier than the owner releases.
+func TestNestedThatWasAskedForFirst(t *testing.T) {
+	each(t, func(t *testing.T, k kind) {
+		for _, m := range []lock.Mode{lock.Shared, lock.Exclusive} {
+			t.Run(m.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := open(t, tempFile(t))
+					holder, owner, other := k.lock(f, 1), k.lock(f, 2), k.lock(f, 3)
+					nested := owner.Nested()
+					try(t, holder, lock.Exclusive)
+					own := start(t, owner, lock.Exclusive)
+					strangers := start(t, other, m)
+					inner := start(t, nested, m)
+					release(t, holder)
+					wantTold(t, own, nil)
+					wantTold(t, inner, nil)
+					wantWaiting(t, strangers)
+					release(t, nested)
+					release(t, owner)
+					wantTold(t, strangers, nil)
+					release(t, other)
+				})
+			})
+		}
+	})
+}
+
+// TestConversionThatWasAskedForFirst: one lock is waited for twice, to be shared and then exclusive, with
+// a stranger in between.
+func TestConversionThatWasAskedForFirst(t *testing.T) {
+	still(t, func(t *testing.T, k kind) {
+		f := open(t, tempFile(t))
+		holder, l, other := k.lock(f, 1), k.lock(f, 2), k.lock(f, 3)
+		try(t, holder, lock.Exclusive)
+		shared, strangers, exclusive := start(t, l, lock.Shared), start(t, other, lock.Exclusive), start(t, l, lock.Exclusive)
+		release(t, holder)
+		wantTold(t, shared, nil)
+		wantTold(t, exclusive, nil)
+		wantWaiting(t, strangers)
+		wantHeld(t, l, lock.Exclusive)
+		release(t, l)
+		wantTold(t, strangers, nil)
+		release(t, other)
+	})
+}
+
+// TestDeadlockThatWasAskedForFirst: two who wait to share, and each to convert after that, before either holds. The
+// one is told as soon as both share, and the other is granted when that one has released.
+func TestDeadlockThatWasAskedForFirst(t *testing.T) {
+	each(t, func(t *testing.T, k kind) {
+		for _, first := range []int{0, 1} {
+			t.Run(fmt.Sprint(first), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := open(t, tempFile(t))
+					holder, last := k.lock(f, 1), k.lock(f, 2)
+					locks := []*lock.Lock{k.lock(f, 3), k.lock(f, 4)}
+					var shares, converts [2]<-chan error
+					try(t, holder, lock.Exclusive)
+					for i, l := range locks {
+						shares[i] = start(t, l, lock.Shared)
+					}
+					for _, i := range []int{first, 1 - first} {
+						converts[i] = start(t, locks[i], lock.Exclusive)
+					}
+					after := start(t, last, lock.Shared)
+					release(t, holder)
+					wantTold(t, shares[0], nil)
+					wantTold(t, shares[1], nil)
+					wantTold(t, converts[1], lock.ErrDeadlock) // of who came to share last
+					wantWaiting(t, converts[0])
+					wantWaiting(t, after)
+					release(t, locks[1])
+					wantTold(t, converts[0], nil)
+					wantHeld(t, locks[0], lock.Exclusive)
+					release(t, locks[0])
+					wantTold(t, after, nil)
+					release(t, last)
+				})
+			})
+		}
+	})
+}
