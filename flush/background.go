@@ -61,7 +61,7 @@ type Background struct {
 // NewBackground makes a background flusher for the target of c. Its flushes share
 // batches with all other requests made of c, and with other backgrounds.
 func NewBackground(c *Committer, p Policy) *Background {
-	b := &Background{committer: c, policy: p, early: (p.DirtyBytes + 1) / 2}
+	b := &Background{committer: c, policy: p, early: p.DirtyBytes/2 + p.DirtyBytes%2}
 	t, ok := c.target.(interface {
 		StartWriteback(off, n int64) error
 	})

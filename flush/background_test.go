@@ -193,6 +193,13 @@ func TestWritebackStartsHalfway(t *testing.T) {
 			j.expect(t, event{0, "write-back"})
 		})
 	})
+	t.Run("to more bytes than there are", func(t *testing.T) {
+		inBubble(t, flush.Policy{DirtyBytes: math.MaxInt64}, func(t *testing.T, j *journal, bg *flush.Background) {
+			bg.MarkDirty(1)
+			pass(time.Hour)
+			j.expect(t)
+		})
+	})
 	t.Run("of whichever comes first, once", func(t *testing.T) {
 		p := flush.Policy{Interval: 100 * ms, DirtyBytes: 1000}
 		inBubble(t, p, func(t *testing.T, j *journal, bg *flush.Background) {

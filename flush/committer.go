@@ -3,6 +3,7 @@ package flush
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -79,7 +80,8 @@ type Committer struct {
 	task    func() // c.runTask, made once so that handing it over allocates nothing
 	length  func() int64
 	whole   func() error
-	empty   *Batch // answers empty ranges
+	empty   *Batch        // answers empty ranges
+	sealed  atomic.Uint64 // how many batches have been; changes under mu
 
 	mu      sync.Mutex // guards what follows; held for no call of the target, of Execute or of a callback
 	phase   phase

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 func TestHistogramRoundsUpALittle(t *testing.T) {
@@ -123,8 +125,7 @@ func TestCoverIsCutToTheLength(t *testing.T) {
 }
 
 func TestCoverCoversAndStaysDisjoint(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testutil.Seed(t)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	for range 2000 {
 		var c cover

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fmmap-go/fmmap/flush"
+	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 // disk is a target in which only what FlushRange has covered is durable, and of that
@@ -55,8 +56,7 @@ func (d *disk) FlushRange(off, n int64) error {
 // resolved without an error is covered by a call that began after it was made. Each
 // writer owns a cell, counts it up, and asks in one of all possible ways.
 func TestResolvedRequestsAreDurable(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testutil.Seed(t)
 	for _, e := range executors {
 		t.Run(e.name, func(t *testing.T) { runModel(t, seed, e.execute, nil) })
 	}

@@ -18,9 +18,14 @@ func (c *Committer) start() {
 	}
 }
 
-// submit gives the task to Execute. A panic there counts as a refusal.
+// submit gives the task to Execute. A panic there counts as a refusal, unless a batch has been taken
+// meanwhile: then it comes from a callback, out of a task that Execute has run before it returned.
 func (c *Committer) submit() (err error) {
+	before := c.sealed.Load()
 	defer func() {
+		if c.sealed.Load() != before {
+			return // and let it go on
+		}
 		if v := recover(); v != nil {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
@@ -78,15 +83,26 @@ func (c *Committer) reenter() {
 	}
 	c.reentering = true
 	c.mu.Unlock()
-	for again := true; again; {
-		if c.submit() != nil && c.runNext() {
-			continue
+	again := true
+	defer func() {
+		if again && c.word(false) { // a callback panics, or somebody has called Goexit
+			go c.carryOn() // ends when no batch is left; Close waits for that
 		}
-		c.mu.Lock()
-		again = c.reenterAgain
-		c.reentering, c.reenterAgain = again, false
-		c.mu.Unlock()
+	}()
+	for again {
+		if c.submit() == nil || !c.runNext() {
+			again = c.word(true)
+		}
 	}
+}
+
+// word says whether word has been left for the reenter under way. That is over if not, or if it cannot stay.
+func (c *Committer) word(stay bool) (again bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	again = c.reenterAgain
+	c.reentering, c.reenterAgain = again && stay, false
+	return again
 }
 
 // runNext runs the forming batch and says whether another one has formed since. It
@@ -108,6 +124,7 @@ func (c *Committer) seal() *Batch {
 	}
 	b := c.forming
 	c.forming, c.active, c.phase = nil, b, running
+	c.sealed.Add(1)
 	return b
 }
 
