@@ -103,6 +103,9 @@ const kernelChunk = 64 << 20
 // copyTo writes the pinned bytes to an empty file.
 func (p *Pin) copyTo(ctx context.Context, dst *os.File) error {
 	done, err := p.copyInKernel(ctx, dst)
+	if err == nil && done > 0 && p.file.unwritten(p.off, done) {
+		done = 0
+	}
 	for err == nil && done < p.Len() {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -139,6 +142,18 @@ func (p *Pin) copyInKernel(ctx context.Context, dst *os.File) (done int64, err e
 		}
 	}
 	return done, nil
+}
+
+// unwritten reports whether the kernel could not write pages of the file. It calls them clean from then on, so that a
+// copy which shares their blocks has old bytes. As it tells that once, it counts as a failed flush.
+func (f *File) unwritten(off, n int64) bool {
+	mine := f.flush.flights.begin() // a flush that overlaps hears of a failure here
+	err := sys.AwaitWriteback(f.file, f.opts.Offset+off, n)
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		f.flush.fail(err)
+	}
+	f.flush.flights.end(mine, false)
+	return f.flush.err() != nil
 }
 
 // Clone returns a copy of the whole window on the heap.

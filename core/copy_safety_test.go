@@ -117,6 +117,27 @@ func TestCopyToAFullDisk(t *testing.T) {
 	})
 }
 
+// Blocks that are shared hold old bytes where the kernel could not write what is in memory. It says so once, so the copy
+// holds what memory has, and the failure is that of every later flush.
+func TestCopyToOfWhatWasNotWritten(t *testing.T) {
+	want := pattern(64*KiB, 1)
+	f := opened(t, tempFile(t, want), core.Options{Access: core.ReadWrite})
+	if err := f.StartWriteback(0, 1); missingHere(err) {
+		t.Skip(err) // and the kernel copies nothing
+	}
+	failing(t, "sync_file_range", 1, syscall.EIO)
+	to := f.Name() + ".to"
+	for range 2 {
+		check(t, f.CopyTo(to, 0, f.Len()))
+		if got, err := os.ReadFile(to); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("the copy has %d bytes, %v", len(got), err)
+		}
+	}
+	if err := f.Flush(); !errors.Is(err, core.ErrFlushFailed) || !errors.Is(err, syscall.EIO) {
+		t.Errorf("flushing then: %v", err)
+	}
+}
+
 // endsAfter is a context that is done when it has been asked so many times.
 type endsAfter struct {
 	context.Context

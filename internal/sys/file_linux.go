@@ -68,6 +68,14 @@ func statfs(fd int) (s space, err error) {
 }
 
 func startWriteback(f *os.File, off, n int64) error {
+	return syncFileRange(f, off, n, unix.SYNC_FILE_RANGE_WRITE)
+}
+
+func awaitWriteback(f *os.File, off, n int64) error {
+	return syncFileRange(f, off, n, unix.SYNC_FILE_RANGE_WAIT_BEFORE)
+}
+
+func syncFileRange(f *os.File, off, n int64, flags int) error {
 	if err := injected("sync_file_range"); err != nil {
 		return err
 	}
@@ -80,7 +88,7 @@ func startWriteback(f *os.File, off, n int64) error {
 	}
 	return withFd(f, func(fd uintptr) error {
 		return unsupported(ignoringEINTR(func() error {
-			return unix.SyncFileRange(int(fd), off, n, unix.SYNC_FILE_RANGE_WRITE)
+			return unix.SyncFileRange(int(fd), off, n, flags)
 		}))
 	})
 }

@@ -175,6 +175,9 @@ func TestSyncs(t *testing.T) {
 		if err := StartWriteback(f, 0, n); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("StartWriteback of %d bytes = %v", n, err)
 		}
+		if err := AwaitWriteback(f, 0, n); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("AwaitWriteback of %d bytes = %v", n, err)
+		}
 	}
 	defer Without("sync_file_range")()
 	if err := StartWriteback(f, 0, 1); !errors.Is(err, errors.ErrUnsupported) {

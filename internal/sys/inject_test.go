@@ -31,6 +31,7 @@ func calls(f, dir *os.File, m *Mapping) map[string]struct {
 		"Allocate":       {"fallocate", func() error { return Allocate(f, 0, 5) }},
 		"PunchHole":      {"punch", func() error { return PunchHole(f, 0, 5) }},
 		"StartWriteback": {"sync_file_range", func() error { return StartWriteback(f, 0, 5) }},
+		"AwaitWriteback": {"sync_file_range", func() error { return AwaitWriteback(f, 0, 5) }},
 		"CopyRange":      {"copy_file_range", func() error { _, err := CopyRange(f, 0, f, 0, 5); return err }},
 		"SyncFile":       {"fsync", func() error { return SyncFile(f) }},
 		"SyncDir":        {"fsyncdir", func() error { return SyncDir(dir) }},

@@ -127,6 +127,13 @@ func startWriteback(*os.File, int64, int64) error {
 	return errors.ErrUnsupported
 }
 
+func awaitWriteback(*os.File, int64, int64) error {
+	if err := injected("sync_file_range"); err != nil {
+		return err
+	}
+	return errors.ErrUnsupported
+}
+
 func copyRange(*os.File, int64, *os.File, int64, int64) (int64, error) {
 	if err := injected("copy_file_range"); err != nil {
 		return 0, err
