@@ -2,8 +2,10 @@ package async_test
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -184,4 +186,38 @@ func TestAllocations(t *testing.T) {
 			t.Errorf("%s: %v allocations, want %v", x.name, got, x.want)
 		}
 	}
+}
+
+// BenchmarkOnBusyProcessors: one future at a time, with a hundred goroutines a processor that are runnable all the
+// time, beside a goroutine and a channel.
+func BenchmarkOnBusyProcessors(b *testing.B) {
+	crowd := func(b *testing.B) {
+		var stop atomic.Bool
+		var all sync.WaitGroup
+		for range 100 * runtime.GOMAXPROCS(0) {
+			all.Go(func() {
+				for !stop.Load() {
+					for began := time.Now(); time.Since(began) < 20*time.Microsecond; {
+					}
+					runtime.Gosched()
+				}
+			})
+		}
+		b.Cleanup(func() { stop.Store(true); all.Wait() })
+	}
+	task := value(1)
+	benchPools(b, func(b *testing.B, p *async.Pool) {
+		crowd(b)
+		for b.Loop() {
+			_ = async.Go(context.Background(), p, task).Wait()
+		}
+	})
+	b.Run("go+channel", func(b *testing.B) {
+		crowd(b)
+		for b.Loop() {
+			ch := make(chan int, 1)
+			go func() { ch <- 1 }()
+			<-ch
+		}
+	})
 }

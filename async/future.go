@@ -284,12 +284,17 @@ func (f *Future[T]) block(ctx context.Context) error {
 	return &AwaitError{Cause: context.Cause(ctx), Err: ctx.Err()}
 }
 
-// yield lets others run once if f's work is still queued, and reports whether
-// f is resolved then. Most tasks are shorter than putting their waiter to sleep
-// and waking it takes.
+// yield lets others run once, if f's work is still queued and there is time for
+// that, and reports whether f is resolved then. Most tasks are shorter than
+// putting their waiter to sleep and waking it takes.
 func (f *Future[T]) yield() bool {
 	if f.state.Load() == queued {
-		runtime.Gosched()
+		f.mu.Lock()
+		t := f.task
+		f.mu.Unlock()
+		if t != nil && t.lane != nil && t.lane.patience.spare() {
+			t.lane.patience.look()
+		}
 	}
 	return f.state.Load() >= held
 }

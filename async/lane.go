@@ -2,7 +2,6 @@ package async
 
 import (
 	"context"
-	"runtime"
 	"runtime/pprof"
 	"sync"
 	"sync/atomic"
@@ -13,11 +12,12 @@ import (
 // workers that may work through it at once.
 //
 // A worker is a goroutine of the executor that runs drain: it takes tasks off
-// the head until there are none, lets others run, looks again, and leaves.
-// Whoever submits starts one if fewer than width are there, unless one is
-// looking that no other task has use for. (Also if one is about to be free: what
-// the future sets off that it has just resolved may keep it busy.) So while a
-// lane has tasks it has a worker, and an idle lane owns no goroutine:
+// the head until there are none, lets others run and looks again, if that does
+// not take long (see patience), and leaves. Whoever submits starts one if fewer
+// than width are there, unless one is looking that no other task has use for.
+// (Also if one is about to be free: what the future sets off that it has just
+// resolved may keep it busy.) So while a lane has tasks it has a worker, and an
+// idle lane owns no goroutine:
 //
 //	tasks queued > 0  ⇒  workers > 0, or a Submit of the executor is under way
 //
@@ -57,6 +57,8 @@ type lane struct {
 	left, skipped atomic.Int64
 	panics, drops atomic.Int64
 	longest       atomic.Int64 // nanoseconds that a task was queued, of those timed
+
+	patience patience // of its workers, and of who waits for its tasks
 }
 
 // busy returns how many tasks have been taken off the head and are not over.
@@ -179,7 +181,7 @@ func (l *lane) drain() {
 			t.work.run()
 		} else if again {
 			looked++
-			runtime.Gosched()
+			l.patience.look()
 		} else {
 			break
 		}
@@ -212,7 +214,7 @@ func (l *lane) next(looked int) (t *task, again bool) {
 		}
 		return t, false
 	}
-	if looked < l.looks && !l.closed {
+	if looked < l.looks && !l.closed && l.patience.spare() {
 		l.looking++
 		l.mu.Unlock()
 		return nil, true
