@@ -64,7 +64,7 @@ func (f *File) setUp(was int64, created bool) error {
 	}
 	// Here the last check has passed; from here on the file may change.
 	if f.opts.Truncate && was > 0 {
-		if err := sys.Truncate(f.file, 0); err != nil {
+		if err := empty(f.file, was, f.opts.Size); err != nil {
 			return err
 		}
 	}
@@ -79,6 +79,16 @@ func (f *File) setUp(was int64, created bool) error {
 		return err
 	}
 	return nil
+}
+
+// empty cuts off what the file has, unless it cannot have the length that it is to get.
+func empty(f *os.File, was, next int64) error {
+	if next > was {
+		if err := sys.Truncate(f, next); err != nil {
+			return err
+		}
+	}
+	return sys.Truncate(f, 0)
 }
 
 // mapFirst maps the window of a file of the given size.
