@@ -19,8 +19,9 @@ var antsOwn = []goleak.Option{
 func TestMain(m *testing.M) {
 	disk.Main()
 	testutil.RunRole(map[string]func() error{
-		"doomed": doomed,
-		"writer": write,
+		"doomed":  doomed,
+		"limited": limited,
+		"writer":  write,
 	})
 	goleak.VerifyTestMain(patient{m}, antsOwn...)
 }
