@@ -48,7 +48,7 @@ type Options struct {
 	//
 	// A call of the target writes what is dirty in its range, and ends with a flush of the
 	// device. Of 2, 8 and 64 pages at random places in a file of 256 MiB, written by writes of
-	// 1 MiB, on ext4, in ms:
+	// 1 MiB, on ext4, in ms (BenchmarkHull has a smaller file):
 	//
 	//	                              nothing else dirty     256 other pages dirty
 	//	one call for the hull         0.6    1.9    12       14     25     38
