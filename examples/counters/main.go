@@ -5,7 +5,7 @@
 //	go run ./examples/counters -file hits.map get [NAME]       one counter, or all of them
 //	go run ./examples/counters -file hits.map load N           add 1 to ten counters N times from many goroutines
 //
-// The file is a table of 4,096 counters with names of up to 56 bytes; it is made when absent. One process at a time
+// The file is a table of 4,096 counters with names of up to 56 bytes; add and load make it when absent. One process at a time
 // has it. Nothing is ever removed from it.
 package main
 
@@ -15,17 +15,19 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "counters:", err)
 		stop()
 		os.Exit(1)
@@ -36,9 +38,16 @@ var errUsage = errors.New("usage: counters -file FILE add NAME [N] | get [NAME] 
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags := flag.NewFlagSet("counters", flag.ContinueOnError)
-	file := flags.String("file", "", "the table of counters; made when absent")
+	file := flags.String("file", "", "the table of counters; add and load make it when absent")
 	interval := flags.Duration("interval", 100*time.Millisecond, "how long an increment may wait for the disk")
-	if err := flags.Parse(args); err != nil {
+	flags.SetOutput(io.Discard) // an error is told once, by who called
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		flags.SetOutput(out)
+		fmt.Fprintln(out, errUsage)
+		flags.PrintDefaults()
+		return err
+	case err != nil:
 		return err
 	}
 	do, err := command(flags.Args())
@@ -48,7 +57,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if *file == "" || *interval <= 0 {
 		return fmt.Errorf("-file and a positive -interval are needed; %w", errUsage)
 	}
-	s, err := Open(ctx, *file, *interval)
+	s, err := Open(ctx, *file, flags.Arg(0) != "get", *interval)
 	if err != nil {
 		return err
 	}
@@ -68,9 +77,11 @@ func command(args []string) (func(context.Context, *Store, io.Writer) error, err
 	n := uint64(1)
 	number := func(at int) (err error) {
 		if len(args) > at {
-			n, err = strconv.ParseUint(args[at], 10, 63)
+			if n, err = strconv.ParseUint(args[at], 10, 63); err != nil {
+				return fmt.Errorf("%q is not a number from 0 to %d", args[at], math.MaxInt64)
+			}
 		}
-		return err
+		return nil
 	}
 	switch op := args[0]; {
 	case op == "add" && (len(args) == 2 || len(args) == 3):

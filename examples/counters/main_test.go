@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,7 +49,7 @@ func TestCountersSurviveTheProcess(t *testing.T) {
 }
 
 func TestManyGoroutines(t *testing.T) {
-	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "c"), time.Millisecond)
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "c"), true, time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +88,7 @@ func TestManyGoroutines(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	s, err := Open(context.Background(), filepath.Join(t.TempDir(), "c"), time.Hour)
+	s, err := Open(context.Background(), filepath.Join(t.TempDir(), "c"), true, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +128,11 @@ func TestBadInput(t *testing.T) {
 			t.Error("the foreign file changed")
 		}
 	}
-	if _, err := command1(t, "-file", filepath.Join(dir, "new"), "get", "absent"); err == nil {
-		t.Error("got a counter that is not there")
+	absent := filepath.Join(dir, "new")
+	if _, err := command1(t, "-file", absent, "get"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("get of a table that is not there: %v", err)
+	}
+	if _, err := os.Stat(absent); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("get has made a table")
 	}
 }

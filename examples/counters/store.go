@@ -64,8 +64,8 @@ func (c Counter) Add(n uint64) {
 // Value is what has been added so far.
 func (c Counter) Value() uint64 { return c.slot.value.Load() }
 
-// Open opens the table at name, or makes one. What is added is flushed at most an interval later.
-func Open(ctx context.Context, name string, interval time.Duration) (_ *Store, err error) {
+// Open opens the table at name, and makes one if create says so. What is added is flushed at most an interval later.
+func Open(ctx context.Context, name string, create bool, interval time.Duration) (_ *Store, err error) {
 	s := &Store{byName: map[string]*slot{}}
 	if s.pool, err = async.NewPool(async.PoolOptions{}); err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func Open(ctx context.Context, name string, interval time.Duration) (_ *Store, e
 			_ = s.Close()
 		}
 	}()
-	if s.file, err = async.Open(ctx, s.pool, name, core.Options{Access: core.ReadWrite, Create: true}).Await(ctx); err != nil {
+	if s.file, err = async.Open(ctx, s.pool, name, core.Options{Access: core.ReadWrite, Create: create}).Await(ctx); err != nil {
 		return nil, err
 	}
 	const size = slots * 64

@@ -147,5 +147,9 @@ func refuse(w http.ResponseWriter, err error) {
 	case errors.Is(err, async.ErrOverloaded), errors.Is(err, fs.ErrClosed), errors.Is(err, core.ErrFlushFailed), errors.Is(err, context.Canceled):
 		status = http.StatusServiceUnavailable
 	}
-	http.Error(w, err.Error(), status)
+	text := err.Error()
+	if tooLarge != nil {
+		text = fmt.Sprintf("%v: at most %d bytes", reclog.ErrTooLarge, tooLarge.Limit)
+	}
+	http.Error(w, text, status)
 }

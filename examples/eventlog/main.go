@@ -37,7 +37,6 @@ func main() {
 	defer stop()
 	switch err := run(ctx, os.Args[1:], os.Stderr); {
 	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "eventlog:", err)
 		stop()
@@ -55,13 +54,19 @@ type settings struct {
 
 func parse(args []string, out io.Writer) (s settings, err error) {
 	flags := flag.NewFlagSet("eventlog", flag.ContinueOnError)
-	flags.SetOutput(out)
+	flags.SetOutput(io.Discard) // an error is told once, by who called
 	flags.StringVar(&s.addr, "addr", "127.0.0.1:8080", "`address` to listen on; port 0 takes a free one")
 	flags.StringVar(&s.file, "file", "", "the log; made when absent")
 	flags.Int64Var(&s.maxRecord, "max", 1<<20, "longest record in `bytes`")
 	flags.Int64Var(&s.grow, "grow", 16<<20, "how many `bytes` the file grows at a time")
 	flags.DurationVar(&s.drain, "drain", 10*time.Second, "how long requests may take to finish after a signal")
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		flags.SetOutput(out)
+		fmt.Fprintln(out, "usage: eventlog -file FILE [flags]")
+		flags.PrintDefaults()
+		return s, err
+	case err != nil:
 		return s, err
 	}
 	switch {
@@ -85,6 +90,13 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	// First of all, so that an address that cannot be had leaves no file behind.
+	// Who connects before the log is open waits in the listener's queue.
+	listener, err := net.Listen("tcp", s.addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
 	pool, err := async.NewPool(async.PoolOptions{})
 	if err != nil {
 		return err
@@ -106,10 +118,6 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 			err = cerr
 		}
 	}()
-	listener, err := net.Listen("tcp", s.addr)
-	if err != nil {
-		return err
-	}
 	logger.Printf("listening on %s, %d events", listener.Addr(), l.Last())
 
 	server := &http.Server{Handler: newHandler(l, pool, s.maxRecord), ErrorLog: logger, ReadHeaderTimeout: 10 * time.Second}

@@ -5,7 +5,8 @@
 //
 // Without FILE it makes one of 256 MiB (-size) in the temporary directory and removes it afterwards. The first stage
 // loads chunks ahead of the work, so that no worker waits for the disk on a page fault; the second hashes and counts on several
-// goroutines; each stores its result into a mapped table, which is flushed at the end. Interrupting it ends it cleanly.
+// goroutines; each stores its result into a mapped table, which is flushed at the end. Interrupting it ends it cleanly
+// and leaves no half of a table.
 package main
 
 import (
@@ -19,13 +20,14 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"syscall"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Stdout, terminal(os.Stderr))
-	if err != nil {
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "pipeline:", err)
 		stop()
 		os.Exit(1)
@@ -42,13 +44,19 @@ type settings struct {
 
 func parse(args []string, out io.Writer) (s settings, err error) {
 	flags := flag.NewFlagSet("pipeline", flag.ContinueOnError)
-	flags.SetOutput(out)
+	flags.SetOutput(io.Discard) // an error is told once, by who called
 	flags.Int64Var(&s.chunk, "chunk", 1<<20, "`bytes` in a chunk")
 	flags.Int64Var(&s.size, "size", 256<<20, "`bytes` of the file that is made when none is named")
 	flags.IntVar(&s.ahead, "ahead", 8, "chunks that are loading ahead of the work")
 	flags.IntVar(&s.workers, "workers", runtime.GOMAXPROCS(0), "goroutines that hash")
 	flags.StringVar(&s.out, "out", "", "the table of results; a temporary one when empty")
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		flags.SetOutput(out)
+		fmt.Fprintln(out, "usage: pipeline [flags] [FILE]")
+		flags.PrintDefaults()
+		return s, err
+	case err != nil:
 		return s, err
 	}
 	s.name = flags.Arg(0)
@@ -85,6 +93,7 @@ func run(ctx context.Context, args []string, out io.Writer, progress io.Writer) 
 	if err != nil {
 		return err
 	}
+	os.RemoveAll(dir) // before the last word: writing to a pipe that nobody reads may end the process
 	fmt.Fprintf(out, "%s: %d bytes in %d chunks, %d lines, commonest byte %#02x, digest of digests %x\n",
 		filepath.Base(s.name), sum.bytes, sum.chunks, sum.lines, sum.commonest, sum.digest[:8])
 	return nil

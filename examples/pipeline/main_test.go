@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -78,11 +79,25 @@ type interrupting struct{ cancel context.CancelFunc }
 func (i interrupting) Write(b []byte) (int, error) { i.cancel(); return len(b), nil }
 
 func TestInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	t.Setenv("TMP", dir) // on Windows
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	err := run(ctx, []string{"-size", "8000000", "-chunk", "4096"}, new(bytes.Buffer), interrupting{cancel})
+	args := []string{"-size", "8000000", "-chunk", "4096", "-out", filepath.Join(dir, "table")}
+	err := run(ctx, args, new(bytes.Buffer), interrupting{cancel})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	var out bytes.Buffer
+	if err := run(context.Background(), []string{"-h"}, &out, nil); !errors.Is(err, flag.ErrHelp) || !strings.HasPrefix(out.String(), "usage: pipeline") {
+		t.Errorf("got %v and %q", err, &out)
 	}
 }
 

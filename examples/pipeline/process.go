@@ -49,7 +49,12 @@ func process(ctx context.Context, s settings, progress io.Writer) (sum summary, 
 	if err != nil {
 		return sum, err
 	}
-	defer func() { _ = table.Close(context.WithoutCancel(ctx)).Wait() }()
+	defer func() {
+		if err != nil {
+			_ = table.Remove(context.WithoutCancel(ctx)).Wait() // half a table is of no use
+		}
+		_ = table.Close(context.WithoutCancel(ctx)).Wait()
+	}()
 
 	pieces := make(chan piece)
 	done := make([]chan struct{}, 0, chunks)

@@ -10,19 +10,21 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, time.Second); err != nil {
+	if err := run(ctx, os.Args[1:], os.Stdout, time.Second); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
 		stop()
 		os.Exit(1)
@@ -32,8 +34,12 @@ func main() {
 // run appends for so long in each of the two ways.
 func run(ctx context.Context, args []string, out io.Writer, each time.Duration) error {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
-	flags.Usage = func() { fmt.Fprintln(flags.Output(), "usage: quickstart [FILE]") }
-	if err := flags.Parse(args); err != nil {
+	flags.SetOutput(io.Discard) // an error is told once, by who called
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintln(out, "usage: quickstart [FILE]")
+		return err
+	case err != nil:
 		return err
 	}
 	if flags.NArg() > 1 {
