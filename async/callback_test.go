@@ -28,6 +28,7 @@ func subscriptions[T any](t *testing.T, f *Future[T]) int {
 
 // TestNothingIsLeftBehind: a combination that has its outcome, or was left,
 // leaves no subscription in the futures that are still pending.
+// Semantics 12.
 func TestNothingIsLeftBehind(t *testing.T) {
 	for _, x := range []struct {
 		name    string

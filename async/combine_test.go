@@ -24,6 +24,7 @@ func promises(n int) (fs []*async.Future[int], resolve []func(int, error) bool) 
 
 // TestAll: all values in order, or the first error at once, and the others go
 // on.
+// Semantics 12.
 func TestAll(t *testing.T) {
 	if v, err, ok := async.All[int]().TryResult(); v != nil || err != nil || !ok {
 		t.Errorf("All of none: got (%v, %v, %v), want (nil, nil, true)", v, err, ok)
@@ -74,6 +75,7 @@ func TestAll(t *testing.T) {
 }
 
 // TestAny: the first success, or all errors.
+// Semantics 12.
 func TestAny(t *testing.T) {
 	if _, err, ok := async.Any[int]().TryResult(); err == nil || !ok {
 		t.Errorf("Any of none: got (%v, %v), want an error at once", err, ok)
@@ -103,6 +105,7 @@ func TestAny(t *testing.T) {
 }
 
 // TestThen: on a worker, with the value; not at all after an error.
+// Semantics 12.
 func TestThen(t *testing.T) {
 	for _, b := range blockable {
 		t.Run(b.name, func(t *testing.T) {
@@ -196,6 +199,7 @@ func TestLongChain(t *testing.T) {
 }
 
 // TestCompleted: each index once, in the order they finish.
+// Semantics 12.
 func TestCompleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := open(t, short(nil, 5, 0))
@@ -229,6 +233,7 @@ func TestCompleted(t *testing.T) {
 
 // TestCompletedEnds: by break, or by its context, which what has resolved
 // precedes.
+// Semantics 12.
 func TestCompletedEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs, resolve := promises(3)

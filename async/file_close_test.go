@@ -130,6 +130,7 @@ func TestCloseDroppedByPool(t *testing.T) {
 
 // A pool that is closed with full queues resolves what is in them, and each file
 // is whole.
+// Promise 6.
 func TestPoolClosedWithFullQueues(t *testing.T) {
 	const size = 1 << 20
 	few := async.LaneOptions{Width: 1, Queue: 8}

@@ -49,7 +49,7 @@ func TestOneWorkerServesAll(t *testing.T) {
 
 // Promise 1: no operation blocks its caller, with every worker stuck; and
 // semantics 17: no lane waits for another.
-func TestLanesDoNotWait(t *testing.T) {
+func TestOperationsDoNotWait(t *testing.T) {
 	t.Run("callers", func(t *testing.T) {
 		p := narrow(t)
 		for _, o := range operations {

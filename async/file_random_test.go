@@ -23,6 +23,7 @@ import (
 // file that may be closed meanwhile: each future resolves, with one of the
 // outcomes that it may have; bytes that were written are read; and in the end no
 // pin, no lock and no operation is left.
+// Promises 5 and 6.
 func TestRandomInterleavings(t *testing.T) {
 	rounds := 1000
 	if testing.Short() {

@@ -48,6 +48,7 @@ func TestChangesHoldNoWorker(t *testing.T) {
 	}
 }
 
+// Semantics 16.
 func TestPageInHoldsChanges(t *testing.T) {
 	p := narrow(t)
 	f := cold(t, p, 100_000)

@@ -132,6 +132,7 @@ func giveBack(w waiter) {
 	}
 }
 
+// Promise 6: closing the file resolves all that comes after.
 func TestOperationsOnClosedFile(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	for _, o := range operations {
@@ -158,6 +159,7 @@ func TestOperationsOnClosedFile(t *testing.T) {
 	})
 }
 
+// Semantics 4 and promise 5: a context that is done keeps every operation from being begun.
 func TestOperationsWithDoneContext(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	cause := errors.New("enough")

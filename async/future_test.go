@@ -15,6 +15,7 @@ var errBoom = errors.New("boom")
 
 // TestResolvesOnceForAll: whoever waits, in whatever way and from whatever
 // moment on, sees the one outcome. Red when a later resolve overwrites.
+// Semantics 1, promise 6.
 func TestResolvesOnceForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, resolve := async.Promise[int]()
@@ -61,6 +62,7 @@ func TestResolvesOnceForAll(t *testing.T) {
 }
 
 // TestOneResolverWins lets many resolve at once.
+// Semantics 1, promises 6 and 8.
 func TestOneResolverWins(t *testing.T) {
 	for range 200 {
 		f, resolve := async.Promise[int]()
@@ -84,6 +86,7 @@ func TestOneResolverWins(t *testing.T) {
 
 // TestResolvingHappensBeforeReturns: what the resolver has written before is
 // seen by all who wait. Red under -race if the outcome is published early.
+// Semantics 1.
 func TestResolvingHappensBeforeReturns(t *testing.T) {
 	for name, wait := range map[string]func(*async.Future[*int]){
 		"Wait":  func(f *async.Future[*int]) { _ = f.Wait() },
@@ -117,6 +120,7 @@ func TestResolvingHappensBeforeReturns(t *testing.T) {
 // TestResultWinsTie: an outcome beats a context that is done as well, whichever
 // was first. Red when Await looks at the context first, or does not look at the
 // outcome again after the context.
+// Semantics 2, promise 6.
 func TestResultWinsTie(t *testing.T) {
 	done, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -172,6 +176,7 @@ func (c *tieContext) Done() <-chan struct{} {
 
 // TestAwaitEndedByContextLeavesTheWork: the wait fails with the cause, and
 // nothing else changes.
+// Semantics 3.
 func TestAwaitEndedByContextLeavesTheWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := open(t, short(nil, 1, 0))
@@ -206,6 +211,7 @@ func TestAwaitEndedByContextLeavesTheWork(t *testing.T) {
 }
 
 // TestDroppedFuturesLeakNothing: goleak, in TestMain, is the check.
+// Semantics 3.
 func TestDroppedFuturesLeakNothing(t *testing.T) {
 	for range 100 {
 		f, _ := async.Promise[int]()
@@ -222,6 +228,7 @@ func TestDroppedFuturesLeakNothing(t *testing.T) {
 }
 
 // TestCancel: queued work can be dropped, once; anything else cannot.
+// Semantics 5.
 func TestCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := open(t, short(nil, 1, 0))
@@ -272,6 +279,7 @@ func TestCancel(t *testing.T) {
 
 // TestOneCancelWins races Cancels against each other and against the worker:
 // either the work runs and all return false, or one returns true.
+// Semantics 5, promise 8.
 func TestOneCancelWins(t *testing.T) {
 	p := open(t, short(nil, 2, 0))
 	for range 2000 {
@@ -303,7 +311,7 @@ func TestReadyAndFailed(t *testing.T) {
 	<-async.Ready(1).Done()
 }
 
-// TestChannelOfAnotherBubble: nothing that a bubble of testing/synctest has made
+// TestBubblesShareNothing: nothing that a bubble of testing/synctest has made
 // is left where the next one finds it.
 func TestBubblesShareNothing(t *testing.T) {
 	for range 2 {

@@ -75,7 +75,7 @@ func TestLockShared(t *testing.T) {
 	check(t, r.Release())
 }
 
-// Semantics 15: a waiter that gives up never ends up with the lock.
+// Semantics 15: a waiter that gives up never ends up with the lock. Promise 5.
 func TestLockGivenUp(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	t.Run("while waiting", func(t *testing.T) {

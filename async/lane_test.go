@@ -16,6 +16,7 @@ import (
 
 // TestContextGovernsTheWork: done before the work starts, its context keeps the
 // work from running; done later, it is seen by the work, whose result counts.
+// Semantics 4, promise 5.
 func TestContextGovernsTheWork(t *testing.T) {
 	for _, b := range blockable {
 		t.Run(b.name, func(t *testing.T) {
@@ -61,6 +62,7 @@ func contextGoverns(t *testing.T, e async.Executor) {
 
 // TestPanicAndGoexitKeepTheLane: both are outcomes, and cost the lane no width.
 // Red when a worker that Goexit has ended is not replaced.
+// Semantics 6, promise 6.
 func TestPanicAndGoexitKeepTheLane(t *testing.T) {
 	for _, b := range blockable {
 		t.Run(b.name, func(t *testing.T) {
@@ -131,6 +133,7 @@ func TestPanicErrorUnwraps(t *testing.T) {
 
 // TestSubmittingNeverBlocks: a full queue makes a future that has failed. Work
 // that ends makes room before its outcome can be seen.
+// Semantics 7, promise 1.
 func TestSubmittingNeverBlocks(t *testing.T) {
 	for _, b := range blockable {
 		t.Run(b.name, func(t *testing.T) {
@@ -186,6 +189,7 @@ func TestNoSpuriousOverload(t *testing.T) {
 
 // TestWidthAndOrder: never more tasks run than the lane is wide, all of the
 // width is used, and they start in the order of submission.
+// Semantics 8, promise 1.
 func TestWidthAndOrder(t *testing.T) {
 	for _, b := range blockable {
 		for _, width := range []int{1, 3} {
@@ -238,6 +242,7 @@ func widthAndOrder(t *testing.T, e async.Executor, width int) {
 // TestIdlePoolOwnsNoGoroutine: without being closed. A bubble whose function
 // has returned must have no goroutine left, or it panics. Red when the ants
 // pool is kept.
+// Semantics 8, promise 7.
 func TestIdlePoolOwnsNoGoroutine(t *testing.T) {
 	for _, b := range backends {
 		t.Run(b.name, func(t *testing.T) {

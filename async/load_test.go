@@ -26,7 +26,7 @@ func cold(t testing.TB, p *async.Pool, n int) *async.File {
 }
 
 // Semantics 14: what PageIn has brought in was resident, a missing page costs one
-// WILLNEED and one populate, and what is known to be there costs no call at all.
+// WILLNEED and one populate, and what is known to be there costs no call at all. Promise 4.
 func TestPageInMakesResident(t *testing.T) {
 	still(t, func(t *testing.T, p *async.Pool) {
 		const size = 1 << 20
@@ -143,6 +143,32 @@ func TestPageInLarge(t *testing.T) {
 	})
 }
 
+// Promise 4: the caller touches no cold page. With nobody to start a read and the
+// pager busy, what was cold before the calls is so after them.
+func TestCallersTouchNothing(t *testing.T) {
+	const size = 200_000
+	p := narrow(t)
+	f := cold(t, p, size)
+	free := occupy(t, p, async.Page)
+	c := watchCalls(t)
+	c.failing("madvise", errors.ErrUnsupported) // or WILLNEED would bring it in
+	load, in := f.Load(bg, 0, size), f.PageIn(bg, 0, size)
+	read, write := f.ReadAt(bg, make([]byte, 10), 50_000), f.WriteAt(bg, make([]byte, 10), 100_000)
+	c.failing("madvise", nil)
+	pages, _, err := f.Core().Resident(0, size)
+	check(t, err)
+	if pages != 0 {
+		t.Errorf("%d pages have come in while the pager was busy", pages)
+	}
+	free()
+	check(t, in.Wait())
+	want(t, read, 10, nil)
+	want(t, write, 10, nil)
+	pin, err := load.Await(bg)
+	check(t, err)
+	pin.Release()
+}
+
 // Where the system does not tell what is resident, everything goes to the pager.
 func TestLoadWithoutProbe(t *testing.T) {
 	p := open(t, async.PoolOptions{})
@@ -174,6 +200,7 @@ func TestLoadWithoutWillNeed(t *testing.T) {
 }
 
 // Load answers at once what is resident, and allocates nothing without a future.
+// Semantics 14, promise 4.
 func TestLoadOfResidentIsResolved(t *testing.T) {
 	still(t, testLoadOfResident)
 }
@@ -199,6 +226,7 @@ func testLoadOfResident(t *testing.T, p *async.Pool) {
 
 // What arrives when nobody wants it any more is given back: to a context that is
 // done, and to a future that everybody has dropped.
+// Promise 5.
 func TestLateLoadIsReleased(t *testing.T) {
 	p := narrow(t)
 	t.Run("context done while it runs", func(t *testing.T) {

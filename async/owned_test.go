@@ -76,6 +76,7 @@ var ways = []struct {
 
 // TestDroppedFutureGivesBack: a resource whose future is collected before
 // anybody took it is given back, once. Red when the future points to itself.
+// Promise 5.
 func TestDroppedFutureGivesBack(t *testing.T) {
 	p := newTestPool(t)
 	for _, w := range ways {
@@ -167,6 +168,7 @@ func TestAnyOfOtherwiseOwned(t *testing.T) {
 
 // TestLateResourceIsGivenBack: at once, when it arrives for a context that is
 // done, or for a future that has been resolved otherwise.
+// Promise 5.
 func TestLateResourceIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newTestPool(t)

@@ -12,6 +12,7 @@ import (
 
 // TestLanesDoNotWait: each makes progress while the others are full of stuck
 // tasks.
+// Semantics 17, promise 1.
 func TestLanesDoNotWait(t *testing.T) {
 	for free := range lanes {
 		t.Run(free.String(), func(t *testing.T) {

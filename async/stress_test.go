@@ -18,6 +18,7 @@ import (
 // panics, Goexits, Cancels from elsewhere, contexts that end at any moment,
 // waits that are given up, combinations. Every future must resolve, to what it
 // may, and the pool must close. A lost wake-up shows as a hang.
+// Promise 6.
 func TestStress(t *testing.T) {
 	n := 2500 // a submitter
 	if testing.Short() {

@@ -13,7 +13,7 @@ import (
 
 // Semantics 13: a flush covers every store made before it was asked for, so a
 // request never joins a flush that has begun; and all that come while one runs
-// cost one more.
+// cost one more. Promise 3: of one worker, and joining allocates nothing.
 func TestFlushIsGrouped(t *testing.T) {
 	const size = 1 << 20
 	p := narrow(t)

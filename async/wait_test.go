@@ -13,6 +13,7 @@ import (
 
 // TestGoWaitWaitsForRoom: in order, before later calls of Go, and no longer than
 // its context.
+// Semantics 7.
 func TestGoWaitWaitsForRoom(t *testing.T) {
 	for _, b := range blockable {
 		t.Run(b.name, func(t *testing.T) {
