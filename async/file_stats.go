@@ -12,11 +12,11 @@ import (
 type FileStats struct {
 	// How requests for pages were answered, those of Load, TryLoad, PageIn,
 	// ReadAt and WriteAt alike. The first two took no hand-over.
-	Hinted uint64 // resident: seen lately
-	Probed uint64 // resident: the system said so
-	Cold   uint64 // sent to the pager
+	Hinted uint64 `json:"hinted"` // resident: seen lately
+	Probed uint64 `json:"probed"` // resident: the system said so
+	Cold   uint64 `json:"cold"`   // sent to the pager
 
-	Flush flush.Stats
+	Flush flush.Stats `json:"flush"`
 }
 
 // Stats returns a snapshot.

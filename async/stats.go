@@ -31,27 +31,30 @@ func (l Lane) String() string {
 // Stats describe what a [Pool] has done, lane by lane. They are plain data,
 // fit for expvar and JSON.
 type Stats struct {
-	Short, Flush, Page, Meta LaneStats
+	Short LaneStats `json:"short"`
+	Flush LaneStats `json:"flush"`
+	Page  LaneStats `json:"page"`
+	Meta  LaneStats `json:"meta"`
 }
 
 // LaneStats describe one lane. The counts of a future's task include it by the
 // time the future is resolved.
 type LaneStats struct {
-	Width      int    // how many tasks may run at once
-	Queue      int    // how many may wait for that
-	Queued     int    // waiting now
-	Waiting    int    // calls of GoWait that wait for room
-	Running    int    // running now
-	Done       uint64 // ran to an end, whatever that was
-	Panicked   uint64 // of these, by a panic
-	Dropped    uint64 // accepted but never run: cancelled, context done, pool closed
-	Overloaded uint64 // refused with ErrOverloaded
+	Width      int    `json:"width"`      // how many tasks may run at once
+	Queue      int    `json:"queue"`      // how many may wait for that
+	Queued     int    `json:"queued"`     // waiting now
+	Waiting    int    `json:"waiting"`    // calls of GoWait that wait for room
+	Running    int    `json:"running"`    // running now
+	Done       uint64 `json:"done"`       // ran to an end, whatever that was
+	Panicked   uint64 `json:"panicked"`   // of these, by a panic
+	Dropped    uint64 `json:"dropped"`    // accepted but never run: cancelled, context done, pool closed
+	Overloaded uint64 `json:"overloaded"` // refused with ErrOverloaded
 
 	// LongestWait is the longest time that a task has been queued for. With
 	// Hooks every task is timed. Without, as reading the clock twice costs a
 	// third of a task, a sample is: every sixteenth, and the first that has
 	// to wait for a worker, which waits longest if one is stuck.
-	LongestWait time.Duration
+	LongestWait time.Duration `json:"longest_wait_ns"`
 }
 
 // Stats returns a snapshot. Each lane's figures belong together; those of

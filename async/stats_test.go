@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"runtime/pprof"
 	"runtime/trace"
 	"slices"
@@ -106,13 +107,30 @@ func TestLongestWait(t *testing.T) {
 	})
 }
 
-// TestStatsAreJSON, as expvar wants them.
+// TestStatsAreJSON, as expvar wants them, with names of one kind throughout.
 func TestStatsAreJSON(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	_ = async.Go(t.Context(), p, value(1)).Wait()
-	b, err := json.Marshal(p.Stats())
-	if err != nil || !bytes.Contains(b, []byte(`"Short":{`)) || !bytes.Contains(b, []byte(`"Done":1`)) {
-		t.Errorf("got %s, %v", b, err)
+	f := onDisk(t, p, 10)
+	for name, x := range map[string]struct {
+		stats any
+		want  []string
+	}{
+		"pool": {p.Stats(), []string{`"short":{`, `"done":1`, `"longest_wait_ns":`}},
+		"file": {f.Stats(), []string{`"hinted":0`, `"flush":{`, `"batches":0`}},
+	} {
+		b, err := json.Marshal(x.stats)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range x.want {
+			if !bytes.Contains(b, []byte(want)) {
+				t.Errorf("%s: no %s in %s", name, want, b)
+			}
+		}
+		if upper := regexp.MustCompile(`"[^"]*[A-Z][^"]*":`).Find(b); upper != nil {
+			t.Errorf("%s: the name %s is unlike the others", name, upper)
+		}
 	}
 }
 
