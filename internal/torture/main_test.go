@@ -21,6 +21,7 @@ func TestMain(m *testing.M) {
 	testutil.RunRole(map[string]func() error{
 		"doomed":  doomed,
 		"limited": limited,
+		"traced":  traced,
 		"writer":  write,
 	})
 	goleak.VerifyTestMain(patient{m}, antsOwn...)
