@@ -66,13 +66,19 @@ func (f *File) removeName() error {
 	return syncNames(dir)
 }
 
-// removeIfSame takes back a file that opening had made before it failed.
+// removeIfSame takes back a file that opening had made before it failed: like Remove, through one descriptor of the
+// directory, and nothing when the name leads elsewhere by now. Where it failed for want of a descriptor, there is none.
 func removeIfSame(name string, f *os.File) {
 	mine, err := f.Stat()
 	if err != nil {
 		return
 	}
-	if there, err := os.Lstat(name); err == nil && os.SameFile(mine, there) {
-		_ = os.Remove(name)
+	lstat, remove := os.Lstat, os.Remove
+	if root, err := os.OpenRoot(filepath.Dir(name)); err == nil {
+		defer root.Close()
+		name, lstat, remove = filepath.Base(name), root.Lstat, root.Remove
+	}
+	if there, err := lstat(name); err == nil && os.SameFile(mine, there) {
+		_ = remove(name)
 	}
 }
