@@ -19,6 +19,7 @@ var antsOwn = []goleak.Option{
 func TestMain(m *testing.M) {
 	disk.Main()
 	testutil.RunRole(map[string]func() error{
+		"created": created,
 		"doomed":  doomed,
 		"limited": limited,
 		"traced":  traced,
