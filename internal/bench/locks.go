@@ -12,11 +12,14 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// locks: an exclusive lock on a whole file, taken and given back by one, and handed round by 64.
+// locks: an exclusive lock on a whole file, taken and given back by one, and handed round by 64 goroutines. In lock/64
+// ours share one open file and have a lock each, which is how a program uses them; in lock/64files each opens the file
+// for itself, as gofrs/flock always does, so that each hand-over takes two system calls.
 func locks() []workload {
 	return []workload{
 		{name: "lock/idle", unit: "ns", open: openIdleLock},
-		{name: "lock/64", unit: "µs p99", open: openLockRound},
+		{name: "lock/64", unit: "µs p99", open: func(c config) ([]side, func(), error) { return openLockRound(c, true) }},
+		{name: "lock/64files", unit: "µs p99", open: func(c config) ([]side, func(), error) { return openLockRound(c, false) }},
 	}
 }
 
@@ -65,8 +68,12 @@ const (
 	rounds  = 16 // each of them takes the lock so often
 )
 
-func openLockRound(c config) ([]side, func(), error) {
+func openLockRound(c config, shared bool) ([]side, func(), error) {
 	name, err := c.written("lock", page, page)
+	if err != nil {
+		return nil, nil, err
+	}
+	file, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -74,9 +81,16 @@ func openLockRound(c config) ([]side, func(), error) {
 	return []side{
 		{"fmmap", func() (float64, error) {
 			return handRound(func() (func() error, func() error, func(), error) {
-				f, err := os.OpenFile(name, os.O_RDWR, 0)
+				f, closer := file, nothing
+				if !shared {
+					own, err := os.OpenFile(name, os.O_RDWR, 0)
+					if err != nil {
+						return nil, nil, nil, err
+					}
+					f, closer = own, func() { own.Close() }
+				}
 				l := lock.New(f)
-				return func() error { return l.Acquire(ctx, lock.Exclusive) }, l.Release, func() { f.Close() }, err
+				return func() error { return l.Acquire(ctx, lock.Exclusive) }, l.Release, closer, nil
 			})
 		}},
 		{"gofrs/flock", func() (float64, error) {
@@ -86,7 +100,7 @@ func openLockRound(c config) ([]side, func(), error) {
 				return take, l.Unlock, func() {}, nil
 			})
 		}},
-	}, func() { os.Remove(name) }, nil
+	}, func() { file.Close(); os.Remove(name) }, nil
 }
 
 // handRound lets everybody take the lock several times, hold it for 10 µs, and returns the
