@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"runtime"
@@ -100,4 +101,53 @@ func (h *holder) step() bool {
 		return false
 	}
 	return true
+}
+
+// Short operations go on while the window grows, shrinks and moves. Each finds its own bytes as the last one left
+// them, or zero where they were cut off meanwhile, up to the end of the window that it was let into.
+func TestOperationsUnderResizing(t *testing.T) {
+	seed := testutil.Seed(t)
+	for _, b := range resizable {
+		t.Run(b.name, func(t *testing.T) {
+			f := b.open(t, nil, 4*KiB)
+			base := sizeOf(t, f, 0)
+			var wg sync.WaitGroup
+			var stop atomic.Bool
+			for i := range holders {
+				wg.Go(func() {
+					for round := byte(1); !stop.Load(); round++ {
+						if err := f.Update(func(b []byte) error { return fillSlots(b, i, round) }); err != nil {
+							t.Error(err)
+							return
+						}
+						runtime.Gosched() // or the one that resizes hardly gets a turn
+					}
+				})
+			}
+			rng := rand.New(rand.NewPCG(seed, 1))
+			for n := range int64(300) {
+				// Up and down by a page or so, and now and then past the room there is.
+				size := (4*KiB + n*KiB/8 + rng.Int64N(4*KiB)) &^ (slot - 1)
+				if err := f.Truncate(base + size); err != nil {
+					t.Error(err)
+				}
+			}
+			stop.Store(true)
+			wg.Wait()
+			check(t, f.Close())
+		})
+	}
+}
+
+// fillSlots checks the slots of holder i, and stores the round there.
+func fillSlots(b []byte, i int, round byte) error {
+	for at := i * slot; at+slot <= len(b); at += holders * slot {
+		for j := range b[at : at+slot] {
+			if c := b[at+j]; c != 0 && c != round-1 && c != round-2 {
+				return fmt.Errorf("in round %d the byte at %d of %d is %d", round, at+j, len(b), c)
+			}
+			b[at+j] = round
+		}
+	}
+	return nil
 }
