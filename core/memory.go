@@ -163,7 +163,8 @@ func (f *File) populateIn(r *region, off, n int64) error {
 }
 
 // LockMemory keeps the bytes [off, off+n) in memory, as mlock(2) does, within the limits of RLIMIT_MEMLOCK. On
-// heap memory it answers [errors.ErrUnsupported].
+// heap memory it answers [errors.ErrUnsupported]. Of a part of the window it costs what [File.Advise] says of parts, and
+// growing past [Options].Reserve loses it, as the window moves then.
 func (f *File) LockMemory(off, n int64) error {
 	return f.lockMemory(off, n, (*sys.Mapping).LockMemory)
 }

@@ -88,7 +88,11 @@ func empty(f *os.File, was, next int64) error {
 			return err
 		}
 	}
-	return sys.Truncate(f, 0)
+	err := sys.Truncate(f, 0)
+	if err != nil && next > was {
+		_ = sys.Truncate(f, was)
+	}
+	return err
 }
 
 // mapFirst maps the window of a file of the given size.

@@ -52,6 +52,24 @@ func TestTruncateWhenACallFails(t *testing.T) {
 	}
 }
 
+// What is handed out ends with the window: an append makes a copy, and does not write behind it, where the bytes
+// would come to light when the file grows.
+func TestSlicesEndAtTheWindow(t *testing.T) {
+	for _, b := range resizable {
+		f := b.open(t, pattern(1000, 1), MiB)
+		check(t, f.Update(func(b []byte) error { _ = append(b, "behind"...); return nil }))
+		p := pinned(t, f, 900, 100)
+		_ = append(p.Bytes(), "behind"...)
+		if everyPinBlocks(f) {
+			p.Release()
+		}
+		check(t, f.Truncate(sizeOf(t, f, 2000)))
+		if got := contents(t, f)[1000:]; !bytes.Equal(got, make([]byte, 1000)) {
+			t.Errorf("%s: bytes came to light: %q", b.name, got[:10])
+		}
+	}
+}
+
 // More memory than there is answers an error, and does not end the process.
 func TestTruncateOfMemoryPastWhatThereIs(t *testing.T) {
 	for _, b := range resizable {
@@ -186,5 +204,22 @@ func TestChangesAreMadeInOrder(t *testing.T) {
 	}
 	if len(order) != 2 || order[0] != 0 || order[1] != 2 || f.Len() != 10 {
 		t.Errorf("ready in order %v, length %d", order, f.Len())
+	}
+}
+
+// What cannot be emptied has the length that it had, also when a longer one was tried.
+func TestOpenThatCannotEmptyTheFile(t *testing.T) {
+	for nth := 1; nth <= 2; nth++ {
+		want := pattern(1000, 1)
+		name := tempFile(t, want)
+		failing(t, "ftruncate", nth, syscall.EIO)
+		_, err := core.OpenFile(name, core.Options{Access: core.ReadWrite, Truncate: true, Size: 5000})
+		failing(t, "", 0, nil)
+		if !errors.Is(err, syscall.EIO) {
+			t.Errorf("got %v", err)
+		}
+		if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("call %d: the file has %d bytes, %v", nth, len(got), err)
+		}
 	}
 }
