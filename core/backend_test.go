@@ -114,7 +114,7 @@ func TestEveryBackend(t *testing.T) {
 			}
 		}
 		check(t, f.Populate(0, f.Len()))
-		if pages, of, err := f.Resident(0, f.Len()); err != nil || pages != of || of < f.Len()/(64*KiB) {
+		if pages, of, err := f.Resident(0, f.Len()); !missingHere(err) && (err != nil || pages != of || of < f.Len()/(64*KiB)) {
 			t.Errorf("%d of %d pages are resident once populated, %v", pages, of, err)
 		}
 		if got, err := f.Clone(); err != nil || string(got) != want {

@@ -33,20 +33,22 @@ func TestCopyTo(t *testing.T) {
 	for _, features := range [][]string{nil, {"ficlone"}, {"ficlone", "copy_file_range"}} {
 		for _, b := range []struct {
 			name string
-			f    func() *core.File
+			f    func(t *testing.T) *core.File
 		}{
-			{"disk", func() *core.File { return opened(t, tempFile(t, want), core.Options{Access: core.ReadWrite}) }},
-			{"read-only", func() *core.File { return opened(t, tempFile(t, want), core.Options{}) }},
-			{"offset", func() *core.File {
+			{"disk", func(t *testing.T) *core.File {
+				return opened(t, tempFile(t, want), core.Options{Access: core.ReadWrite})
+			}},
+			{"read-only", func(t *testing.T) *core.File { return opened(t, tempFile(t, want), core.Options{}) }},
+			{"offset", func(t *testing.T) *core.File {
 				return opened(t, tempFile(t, append([]byte("12345"), want...)), core.Options{Offset: 5})
 			}},
-			{"memory", func() *core.File { return core.NewMemory("m", bytes.Clone(want)) }},
+			{"memory", func(*testing.T) *core.File { return core.NewMemory("m", bytes.Clone(want)) }},
 		} {
 			t.Run(b.name+" without "+strings.Join(features, ", "), func(t *testing.T) {
 				for _, feature := range features {
 					defer sys.Without(feature)()
 				}
-				f := b.f()
+				f := b.f(t)
 				dir := t.TempDir()
 				for _, r := range [][2]int64{{0, f.Len()}, {1, 70_000}, {f.Len(), 0}, {4096, 8192}} {
 					to := filepath.Join(dir, "copy")

@@ -167,6 +167,7 @@ func TestACopyAfterAFailedFlushIsOfTheMemory(t *testing.T) {
 }
 
 func TestFlushOfACreatedFileSyncsItsDirectoryOnce(t *testing.T) {
+	needsFiles(t)
 	f, err := core.Create(filepath.Join(t.TempDir(), "new"), 10)
 	check(t, err)
 	defer f.Close()
@@ -185,6 +186,7 @@ func TestFlushOfACreatedFileSyncsItsDirectoryOnce(t *testing.T) {
 }
 
 func TestAFailedSyncOfTheDirectoryIsFinalToo(t *testing.T) {
+	needsFiles(t)
 	f, err := core.Create(filepath.Join(t.TempDir(), "new"), 10)
 	check(t, err)
 	defer f.Close()

@@ -8,12 +8,14 @@ import (
 
 // Freeze makes the mapping read-only from now on: new stores answer [ErrReadOnly] at once, and when the
 // operations and pins that were there before have ended the memory itself refuses them. It
-// waits for those as long as it takes. What was stored can still be flushed.
+// waits for those as long as it takes. What was stored can still be flushed. Heap-backed memory, and
+// anonymous memory where the system maps nothing, cannot refuse a store by itself.
 func (f *File) Freeze() error { return f.freeze("freeze", sys.Read) }
 
-// FreezeExec is [File.Freeze] and makes the bytes executable. Heap-backed memory answers [errors.ErrUnsupported].
+// FreezeExec is [File.Freeze] and makes the bytes executable. Memory that cannot be made so answers [errors.ErrUnsupported]:
+// heap-backed, and anonymous where the system maps nothing.
 func (f *File) FreezeExec() error {
-	if f.gen.Load().region.heap != nil {
+	if f.gen.Load().region.heap != nil || !sys.MapsFiles {
 		return f.fail("freeze", errNoFile)
 	}
 	return f.freeze("freeze", sys.ReadExec)

@@ -17,6 +17,7 @@ import (
 // Growing within the reservation keeps the page tables of the old bytes, and one kernel mapping: each further one
 // would have a device flush of its own in every flush.
 func TestGrowingKeepsThePageTables(t *testing.T) {
+	needsFiles(t)
 	name := filepath.Join(t.TempDir(), "file")
 	f, err := core.Create(name, MiB)
 	check(t, err)

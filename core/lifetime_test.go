@@ -268,6 +268,7 @@ func TestMemoryMovesOnlyWhenUnused(t *testing.T) {
 }
 
 func TestEmptyFiles(t *testing.T) {
+	needsFiles(t)
 	name := filepath.Join(t.TempDir(), "empty")
 	f, err := core.Create(name, 0)
 	check(t, err)

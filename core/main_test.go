@@ -5,15 +5,13 @@ import (
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 func TestMain(m *testing.M) {
 	testutil.RunRole(map[string]func() error{"count": countElsewhere, "cramped": growCramped})
-	goleak.VerifyTestMain(m)
+	testutil.VerifyMain(m)
 }
 
 // KiB and MiB keep sizes readable.
@@ -22,9 +20,10 @@ const (
 	MiB = 1 << 20
 )
 
-// tempFile is a file of the test's own with these contents.
+// tempFile is a file of the test's own with these contents, to be mapped.
 func tempFile(t testing.TB, b []byte) string {
 	t.Helper()
+	needsFiles(t)
 	name := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(name, b, 0o644); err != nil {
 		t.Fatal(err)
@@ -35,6 +34,7 @@ func tempFile(t testing.TB, b []byte) string {
 // opened opens the file and closes it with the test, unless the test did.
 func opened(t testing.TB, name string, o core.Options) *core.File {
 	t.Helper()
+	needsFiles(t)
 	f, err := core.OpenFile(name, o)
 	if err != nil {
 		t.Fatal(err)

@@ -141,6 +141,7 @@ func TestFileReplacedBeforeItIsLocked(t *testing.T) {
 }
 
 func TestWhatIsNotARegularFile(t *testing.T) {
+	needsFiles(t)
 	dir := t.TempDir()
 	if _, err := core.Open(dir); err == nil {
 		t.Error("mapped a directory")
@@ -164,6 +165,7 @@ func TestWhatIsNotARegularFile(t *testing.T) {
 }
 
 func TestCreate(t *testing.T) {
+	needsFiles(t)
 	name := filepath.Join(t.TempDir(), "new")
 	f, err := core.Create(name, 10_000)
 	check(t, err)

@@ -2,7 +2,9 @@ package core_test
 
 import (
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -11,6 +13,14 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
+
+// needsFiles skips a test of mapped files where the system maps none; TestOpeningWhereNoFileIsMapped says what it does then.
+func needsFiles(t testing.TB) {
+	t.Helper()
+	if !sys.MapsFiles {
+		t.Skip("this system maps no files: opening one answers ErrUnsupported")
+	}
+}
 
 // needsCutting skips a test that shortens a file under its mapping where the system refuses that.
 func needsCutting(t testing.TB) {
@@ -28,6 +38,33 @@ func everyPinBlocks(f *core.File) bool {
 // missingHere says that err is the answer of a system that lacks what Linux has.
 func missingHere(err error) bool {
 	return runtime.GOOS != "linux" && errors.Is(err, errors.ErrUnsupported)
+}
+
+// Where no file can be mapped, opening says so; it makes none and empties none.
+func TestOpeningWhereNoFileIsMapped(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "file")
+	check(t, os.WriteFile(name, []byte("bytes"), 0o600))
+	if sys.MapsFiles { // then a system call fails as it would elsewhere
+		failing(t, "mmap", 0, errors.ErrUnsupported)
+	}
+	for what, open := range map[string]func() (*core.File, error){
+		"Open":           func() (*core.File, error) { return core.Open(name) },
+		"to write":       func() (*core.File, error) { return core.OpenFile(name, core.Options{Access: core.ReadWrite}) },
+		"a private one":  func() (*core.File, error) { return core.OpenFile(name, core.Options{Access: core.CopyOnWrite}) },
+		"without a lock": func() (*core.File, error) { return core.OpenFile(name, core.Options{NoLock: true}) },
+		"Create":         func() (*core.File, error) { return core.Create(name+".new", 100) },
+	} {
+		f, err := open()
+		if pe := (*fs.PathError)(nil); !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &pe) || pe.Op != "open" {
+			t.Errorf("%s: %v, %v, want ErrUnsupported with a path", what, f, err)
+		}
+	}
+	if got, err := os.ReadFile(name); err != nil || string(got) != "bytes" {
+		t.Errorf("the file has %q, %v", got, err)
+	}
+	if names := entries(t, filepath.Dir(name)); len(names) != 1 {
+		t.Errorf("the directory has %v", names)
+	}
 }
 
 // vma is what the kernel says of one mapping of a file.

@@ -62,6 +62,7 @@ var misnamings = []struct {
 
 // Nothing foreign may be removed, and the error must say what happened.
 func TestRemoveLeavesForeignFilesAlone(t *testing.T) {
+	needsFiles(t)
 	for _, c := range misnamings {
 		t.Run(c.name, func(t *testing.T) {
 			if strings.HasPrefix(c.name, "parent") {
@@ -142,6 +143,7 @@ func TestRemoveAndRemoveOnClose(t *testing.T) {
 
 // A file system that cannot sync directories has nothing more to give; one that fails to is told of.
 func TestRemoveWhenItsDirectoryCannotBeSynced(t *testing.T) {
+	needsFiles(t)
 	for _, cause := range []error{errors.ErrUnsupported, syscall.EIO} {
 		f, err := core.Create(filepath.Join(t.TempDir(), "file"), 10)
 		check(t, err)
@@ -170,6 +172,7 @@ func renamesParents(t *testing.T) {
 // File systems give the inode of a removed file to the next one. The open file keeps its own from being reused, so that the
 // identities differ however often that happens.
 func TestRemoveWithRecycledInodes(t *testing.T) {
+	needsFiles(t)
 	dir := t.TempDir()
 	name := filepath.Join(dir, "file")
 	for range 1000 {

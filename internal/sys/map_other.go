@@ -13,6 +13,7 @@ import (
 // where the mapping's base keeps it alive.
 
 const (
+	mapsFiles        = false
 	canReserve       = false
 	shrinkNeedsUnmap = false
 )
@@ -50,11 +51,15 @@ func (m *Mapping) unmap() error {
 	return nil
 }
 
-func (m *Mapping) protect(Access) error {
+// protect has nothing that would hold a store up: the heap is writable, and no memory is executable.
+func (m *Mapping) protect(a Access) error {
 	if err := injected("mprotect"); err != nil {
 		return err
 	}
-	return errors.ErrUnsupported
+	if a == ReadExec || a == None {
+		return errors.ErrUnsupported
+	}
+	return nil
 }
 
 func (m *Mapping) sync(int64, int64) error { return nil }

@@ -10,7 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const shrinkNeedsUnmap = false
+const (
+	mapsFiles        = true
+	shrinkNeedsUnmap = false
+)
 
 // canReserve: a 32-bit address space is too small to keep any of it free.
 const canReserve = unsafe.Sizeof(uintptr(0)) == 8 && growsUnderMap

@@ -10,6 +10,7 @@ import (
 )
 
 const (
+	mapsFiles        = true
 	canReserve       = false
 	shrinkNeedsUnmap = true // ERROR_USER_MAPPED_FILE
 )

@@ -77,7 +77,8 @@ func (m *Mapping) Room() int64 { return m.size }
 func (m *Mapping) Unmap() error { return m.unmap() }
 
 // Protect changes what may be done with the whole mapping, the reservation
-// included, so that it never splits in the kernel.
+// included, so that it never splits in the kernel. Where memory comes from the heap ([MapsFiles])
+// nothing stops a store: only executing is refused, with [errors.ErrUnsupported].
 func (m *Mapping) Protect(a Access) error { return m.protect(a) }
 
 // Sync makes the bytes [off, off+n) durable, and the file's length with them:
@@ -114,7 +115,8 @@ func (m *Mapping) UnlockMemory(off, n int64) error { return m.unlockMemory(off, 
 func (m *Mapping) Discard(off, n int64) error { return m.discard(off, n) }
 
 // OpenFile is [os.OpenFile] for regular files, whose names can be removed and renamed while they are open:
-// package os would not let them be on Windows. Its errors have a path.
+// package os would not let them be on Windows. Its errors have a path. Where files cannot be mapped
+// it answers [errors.ErrUnsupported], before anything is created or emptied in vain.
 func OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
 	return openFile(name, flag, perm)
 }
@@ -165,6 +167,10 @@ func PageSize() int64 { return pageSize() }
 
 // Granularity is what the offset of a mapping must be a multiple of.
 func Granularity() int64 { return granularity() }
+
+// MapsFiles says whether files can be mapped here at all. Where they cannot, [OpenFile] opens none, and
+// anonymous memory comes from the heap.
+const MapsFiles = mapsFiles
 
 // CanReserve says whether a file can be mapped over more address space than it has bytes,
 // to grow into: on 64-bit Unix.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // Holdings are what this process holds of the system's goods, each counted by a name that a person understands:
@@ -23,7 +25,7 @@ func Held() (Holdings, error) { return held() }
 // NoLeaks fails the test when, at its end, the process holds more descriptors, mappings of files or locks than at the time of
 // this call. It is called first in a test, so that it looks last, after the other cleanups; and it
 // looks again for a while, for what a finalizer or another process has still to let go.
-// Goroutines are not its business: go.uber.org/goleak sees to them.
+// Goroutines are not its business: [VerifyMain] sees to them.
 func NoLeaks(t testing.TB) {
 	t.Helper()
 	before, err := Held()
@@ -35,6 +37,12 @@ func NoLeaks(t testing.TB) {
 			t.Errorf("left behind:\n%s", strings.Join(leaked, "\n"))
 		}
 	})
+}
+
+// VerifyMain is [goleak.VerifyTestMain] that knows which goroutines the runtime itself starts: in a
+// browser's machine (js) the one that hands events over.
+func VerifyMain(m goleak.TestingM, options ...goleak.Option) {
+	goleak.VerifyTestMain(m, append(options, goleak.IgnoreAnyFunction("runtime.handleEvent"))...)
 }
 
 // leakPatience is how long NoLeaks looks again.

@@ -6,8 +6,6 @@ import (
 	"runtime"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
@@ -18,7 +16,7 @@ func TestMain(m *testing.M) {
 		"syncs": syncs,
 		"mount": mountAndWait,
 	})
-	goleak.VerifyTestMain(m)
+	testutil.VerifyMain(m)
 }
 
 // echo says what it hears, with its role.

@@ -127,6 +127,22 @@ func StartProcess(t testing.TB, cmd *exec.Cmd) *Process {
 	return p
 }
 
+// RequireProcesses skips a test that starts further processes of the test binary by itself where the
+// platform cannot.
+func RequireProcesses(t testing.TB) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Skipf("no second process here: %v", err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), roleEnv+"="+nothing)
+	cmd.Args = append(cmd.Args, "-test.run=^$")
+	if err := cmd.Run(); err != nil && cannotStart(err) {
+		t.Skipf("no second process here: %v", err)
+	}
+}
+
 // cannotStart says that the platform starts no processes at all, or none of this processor
 // (as under qemu's user mode).
 func cannotStart(err error) bool {
