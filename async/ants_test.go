@@ -1,6 +1,7 @@
 package async
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -33,6 +34,7 @@ func TestExpiringLosesNothing(t *testing.T) {
 				return
 			default:
 				e.expire()
+				runtime.Gosched() // nobody is preempted in wasm
 			}
 		}
 	})

@@ -36,10 +36,19 @@ func pattern(n int) []byte {
 	return b
 }
 
+// needsFiles skips a test of mapped files where the system maps none.
+func needsFiles(t testing.TB) {
+	t.Helper()
+	if !sys.MapsFiles {
+		t.Skip("this system maps no files: opening one answers ErrUnsupported")
+	}
+}
+
 // diskFile is the name of a file of the test's own with these contents, which
 // are durable.
 func diskFile(t testing.TB, b []byte) string {
 	t.Helper()
+	needsFiles(t)
 	name := filepath.Join(t.TempDir(), "file")
 	f, err := os.Create(name)
 	check(t, err)

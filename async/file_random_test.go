@@ -25,6 +25,7 @@ import (
 // pin, no lock and no operation is left.
 // Promises 5 and 6.
 func TestRandomInterleavings(t *testing.T) {
+	needsFiles(t)
 	rounds := 1000
 	if testing.Short() {
 		rounds = 100

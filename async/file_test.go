@@ -180,6 +180,7 @@ func TestOperationsWithDoneContext(t *testing.T) {
 		})
 	}
 	t.Run("open", func(t *testing.T) {
+		needsFiles(t)
 		name := filepath.Join(t.TempDir(), "file")
 		_, err := async.Open(ctx, p, name, core.Options{Access: core.ReadWrite, Create: true}).Await(bg)
 		wantErr(t, "Open", err, cause)

@@ -3,6 +3,7 @@ package async_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -97,6 +98,7 @@ func TestResolvingHappensBeforeReturns(t *testing.T) {
 				if _, _, ok := f.TryResult(); ok {
 					return
 				}
+				runtime.Gosched() // nobody is preempted in wasm
 			}
 		},
 	} {

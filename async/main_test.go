@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 // antsOwn are the two goroutines of ants' default pool: importing ants starts
@@ -16,7 +18,7 @@ var antsOwn = []goleak.Option{
 
 // TestMain checks that no goroutine is left.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(patient{m}, antsOwn...)
+	testutil.VerifyMain(patient{m}, antsOwn...)
 }
 
 // patient gives the default pool, which cannot be closed, the time to let go of

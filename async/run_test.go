@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 // TestLanesDoNotWait: each makes progress while the others are full of stuck
@@ -167,6 +169,7 @@ func TestCrashes(t *testing.T) {
 		crash()
 		return
 	}
+	testutil.RequireProcesses(t)
 	for name := range crashes {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0], "-test.run=^TestCrashes$")

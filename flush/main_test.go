@@ -3,7 +3,7 @@ package flush
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testutil.VerifyMain(m) }

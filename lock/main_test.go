@@ -14,9 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"go.uber.org/goleak"
-
 	"github.com/fmmap-go/fmmap/internal/sys"
+	"github.com/fmmap-go/fmmap/internal/testutil"
 	"github.com/fmmap-go/fmmap/lock"
 )
 
@@ -36,7 +35,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	goleak.VerifyTestMain(m)
+	testutil.VerifyMain(m)
 }
 
 func secondProcess(name string) error {
@@ -108,6 +107,7 @@ func startHolder(t *testing.T, k kind, name string, m lock.Mode) *process {
 // startProcess starts cmd, and returns when it has written a line.
 func startProcess(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
+	testutil.RequireProcesses(t)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package asynctest_test
 import (
 	"context"
 	"log"
+	"runtime"
 	"testing"
 
 	"github.com/panjf2000/ants/v2"
@@ -10,13 +11,23 @@ import (
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/async/asynctest"
+	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
+	testutil.VerifyMain(m,
 		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
 		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"),
 	)
+}
+
+// yielding is a context for ReleaseContext, which spins and looks at Done each time: the goroutines that it
+// waits for get to run where nobody is preempted (wasm).
+type yielding struct{ context.Context }
+
+func (yielding) Done() <-chan struct{} {
+	runtime.Gosched()
+	return nil
 }
 
 // antsPool makes executors of an ants pool as it comes.
@@ -27,7 +38,7 @@ func antsPool(t *testing.T, size int, options ...ants.Option) func() (async.Exec
 			t.Fatal(err)
 		}
 		return p, func() {
-			if err := p.ReleaseContext(context.Background()); err != nil {
+			if err := p.ReleaseContext(yielding{context.Background()}); err != nil {
 				t.Errorf("releasing ants: %v", err)
 			}
 		}
@@ -50,7 +61,7 @@ func TestExecutors(t *testing.T) {
 				t.Fatal(err)
 			}
 			return p, func() {
-				if err := p.ReleaseContext(context.Background()); err != nil {
+				if err := p.ReleaseContext(yielding{context.Background()}); err != nil {
 					t.Errorf("releasing ants: %v", err)
 				}
 			}

@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, // but for the two of ants' own default pool
+	testutil.VerifyMain(m, // but for the two of ants' own default pool
 		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
 		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"))
 }
