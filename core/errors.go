@@ -43,6 +43,8 @@ func (e *FaultError) Is(target error) bool { return target == ErrFault }
 // FlushError is the first failure to make bytes of a file durable. The kernel
 // reports such a failure once and calls the pages clean from then on, so no
 // later flush can be believed: each returns this same error until the file is opened again.
+// That brings nothing back: what was stored since the last flush that went well may be in memory alone, where
+// it can be read until the kernel drops it, and has to be stored again.
 //
 // errors.Is(err, [ErrFlushFailed]) holds for it, and errors.Is with its cause.
 type FlushError struct {
