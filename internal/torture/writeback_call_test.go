@@ -175,7 +175,8 @@ func (s *stumbling) run(p *async.Pool, rnd *rand.Rand) error {
 
 // flushes flushes until it fails. Two goroutines use the file directly, so that calls of theirs are made beside others.
 func (s *stumbling) flushes(rnd *rand.Rand, i int) error {
-	for {
+	const often = 2_000
+	for range often {
 		w := ways[rnd.IntN(len(ways))]
 		if i < 2 || s.op == "fsync" {
 			w = ways[1]
@@ -200,4 +201,5 @@ func (s *stumbling) flushes(rnd *rand.Rand, i int) error {
 		}
 		s.well.Add(1)
 	}
+	return fmt.Errorf("%d flushes, and call %d of %s has not failed", often, s.at, s.op)
 }
