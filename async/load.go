@@ -10,8 +10,9 @@ import (
 
 // PageIn brings the bytes [off, off+n) of the window into memory. When it has
 // succeeded, every page of them was resident at some instant after the call
-// began; the kernel may take any of them away again later. To be sure that they
-// stay mapped as well, use Load.
+// began, or not more than 0.8 s before it: for so long the file trusts what it
+// has seen, which saves the system call. The kernel may take any of them away
+// again later. To be sure that they stay mapped as well, use Load.
 //
 // Bytes that are resident resolve at once. For others the caller starts the
 // reads and the pager waits for them. A range outside the window answers
