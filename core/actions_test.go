@@ -219,13 +219,6 @@ var kinds = []kind{
 		}
 		return err
 	}},
-	{name: "Clone", rare: true, do: func(a *action) error {
-		all, err := a.f.Clone()
-		if err != nil {
-			return err
-		}
-		return a.is(all[a.at:a.at+a.n], nil)
-	}},
 	{name: "hold", do: func(a *action) error { return a.hold(a.from, a.n) }},
 	{name: "CopyTo", rare: true, do: func(a *action) error {
 		to := filepath.Join(a.dir, "copy")
