@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
 // errReplaced says that the name means another file now.
@@ -19,7 +21,8 @@ var errReplaced = errors.New("the name belongs to another file now")
 //
 // Another error than these two may mean that the name is gone but not yet durably so; [SyncParent] can be asked
 // again. Between the comparison and the unlinking lies one system call, in which a rename by somebody else cannot be seen: no
-// system offers to unlink by identity.
+// Unix offers to unlink by identity. On Windows the name is deleted with POSIX semantics, by the handle whose identity
+// was compared; file systems that have no such deletes (FAT, some redirectors) refuse to remove a mapped file.
 func (f *File) Remove() error {
 	g, s, err := f.enter()
 	if err != nil {
@@ -59,7 +62,7 @@ func (f *File) removeName() error {
 	if !os.SameFile(mine, there) {
 		return fmt.Errorf("%w: %w", errReplaced, fs.ErrNotExist)
 	}
-	if err := root.Remove(base); err != nil {
+	if err := sys.Unlink(root, base, f.file); err != nil {
 		return err
 	}
 	f.dir.removed.Store(true)

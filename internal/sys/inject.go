@@ -12,7 +12,7 @@ var (
 // Inject makes every system call ask h first: an error of h is returned
 // instead of making the call. The names of the operations are "mmap", "munmap",
 // "mprotect", "msync", "madvise", "mincore", "mlock", "ftruncate", "fallocate", "punch",
-// "sync_file_range", "copy_file_range", "fsync", "fsyncdir", "flock", "ofd" and "statfs".
+// "sync_file_range", "copy_file_range", "fsync", "fsyncdir", "flock", "ofd", "unlink" and "statfs".
 // They are the same on every platform, whatever the call is named there.
 //
 // It is for tests, holds for the whole process, and h may be called from many

@@ -34,9 +34,20 @@ func calls(f, dir *os.File, m *Mapping) map[string]struct {
 		"AwaitWriteback": {"sync_file_range", func() error { return AwaitWriteback(f, 0, 5) }},
 		"CopyRange":      {"copy_file_range", func() error { _, err := CopyRange(f, 0, f, 0, 5); return err }},
 		"SyncFile":       {"fsync", func() error { return SyncFile(f) }},
+		"Unlink":         {"unlink", func() error { return unlinkIn(dir.Name(), "none", f) }},
 		"SyncDir":        {"fsyncdir", func() error { return SyncDir(dir) }},
 		"FreeSpace":      {"statfs", func() error { _, err := FreeSpace(f); return err }},
 	}
+}
+
+// unlinkIn is Unlink in the directory of that name.
+func unlinkIn(dir, name string, f *os.File) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return Unlink(root, name, f)
 }
 
 // newFixture is a file, its mapping and a directory.

@@ -108,7 +108,8 @@ func (m *Mapping) view(fd uintptr) error {
 		access = windows.FILE_MAP_COPY
 	case ReadExec:
 		access |= windows.FILE_MAP_EXECUTE
-		if h, err = reopenExecutable(h); err != nil {
+		// An executable section needs the right to execute, which package os never asks for.
+		if h, err = reopen(h, windows.GENERIC_READ|windows.GENERIC_EXECUTE); err != nil {
 			return err
 		}
 		defer func() { _ = windows.CloseHandle(h) }()
@@ -138,11 +139,10 @@ func (m *Mapping) view(fd uintptr) error {
 	return nil
 }
 
-// reopenExecutable opens the file of h once more with the right to execute, which package os
-// never asks for and which an executable section needs.
-func reopenExecutable(h windows.Handle) (windows.Handle, error) {
+// reopen opens the file of h once more with other rights.
+func reopen(h windows.Handle, access uint32) (windows.Handle, error) {
 	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
-	r, _, err := procReOpenFile.Call(uintptr(h), windows.GENERIC_READ|windows.GENERIC_EXECUTE, share, 0)
+	r, _, err := procReOpenFile.Call(uintptr(h), uintptr(access), share, 0)
 	if windows.Handle(r) == windows.InvalidHandle {
 		return 0, err
 	}

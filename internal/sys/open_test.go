@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 )
 
@@ -87,5 +88,41 @@ func TestOpenFileCanBeReplaced(t *testing.T) {
 	}
 	if err := os.Remove(name + ".moved"); err != nil {
 		t.Errorf("removing: %v", err)
+	}
+}
+
+// A name can be taken away, and given to another file, while its file is open; on Windows a foreign one stays.
+func TestUnlink(t *testing.T) {
+	dir := t.TempDir()
+	name, other := filepath.Join(dir, "f"), filepath.Join(dir, "other")
+	for _, n := range []string{name, other} {
+		if err := os.WriteFile(n, []byte("bytes"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := OpenFile(name, os.O_RDWR, 0)
+	if !MapsFiles {
+		t.Skipf("this system maps no files: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unlinkIn(dir, "absent", f); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an absent name: %v", err)
+	}
+	if runtime.GOOS == "windows" {
+		if err := unlinkIn(dir, "other", f); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("another file's name: %v", err)
+		}
+	}
+	if err := unlinkIn(dir, "f", f); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(f); err != nil || string(b) != "bytes" {
+		t.Errorf("the open file has %q, %v", b, err)
+	}
+	if _, err := os.Lstat(other); err != nil {
+		t.Error(err)
 	}
 }

@@ -121,6 +121,11 @@ func OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
 	return openFile(name, flag, perm)
 }
 
+// Unlink takes the name out of the directory, where it means the open file f: mapped or not, f stays as it
+// is. Its errors may have a path. On Windows the name is asked once more whose it is, by the handle that then deletes, and another
+// file's is [fs.ErrNotExist]; file systems without POSIX semantics refuse to delete what is mapped.
+func Unlink(dir *os.Root, name string, f *os.File) error { return unlink(dir, name, f) }
+
 // Truncate sets the length of the file.
 func Truncate(f *os.File, size int64) error { return truncate(f, size) }
 
