@@ -41,7 +41,7 @@ func TestCopyToWhoseDirectoryIsSwapped(t *testing.T) {
 			check(t, os.Mkdir(trap, 0o700))
 			during(t, op, func() {
 				check(t, os.Rename(to, moved))
-				check(t, os.Symlink(trap, to))
+				symlink(t, trap, to)
 			})
 			check(t, f.CopyTo(filepath.Join(to, "copy"), 0, 8))
 			if got := tree(t, dir); !slices.Equal(got, []string{"d", "moved", "moved/copy", "trap"}) {

@@ -30,6 +30,15 @@ func needsCutting(t testing.TB) {
 	}
 }
 
+// symlink makes a symbolic link, and skips the test where the system says that it has and there is none.
+func symlink(t testing.TB, to, name string) {
+	t.Helper()
+	check(t, os.Symlink(to, name))
+	if _, err := os.Lstat(name); err != nil {
+		t.Skipf("this system only says that it makes symbolic links: %v", err)
+	}
+}
+
 // everyPinBlocks says that pins stand in the way of shrinking f wherever they are.
 func everyPinBlocks(f *core.File) bool {
 	return sys.ShrinkNeedsUnmap && f.Fd() != ^uintptr(0)
@@ -73,10 +82,16 @@ type vma struct {
 	flags    string // two letters each, as proc_pid_smaps(5) has them
 }
 
+// showsMappings says that [vmas] knows something here. Programs for Windows see wine's /proc, with other names in it.
+const showsMappings = runtime.GOOS == "linux"
+
 // vmas are the kernel's mappings of the file of that name in this process. Where it does not tell, the
 // test is skipped.
 func vmas(t testing.TB, name string) (all []vma) {
 	t.Helper()
+	if !showsMappings {
+		t.Skip("the system does not show its mappings")
+	}
 	b, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
 		t.Skipf("the system does not show its mappings: %v", err)

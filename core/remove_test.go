@@ -33,11 +33,11 @@ var misnamings = []struct {
 	}, fs.ErrNotExist, []string{"d", "d/file"}, nil},
 	{"replaced by a link to itself", func(t *testing.T, dir, name string) {
 		check(t, os.Rename(name, name+".real"))
-		check(t, os.Symlink(name+".real", name))
+		symlink(t, name+".real", name)
 	}, fs.ErrNotExist, []string{"d", "d/file", "d/file.real"}, nil},
 	{"replaced by a link to nowhere", func(t *testing.T, dir, name string) {
 		check(t, os.Remove(name))
-		check(t, os.Symlink("nowhere", name))
+		symlink(t, "nowhere", name)
 	}, fs.ErrNotExist, []string{"d", "d/file"}, nil},
 	{"replaced by a directory", func(t *testing.T, dir, name string) {
 		check(t, os.Remove(name))
@@ -53,7 +53,7 @@ var misnamings = []struct {
 		check(t, os.Rename(filepath.Join(dir, "d"), filepath.Join(dir, "moved")))
 		check(t, os.Mkdir(filepath.Join(dir, "trap"), 0o700))
 		check(t, os.WriteFile(filepath.Join(dir, "trap", "file"), []byte("foreign"), 0o600))
-		check(t, os.Symlink(filepath.Join(dir, "trap"), filepath.Join(dir, "d")))
+		symlink(t, filepath.Join(dir, "trap"), filepath.Join(dir, "d"))
 	}, fs.ErrNotExist, []string{"d", "moved", "moved/file", "trap", "trap/file"}, []string{"d", "moved", "trap", "trap/file"}},
 	{"parent renamed", func(t *testing.T, dir, name string) {
 		check(t, os.Rename(filepath.Join(dir, "d"), filepath.Join(dir, "moved")))
