@@ -20,6 +20,7 @@ var (
 
 	errUnsteady   = errors.New("the name means another file each time it is looked up")
 	errNotRegular = fmt.Errorf("not a regular file: %w", errors.ErrUnsupported)
+	errNoExec     = fmt.Errorf("memory that cannot be made executable: %w", errors.ErrUnsupported)
 	errNoFile     = fmt.Errorf("not backed by a file: %w", errors.ErrUnsupported)
 	errPastRoom   = fmt.Errorf("past the reserved address space, where the private changes could not follow: %w", errors.ErrUnsupported)
 )

@@ -12,13 +12,22 @@ import (
 // anonymous memory where the system maps nothing, cannot refuse a store by itself.
 func (f *File) Freeze() error { return f.freeze("freeze", sys.Read) }
 
-// FreezeExec is [File.Freeze] and makes the bytes executable. Memory that cannot be made so answers [errors.ErrUnsupported]:
-// heap-backed, and anonymous where the system maps nothing.
+// FreezeExec is [File.Freeze] and makes the bytes executable. Memory that cannot be made so answers
+// [errors.ErrUnsupported]: heap-backed, anonymous where the system maps nothing, and on Windows the bytes of a
+// file that was not opened [ReadExec].
 func (f *File) FreezeExec() error {
-	if f.gen.Load().region.heap != nil || !sys.MapsFiles {
-		return f.fail("freeze", errNoFile)
+	if !f.canExec() {
+		return f.fail("freeze", errNoExec)
 	}
 	return f.freeze("freeze", sys.ReadExec)
+}
+
+// canExec tells whether the memory can be made executable.
+func (f *File) canExec() bool {
+	if f.file != nil {
+		return f.access == ReadExec || !sys.ExecIsFixed
+	}
+	return sys.MapsFiles && f.gen.Load().region.heap == nil
 }
 
 func (f *File) freeze(op string, to sys.Access) error {

@@ -81,8 +81,10 @@ func TestFrozenMemoryStaysSoInAnotherRegion(t *testing.T) {
 func TestFreezeThatFails(t *testing.T) {
 	f := opened(t, tempFile(t, pattern(KiB, 1)), core.Options{Access: core.ReadWrite})
 	failing(t, "mprotect", 0, syscall.EACCES)
-	if err := f.FreezeExec(); !errors.Is(err, syscall.EACCES) {
-		t.Errorf("got %v", err)
+	for what, err := range map[string]error{"Freeze": f.Freeze(), "FreezeExec": f.FreezeExec()} {
+		if !errors.Is(err, syscall.EACCES) && (what == "Freeze" || freezesExec(f)) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 	failing(t, "", 0, nil)
 	_, err := f.WriteAt([]byte("x"), 0)
@@ -93,12 +95,24 @@ func TestFreezeThatFails(t *testing.T) {
 // Executable bytes can be read, and stay what they are.
 func TestFreezeExec(t *testing.T) {
 	f := opened(t, tempFile(t, pattern(KiB, 1)), core.Options{Access: core.ReadWrite})
-	check(t, f.FreezeExec())
+	err := f.FreezeExec()
+	if !freezesExec(f) {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("got %v, want ErrUnsupported", err)
+		}
+		_, err := f.WriteAt([]byte("x"), 0) // it is no more frozen than before
+		check(t, err)
+		return
+	}
+	check(t, err)
 	if got := contents(t, f); string(got) != string(pattern(KiB, 1)) {
 		t.Error("the bytes changed")
 	}
 	if err := pinned(t, f, 0, 1).Do(func(b []byte) error { b[0] = 1; return nil }); !errors.Is(err, core.ErrFault) {
 		t.Errorf("a store: %v", err)
+	}
+	if !showsMappings {
+		return
 	}
 	for _, v := range vmas(t, f.Name()) {
 		if v.flags != "" && (!strings.Contains(v.flags, " ex ") || strings.Contains(v.flags, " wr ")) {

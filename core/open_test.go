@@ -102,6 +102,9 @@ func TestALockedFileIsLeftAlone(t *testing.T) {
 // Somebody replaces the file between its opening and its locking. The lock must be that of the file which
 // others find under the name; and when that never holds still, opening must end.
 func TestFileReplacedBeforeItIsLocked(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows renames nothing over a file that is open")
+	}
 	name := tempFile(t, []byte("the first"))
 	var replaced int
 	replacing := func(times int) {

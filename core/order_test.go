@@ -12,7 +12,6 @@ import (
 	"unsafe"
 
 	"github.com/fmmap-go/fmmap/core"
-	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
 // shaping are the changes of a file that is 64 KiB long and has 100 KiB of room, in any order.
@@ -83,12 +82,12 @@ func inOrder(t *testing.T, f *core.File, order []int) {
 	size, frozen, closed := int64(64*KiB), false, false
 	for n, i := range order {
 		c := shaping[i]
-		heap := c.name == "freeze for execution" && (f.Name() == "memory" || !sys.MapsFiles)
+		never := c.name == "freeze for execution" && !freezesExec(f)
 		var want error
 		switch {
 		case closed:
 			want = fs.ErrClosed
-		case heap:
+		case never:
 			want = errors.ErrUnsupported
 		case frozen && !c.freezes:
 			want = core.ErrReadOnly
@@ -99,7 +98,7 @@ func inOrder(t *testing.T, f *core.File, order []int) {
 			}
 		}
 		// Of what a closed file refuses in any case either may be said.
-		if err := <-outcomes[n]; !errors.Is(err, want) && !(closed && heap && errors.Is(err, errors.ErrUnsupported)) {
+		if err := <-outcomes[n]; !errors.Is(err, want) && !(closed && never && errors.Is(err, errors.ErrUnsupported)) {
 			t.Errorf("%s: %v, want %v", c.name, err, want)
 		}
 	}

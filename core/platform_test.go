@@ -39,6 +39,14 @@ func symlink(t testing.TB, to, name string) {
 	}
 }
 
+// freezesExec says that the bytes of f can be made executable.
+func freezesExec(f *core.File) bool {
+	if f.Fd() != ^uintptr(0) {
+		return f.Access() == core.ReadExec || !sys.ExecIsFixed
+	}
+	return f.Name() != "memory" && sys.MapsFiles
+}
+
 // everyPinBlocks says that pins stand in the way of shrinking f wherever they are.
 func everyPinBlocks(f *core.File) bool {
 	return sys.ShrinkNeedsUnmap && f.Fd() != ^uintptr(0)

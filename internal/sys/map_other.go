@@ -16,6 +16,7 @@ const (
 	mapsFiles        = false
 	canReserve       = false
 	shrinkNeedsUnmap = false
+	execIsFixed      = true
 )
 
 func granularity() int64 { return pageSize() }

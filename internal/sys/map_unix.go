@@ -13,6 +13,7 @@ import (
 const (
 	mapsFiles        = true
 	shrinkNeedsUnmap = false
+	execIsFixed      = false
 )
 
 // canReserve: a 32-bit address space is too small to keep any of it free.

@@ -13,6 +13,7 @@ const (
 	mapsFiles        = true
 	canReserve       = false
 	shrinkNeedsUnmap = true // ERROR_USER_MAPPED_FILE
+	execIsFixed      = true // by the section
 )
 
 var (

@@ -181,5 +181,8 @@ const MapsFiles = mapsFiles
 // to grow into: on 64-bit Unix.
 const CanReserve = canReserve
 
+// ExecIsFixed says that only those mappings of files can be made executable that were mapped so.
+const ExecIsFixed = execIsFixed
+
 // ShrinkNeedsUnmap says that a file cannot be shortened while any mapping of it lives.
 const ShrinkNeedsUnmap = shrinkNeedsUnmap
