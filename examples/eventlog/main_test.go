@@ -279,6 +279,9 @@ func TestTornRecordIsCutOff(t *testing.T) {
 
 // Somebody cuts the file while the server runs. Those who ask for what is gone learn so; the server lives.
 func TestTruncatedUnderTheServer(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows shortens no file that is mapped")
+	}
 	file := logFile(t)
 	p := start(t, file, "-max", "100000")
 	rec := bytes.Repeat([]byte("x"), 100_000)
@@ -314,7 +317,7 @@ func TestRefusals(t *testing.T) {
 		{"foreign", []string{"-file", foreign}, "not a record log"},
 		{"directory", []string{"-file", dir}, dir},
 		{"no file", nil, "-file is missing"},
-		{"no directory", []string{"-file", filepath.Join(dir, "no", "log")}, "no such file"},
+		{"no directory", []string{"-file", filepath.Join(dir, "no", "log")}, filepath.Join(dir, "no", "log") + ": "}, // in the system's words
 		{"negative", []string{"-file", foreign, "-max", "-1"}, "-max"},
 		{"too large", []string{"-file", foreign, "-max", "9999999999999"}, "-max"},
 		{"no growth", []string{"-file", foreign, "-grow", "0"}, "-grow"},
@@ -322,9 +325,6 @@ func TestRefusals(t *testing.T) {
 		{"address", []string{"-file", filepath.Join(dir, "log"), "-addr", "127.0.0.1:x"}, "port"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if runtime.GOOS == "windows" && c.name == "no directory" {
-				c.want = "cannot find"
-			}
 			err := run(context.Background(), c.args, io.Discard)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want something about %q", err, c.want)

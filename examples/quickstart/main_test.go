@@ -11,7 +11,9 @@ import (
 )
 
 func TestRun(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	t.Setenv("TMP", dir) // on Windows
 	own := filepath.Join(t.TempDir(), "own.txt")
 	if err := os.WriteFile(own, []byte("one two\nthree\n"), 0o600); err != nil {
 		t.Fatal(err)
