@@ -84,6 +84,19 @@ func TestOpeningWhereNoFileIsMapped(t *testing.T) {
 	}
 }
 
+// accountsForMemory says that the system refuses memory which it could never have. Others give the addresses, and find out
+// when they are used.
+func accountsForMemory() bool {
+	switch runtime.GOOS {
+	case "linux":
+		b, err := os.ReadFile("/proc/sys/vm/overcommit_memory")
+		return err == nil && strings.TrimSpace(string(b)) != "1" // not for those who ask for it
+	case "windows":
+		return true
+	}
+	return false
+}
+
 // vma is what the kernel says of one mapping of a file.
 type vma struct {
 	resident int64  // bytes in page tables
