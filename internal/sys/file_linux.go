@@ -87,9 +87,14 @@ func syncFileRange(f *os.File, off, n int64, flags int) error {
 		return nil
 	}
 	return withFd(f, func(fd uintptr) error {
-		return unsupported(ignoringEINTR(func() error {
+		err := unsupported(ignoringEINTR(func() error {
 			return unix.SyncFileRange(int(fd), off, n, flags)
 		}))
+		if err == unix.EPERM {
+			// A filter (seccomp) has refused the call: that is no failure to write anything.
+			return errors.ErrUnsupported
+		}
+		return err
 	})
 }
 
