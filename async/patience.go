@@ -37,14 +37,27 @@ func (p *patience) spare() bool {
 
 // look lets others run.
 func (p *patience) look() {
-	if p.looks.Add(1) < timedLook {
+	if !p.timed() {
 		runtime.Gosched()
 		return
 	}
-	p.looks.Store(0)
 	began := time.Now()
 	runtime.Gosched()
-	if time.Since(began) < slowLook {
+	p.took(time.Since(began))
+}
+
+// timed reports whether this look is one of those that are timed.
+func (p *patience) timed() bool {
+	if p.looks.Add(1) < timedLook {
+		return false
+	}
+	p.looks.Store(0)
+	return true
+}
+
+// took draws the conclusions from a look that was timed.
+func (p *patience) took(d time.Duration) {
+	if d < slowLook {
 		p.last.Store(p.last.Load() / 2)
 		return
 	}
