@@ -16,6 +16,7 @@ import (
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/internal/sys"
+	"github.com/fmmap-go/fmmap/internal/testutil"
 	"github.com/fmmap-go/fmmap/lock"
 )
 
@@ -30,8 +31,7 @@ func TestRandomInterleavings(t *testing.T) {
 	if testing.Short() {
 		rounds = 100
 	}
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testutil.Seed(t)
 	dir := t.TempDir()
 	for i := range rounds {
 		randomRound(t, rand.New(rand.NewPCG(seed, uint64(i))), dir)

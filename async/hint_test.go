@@ -6,6 +6,7 @@ import (
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 // Against a model that knows for each unit the tick in which it was seen last: a
@@ -16,8 +17,7 @@ func TestHintsAgainstModel(t *testing.T) {
 
 func testHints(t *testing.T, p *async.Pool) {
 	const units, unit = 1 << 15, async.HintUnit
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testutil.Seed(t)
 	r := rand.New(rand.NewPCG(seed, 0))
 	c, err := core.NewAnonymous(units*unit, core.Options{})
 	check(t, err)
@@ -54,5 +54,64 @@ func testHints(t *testing.T, p *async.Pool) {
 				t.Fatalf("[%d, %d): hint %v; all seen lately: %v, all seen in this tick: %v", off, off+n, got, fresh, now)
 			}
 		}
+	}
+}
+
+// Shrinking, and dropping pages, invalidates what is known of them.
+func TestHintsAreInvalidated(t *testing.T) {
+	const size = 200_000
+	forKinds(t, size, func(t *testing.T, f *async.File) {
+		for _, c := range []struct {
+			name string
+			do   func()
+		}{
+			{"truncate", func() {
+				check(t, f.Truncate(bg, size/2).Wait())
+				check(t, f.Truncate(bg, size).Wait())
+			}},
+			{"truncate below", func() {
+				check(t, f.Core().Truncate(size/2))
+				if async.HasHint(f, 0, size/2) {
+					t.Error("shrunk: there is a hint still")
+				}
+				check(t, f.PageIn(bg, 0, 10).Wait())
+				check(t, f.Core().Truncate(size))
+			}},
+			{"advise", func() { _ = f.Advise(bg, core.DontNeed, 0, size).Wait() }},
+		} {
+			check(t, f.PageIn(bg, 0, size).Wait())
+			if !async.HasHint(f, size-10, 10) {
+				t.Fatalf("%s: no hint after PageIn", c.name)
+			}
+			c.do()
+			if async.HasHint(f, size-10, 10) {
+				t.Errorf("%s: the hint is there still", c.name)
+			}
+		}
+	})
+}
+
+// Growing keeps what is known.
+func TestHintsSurviveGrowth(t *testing.T) {
+	const size = 200_000
+	forKinds(t, size, func(t *testing.T, f *async.File) {
+		check(t, f.PageIn(bg, 0, size).Wait())
+		check(t, f.Truncate(bg, 70<<20).Wait())
+		check(t, f.PageIn(bg, 69<<20, 1<<20).Wait())
+		if !async.HasHint(f, 0, size) || !async.HasHint(f, 69<<20, 1<<20) {
+			t.Error("growing lost the hints")
+		}
+		if async.HasHint(f, 50<<20, 1) {
+			t.Error("a hint for what was never looked at")
+		}
+	})
+}
+
+// forKinds runs a test over all kinds of files while the clock stands still.
+func forKinds(t *testing.T, n int, test func(t *testing.T, f *async.File)) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			still(t, func(t *testing.T, p *async.Pool) { test(t, k.open(t, p, n)) })
+		})
 	}
 }

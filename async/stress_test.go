@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fmmap-go/fmmap/async"
+	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 // TestStress lets eight submitters make futures of every fate: values, errors,
@@ -37,8 +38,7 @@ func TestStress(t *testing.T) {
 }
 
 func stress(t *testing.T, e async.Executor, width, n int) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testutil.Seed(t)
 	p, err := async.NewPool(short(e, width, 32))
 	if err != nil {
 		t.Fatal(err)
