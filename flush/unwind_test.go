@@ -28,52 +28,54 @@ func TestARunnerThatIsUnwoundHangsNobody(t *testing.T) {
 	} {
 		for _, more := range []bool{false, true} { // whether another batch has formed by then
 			t.Run(fmt.Sprintf("%s/more=%v", tt.name, more), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					q := &queue{}
-					gate := make(chan struct{})
-					c := flush.NewCommitter(&recorder{flush: func(call int, _ rng) error {
-						<-gate
-						tt.target(call)
-						return nil
-					}}, flush.Options{Execute: q.execute})
-					c.Commit(0, 1)
-					go func() {
-						defer func() { recover() }()
-						q.runOne()
-					}()
-					synctest.Wait()
-					refused := c.Commit(0, 1)
-					refused.OnDone(func(error) { tt.done() })
-					q.refuse(errFull)
-					gate <- struct{}{}
-					synctest.Wait() // the refused batch runs
-					q.refuse(nil)
-					var after []*flush.Batch
-					if more {
-						after = append(after, c.Commit(0, 1))
-					}
-					close(gate)
-					synctest.Wait()
-					if !isDone(refused) || refused.Err() != tt.want {
-						t.Errorf("refused batch: done %v, %v; want %v", isDone(refused), refused.Err(), tt.want)
-					}
-					for range 2 { // the second one gathers while the first one runs
-						after = append(after, c.Commit(0, 1))
-						for q.runOne() {
-							synctest.Wait()
-						}
-					}
-					after = append(after, c.Commit(0, 1), c.CommitAll())
-					for q.runOne() {
-						synctest.Wait()
-					}
-					for i, b := range after {
-						if !isDone(b) || b.Err() != nil {
-							t.Fatalf("batch %d after it: done %v, %v", i, isDone(b), b.Err())
-						}
-					}
-				})
+				synctest.Test(t, func(t *testing.T) { testUnwound(t, tt.target, tt.done, tt.want, more) })
 			})
+		}
+	}
+}
+
+func testUnwound(t *testing.T, target func(call int), done func(), want error, more bool) {
+	q := &queue{}
+	gate := make(chan struct{})
+	c := flush.NewCommitter(&recorder{flush: func(call int, _ rng) error {
+		<-gate
+		target(call)
+		return nil
+	}}, flush.Options{Execute: q.execute})
+	c.Commit(0, 1)
+	go func() {
+		defer func() { recover() }()
+		q.runOne()
+	}()
+	synctest.Wait()
+	refused := c.Commit(0, 1)
+	refused.OnDone(func(error) { done() })
+	q.refuse(errFull)
+	gate <- struct{}{}
+	synctest.Wait() // the refused batch runs
+	q.refuse(nil)
+	var after []*flush.Batch
+	if more {
+		after = append(after, c.Commit(0, 1))
+	}
+	close(gate)
+	synctest.Wait()
+	if !isDone(refused) || refused.Err() != want {
+		t.Errorf("refused batch: done %v, %v; want %v", isDone(refused), refused.Err(), want)
+	}
+	for range 2 { // the second one gathers while the first one runs
+		after = append(after, c.Commit(0, 1))
+		for q.runOne() {
+			synctest.Wait()
+		}
+	}
+	after = append(after, c.Commit(0, 1), c.CommitAll())
+	for q.runOne() {
+		synctest.Wait()
+	}
+	for i, b := range after {
+		if !isDone(b) || b.Err() != nil {
+			t.Fatalf("batch %d after it: done %v, %v", i, isDone(b), b.Err())
 		}
 	}
 }

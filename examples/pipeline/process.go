@@ -56,6 +56,20 @@ func process(ctx context.Context, s settings, progress io.Writer) (sum summary, 
 		_ = table.Close(context.WithoutCancel(ctx)).Wait()
 	}()
 
+	err = stages(ctx, s, in, table, chunks, progress)
+	if progress != nil {
+		fmt.Fprintln(progress)
+	}
+	if err != nil {
+		return sum, err
+	}
+	sum, err = summarise(table.Core(), chunks)
+	sum.bytes = size
+	return sum, err
+}
+
+// stages runs what works side by side, and returns when the table is durable.
+func stages(ctx context.Context, s settings, in, table *async.File, chunks int64, progress io.Writer) error {
 	pieces := make(chan piece)
 	done := make([]chan struct{}, 0, chunks)
 	for range chunks {
@@ -91,16 +105,7 @@ func process(ctx context.Context, s settings, progress io.Writer) (sum summary, 
 		}
 		return table.Flush().Wait()
 	})
-	err = g.Wait()
-	if progress != nil {
-		fmt.Fprintln(progress)
-	}
-	if err != nil {
-		return sum, err
-	}
-	sum, err = summarise(table.Core(), chunks)
-	sum.bytes = size
-	return sum, err
+	return g.Wait()
 }
 
 // load hands chunks on in order. A chunk stays pinned until it is done with, or the pipeline ends: the stream would
