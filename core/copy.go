@@ -14,8 +14,8 @@ import (
 
 // CopyTo copies [off, off+n) of the window to a file of that name, durably and atomically: when it returns nil the new file
 // survives a power cut under its name, and until then the name means what it meant before. An
-// existing file of that name is replaced, the one that is mapped included; a symbolic link is replaced too, not
-// followed. A directory stays, and the copy fails.
+// existing file of that name is replaced, the one that is mapped included, unless the system refuses that (Windows may, while
+// the file is mapped); a symbolic link is replaced too, not followed. A directory stays, and the copy fails.
 //
 // The copy is made in the name's directory under a name of its own, with the permissions of the source at most, and
 // moved into place in that same directory, wherever it has been moved meanwhile. On an error nothing of it is left, unless

@@ -28,6 +28,25 @@ func entries(t testing.TB, dir string) (names []string) {
 	return names
 }
 
+// oldFile makes a file in an empty directory, for a copy that fails to leave as it was.
+func oldFile(t testing.TB, dir string) (name string) {
+	t.Helper()
+	name = filepath.Join(dir, "old")
+	check(t, os.WriteFile(name, []byte("as it was"), 0o600))
+	return name
+}
+
+// unchanged checks that the old file is, and is alone in its directory.
+func unchanged(t testing.TB, name string) {
+	t.Helper()
+	if got, err := os.ReadFile(name); err != nil || string(got) != "as it was" {
+		t.Errorf("the existing file is %q, %v", got, err)
+	}
+	if names := entries(t, filepath.Dir(name)); len(names) != 1 {
+		t.Errorf("the directory has %v", names)
+	}
+}
+
 func TestCopyTo(t *testing.T) {
 	want := pattern(3*MiB+123, 1)
 	for _, features := range [][]string{nil, {"ficlone"}, {"ficlone", "copy_file_range"}} {
@@ -112,8 +131,7 @@ func TestCopyToReplaces(t *testing.T) {
 func TestCopyToThatFailsLeavesNothing(t *testing.T) {
 	f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{})
 	dir := t.TempDir()
-	old := filepath.Join(dir, "old")
-	check(t, os.WriteFile(old, []byte("as it was"), 0o600))
+	old := oldFile(t, dir)
 	for _, op := range []string{"copy_file_range", "fsync"} {
 		failing(t, op, 0, syscall.EIO)
 		if err := f.CopyTo(old, 0, f.Len()); !errors.Is(err, syscall.EIO) {
@@ -137,12 +155,7 @@ func TestCopyToThatFailsLeavesNothing(t *testing.T) {
 	if err := f.CopyTo(old, 0, f.Len()+1); !errors.Is(err, core.ErrRange) {
 		t.Errorf("outside the window: %v", err)
 	}
-	if got, _ := os.ReadFile(old); string(got) != "as it was" {
-		t.Errorf("the existing file is %q", got)
-	}
-	if names := entries(t, dir); !slices.Equal(names, []string{"old"}) {
-		t.Errorf("the directory has %v", names)
-	}
+	unchanged(t, old)
 }
 
 func TestCopyToOfAFileThatWasCut(t *testing.T) {
