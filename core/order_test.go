@@ -63,7 +63,7 @@ func TestChangesInEveryOrderWithPinsHeld(t *testing.T) {
 }
 
 func inOrder(t *testing.T, f *core.File, order []int) {
-	base := sizeOf(t, f, 0)
+	base, execs := sizeOf(t, f, 0), freezesExec(f)
 	low, high := pinned(t, f, 0, 10), pinned(t, f, 60*KiB, 4*KiB)
 	lowAt, highAt := unsafe.SliceData(low.Bytes()), unsafe.SliceData(high.Bytes())
 	outcomes := make([]chan error, len(order))
@@ -82,7 +82,7 @@ func inOrder(t *testing.T, f *core.File, order []int) {
 	size, frozen, closed := int64(64*KiB), false, false
 	for n, i := range order {
 		c := shaping[i]
-		never := c.name == "freeze for execution" && !freezesExec(f)
+		never := c.name == "freeze for execution" && !execs
 		var want error
 		switch {
 		case closed:
