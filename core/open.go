@@ -253,7 +253,7 @@ func (f *File) fillHoles(from, to, size int64) error {
 		// It would fail after having filled the disk to the brim.
 		return sys.ErrNoSpace
 	}
-	if err := sys.Allocate(f.file, f.opts.Offset+from, to-from); !errors.Is(err, errors.ErrUnsupported) {
+	if err := sys.FillHoles(f.file, f.opts.Offset+from, to-from); !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -164,6 +165,23 @@ func TestRefreshFollowsOthers(t *testing.T) {
 			}
 		}
 		p.Release()
+	}
+}
+
+// Taking up a length gives none: a file that gets shorter at that very moment stays so, whatever holes it had.
+func TestRefreshLengthensNothing(t *testing.T) {
+	needsCutting(t)
+	if runtime.GOOS == "freebsd" {
+		t.Skip("posix_fallocate gives a file the length of the range")
+	}
+	name := tempFile(t, pattern(KiB, 1))
+	f := opened(t, name, core.Options{Access: core.ReadWrite})
+	check(t, os.Truncate(name, MiB))
+	during(t, "fallocate", func() { check(t, os.Truncate(name, 10*KiB)) })
+	_, err := f.Refresh()
+	check(t, err)
+	if n, err := f.Refresh(); n != 10*KiB || err != nil {
+		t.Errorf("the file has %d bytes then, %v", n, err)
 	}
 }
 

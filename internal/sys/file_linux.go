@@ -12,6 +12,22 @@ func allocate(f *os.File, off, n int64) error {
 	if err := injected("fallocate"); err != nil {
 		return err
 	}
+	return fallocate(f, 0, off, n)
+}
+
+func fillHoles(f *os.File, off, n int64) error {
+	if err := injected("fallocate"); err != nil {
+		return err
+	}
+	err := fallocate(f, unix.FALLOC_FL_KEEP_SIZE, off, n)
+	if errors.Is(err, errors.ErrUnsupported) { // NFS has the other mode alone
+		err = fallocate(f, 0, off, n)
+	}
+	return err
+}
+
+// fallocate is fallocate(2) until all of the range is done.
+func fallocate(f *os.File, mode uint32, off, n int64) error {
 	if without("fallocate") {
 		return errors.ErrUnsupported
 	}
@@ -21,7 +37,7 @@ func allocate(f *os.File, off, n int64) error {
 	return withFd(f, func(fd uintptr) error {
 		step := n
 		for n > 0 {
-			err := unix.Fallocate(int(fd), 0, off, min(n, step))
+			err := unix.Fallocate(int(fd), mode, off, min(n, step))
 			switch err {
 			case nil:
 				done := min(n, step)

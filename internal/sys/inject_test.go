@@ -29,6 +29,7 @@ func calls(f, dir *os.File, m *Mapping) map[string]struct {
 		"UnlockMemory":   {"mlock", func() error { return m.UnlockMemory(0, 1) }},
 		"Truncate":       {"ftruncate", func() error { return Truncate(f, 5) }},
 		"Allocate":       {"fallocate", func() error { return Allocate(f, 0, 5) }},
+		"FillHoles":      {"fallocate", func() error { return FillHoles(f, 0, 5) }},
 		"PunchHole":      {"punch", func() error { return PunchHole(f, 0, 5) }},
 		"StartWriteback": {"sync_file_range", func() error { return StartWriteback(f, 0, 5) }},
 		"AwaitWriteback": {"sync_file_range", func() error { return AwaitWriteback(f, 0, 5) }},
@@ -148,7 +149,7 @@ func TestClosedFile(t *testing.T) {
 	f.Close()
 	dir.Close()
 	for _, name := range []string{
-		"Map", "Truncate", "Allocate", "PunchHole", "StartWriteback", "CopyRange", "SyncFile", "SyncDir", "FreeSpace",
+		"Map", "Truncate", "Allocate", "FillHoles", "PunchHole", "StartWriteback", "CopyRange", "SyncFile", "SyncDir", "FreeSpace",
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := all[name].fn()

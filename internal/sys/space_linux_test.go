@@ -71,6 +71,33 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// Holes get blocks, and the file keeps its length, also when it has become shorter than the range.
+func TestFillHoles(t *testing.T) {
+	page := PageSize()
+	f := newSmallDisk(t, 64*page)
+	if err := Truncate(f, 8*page); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int64{0, 4 * page, 16 * page} {
+		if err := FillHoles(f, 0, n); err != nil {
+			t.Errorf("FillHoles of %d bytes: %v", n, err)
+		}
+		if got, err := Allocated(f); err != nil || got < min(n, 8*page) {
+			t.Errorf("Allocated = %d, %v, want %d at least", got, err, n)
+		}
+		if got := fileLen(t, f); got != 8*page {
+			t.Errorf("the file has %d bytes, want %d", got, 8*page)
+		}
+	}
+	if err := FillHoles(f, 0, 128*page); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("FillHoles of what does not fit: %v, want %v", err, unix.ENOSPC)
+	}
+	defer Without("fallocate")()
+	if err := FillHoles(f, 0, page); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("FillHoles without the call = %v, want ErrUnsupported", err)
+	}
+}
+
 // A disk without a limit says that it has no blocks at all.
 func TestFreeSpaceWithoutALimit(t *testing.T) {
 	if n, err := FreeSpace(newSmallDisk(t, 0)); err != nil || n != math.MaxInt64 {

@@ -135,6 +135,11 @@ func Truncate(f *os.File, size int64) error { return truncate(f, size) }
 // the file may have become longer by a part of the range.
 func Allocate(f *os.File, off, n int64) error { return allocate(f, off, n) }
 
+// FillHoles gives blocks to the holes in [off, off+n) of the file, which lies within it. The length stays, also when somebody
+// shortens the file meanwhile; only on FreeBSD and NFS such a file may become as long as the range again.
+// It answers [errors.ErrUnsupported] where holes cannot be filled.
+func FillHoles(f *os.File, off, n int64) error { return fillHoles(f, off, n) }
+
 // Allocated is the number of bytes of blocks that the file occupies.
 func Allocated(f *os.File) (int64, error) { return allocated(f) }
 
