@@ -190,7 +190,7 @@ var kinds = []kind{
 		r, err := a.f.NewReader(a.at, a.n)
 		for i := 0; err == nil && i < len(a.part); i++ {
 			var v uint8
-			if v, err = core.Next[uint8](r, binary.BigEndian); v != a.part[i] {
+			if v, err = core.Next[uint8](r, binary.BigEndian); err == nil && v != a.part[i] {
 				err = errDiffers
 			}
 		}
