@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 // newSparse is an open file of size bytes without blocks.
@@ -123,6 +125,7 @@ func TestMapFailsCleanly(t *testing.T) {
 // child runs the named test of this binary in another process and fails with it.
 func child(t *testing.T, name string, prepare func(*exec.Cmd)) string {
 	t.Helper()
+	testutil.RequireProcesses(t)
 	cmd := exec.Command("/proc/self/exe", "-test.run=^"+name+"$", "-test.v")
 	cmd.Env = append(os.Environ(), "SYS_TEST_CHILD="+name, "TMPDIR=/tmp")
 	prepare(cmd)
