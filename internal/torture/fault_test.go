@@ -111,15 +111,19 @@ func (s *storm) end(t *testing.T) {
 	check(t, s.pool.Close(bg))
 }
 
-// report prints the counts and checks that every access has gone well and, where it can, met a fault.
+// report prints the counts and checks that every access has gone well and, where it can, met a fault. Of the failing disk
+// only what is not in memory fails, which some accesses may miss; TestUnreadable sends all of them there.
 func (s *storm) report(t *testing.T, b *budget) {
 	for _, a := range accesses {
 		if s.seen.of(a.name+": went well") == 0 {
 			t.Errorf("%s never went well", a.name)
 		}
-		if a.faults && s.seen.of(a.name+": fault") == 0 {
+		if a.faults && s.disk == nil && s.seen.of(a.name+": fault") == 0 {
 			t.Errorf("%s never met a fault", a.name)
 		}
+	}
+	if s.seen.of("fault") == 0 {
+		t.Error("nothing met a fault")
 	}
 	counted(t, "%d rounds, %d uses by %d kinds of access: %d went well, %d faults, %d out of range, %d ends of file, %d closed", b.rounds.Load(),
 		s.seen.of("used"), len(accesses), s.seen.of("went well"), s.seen.of("fault"), s.seen.of("range"), s.seen.of("end"), s.seen.of("closed"))
