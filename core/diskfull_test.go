@@ -6,10 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/sys"
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
@@ -30,7 +30,7 @@ func fill(t *testing.T, dir string) {
 	check(t, err)
 	defer f.Close()
 	for n := MiB; n >= KiB; {
-		if _, err := f.Write(make([]byte, n)); errors.Is(err, syscall.ENOSPC) {
+		if _, err := f.Write(make([]byte, n)); errors.Is(err, sys.ErrNoSpace) {
 			n /= 2
 		} else {
 			check(t, err)
@@ -43,7 +43,7 @@ func fill(t *testing.T, dir string) {
 func TestDiskFullIsReportedAhead(t *testing.T) {
 	onDisks(t, 8*MiB, func(t *testing.T, dir string, size int64) {
 		absent := filepath.Join(dir, "absent")
-		if _, err := core.Create(absent, 2*size); !errors.Is(err, syscall.ENOSPC) {
+		if _, err := core.Create(absent, 2*size); !errors.Is(err, sys.ErrNoSpace) {
 			t.Errorf("Create: %v", err)
 		}
 		if _, err := os.Lstat(absent); !errors.Is(err, fs.ErrNotExist) {
@@ -53,12 +53,12 @@ func TestDiskFullIsReportedAhead(t *testing.T) {
 		want := pattern(64*KiB, 1)
 		name := filepath.Join(dir, "file")
 		check(t, os.WriteFile(name, want, 0o600))
-		if _, err := core.OpenFile(name, core.Options{Access: core.ReadWrite, Size: 2 * size}); !errors.Is(err, syscall.ENOSPC) {
+		if _, err := core.OpenFile(name, core.Options{Access: core.ReadWrite, Size: 2 * size}); !errors.Is(err, sys.ErrNoSpace) {
 			t.Errorf("OpenFile with a size: %v", err)
 		}
 		f := opened(t, name, core.Options{Access: core.ReadWrite})
 		p := pinned(t, f, 0, 64*KiB)
-		if err := f.Truncate(2 * size); !errors.Is(err, syscall.ENOSPC) {
+		if err := f.Truncate(2 * size); !errors.Is(err, sys.ErrNoSpace) {
 			t.Errorf("Truncate: %v", err)
 		}
 		if f.Len() != 64*KiB || !bytes.Equal(p.Bytes(), want) {
@@ -72,7 +72,7 @@ func TestDiskFullIsReportedAhead(t *testing.T) {
 		holes := filepath.Join(dir, "holes")
 		check(t, os.WriteFile(holes, nil, 0o600))
 		check(t, os.Truncate(holes, 2*size))
-		if _, err := core.OpenFile(holes, core.Options{Access: core.ReadWrite}); !errors.Is(err, syscall.ENOSPC) {
+		if _, err := core.OpenFile(holes, core.Options{Access: core.ReadWrite}); !errors.Is(err, sys.ErrNoSpace) {
 			t.Errorf("OpenFile of a file with holes: %v", err)
 		}
 		check(t, opened(t, holes, core.Options{Access: core.ReadWrite, Sparse: true}).Close())
@@ -142,14 +142,14 @@ func TestGrowthOnAFullDisk(t *testing.T) {
 		check(t, err)
 		defer f.Close()
 		fill(t, dir)
-		if err := f.Truncate(4 * MiB); !errors.Is(err, syscall.ENOSPC) {
+		if err := f.Truncate(4 * MiB); !errors.Is(err, sys.ErrNoSpace) {
 			t.Errorf("Truncate: %v", err)
 		}
 		check(t, os.Truncate(f.Name(), 4*MiB))
-		if n, err := f.Refresh(); n != 0 || !errors.Is(err, syscall.ENOSPC) {
+		if n, err := f.Refresh(); n != 0 || !errors.Is(err, sys.ErrNoSpace) {
 			t.Errorf("Refresh: %d, %v", n, err)
 		}
-		if err := f.Truncate(3 * MiB); !errors.Is(err, syscall.ENOSPC) {
+		if err := f.Truncate(3 * MiB); !errors.Is(err, sys.ErrNoSpace) {
 			t.Errorf("Truncate of what others have added: %v", err)
 		}
 		if fi, err := f.Stat(); err != nil || fi.Size() != 4*MiB || f.Len() != 64*KiB {

@@ -105,14 +105,14 @@ func TestAFailedWritebackIsFinal(t *testing.T) {
 		}
 		check(t, f.Flush())
 	}
-	failing(t, "sync_file_range", 1, syscall.ENOSPC)
+	failing(t, "sync_file_range", 1, sys.ErrNoSpace)
 	for _, call := range []func() error{
 		func() error { return f.StartWriteback(0, KiB) }, // the one that fails
 		func() error { return f.StartWriteback(8*KiB, KiB) },
 		func() error { return f.FlushRange(8*KiB, KiB) },
 		f.Flush,
 	} {
-		if err := call(); !errors.Is(err, core.ErrFlushFailed) || !errors.Is(err, syscall.ENOSPC) {
+		if err := call(); !errors.Is(err, core.ErrFlushFailed) || !errors.Is(err, sys.ErrNoSpace) {
 			t.Errorf("got %v", err)
 		}
 	}
