@@ -75,7 +75,8 @@ func growCramped() error {
 	if err != nil {
 		return err
 	}
-	if err := f.Truncate(4 << 30); !errors.Is(err, syscall.ENOMEM) && !errors.Is(err, core.ErrRange) { // of 32 bits
+	if err := f.Truncate(4 << 30); !errors.Is(err, core.ErrRange) && // of 32 bits
+		(err == nil || !strings.Contains(err.Error(), "cannot allocate memory")) {
 		return errors.New("Truncate to 4 GiB did not find too little address space: " + errorText(err))
 	}
 	fi, err := f.Stat()
