@@ -56,14 +56,21 @@ func nested(pkg string) bool {
 	return false
 }
 
-// System calls and build tags are below internal/.
+// platforms may have files for some systems alone: internal/sys, and of what is never part of a program
+// the disks and second looks of tests. The nested modules are for Linux.
+var platforms = []string{"internal/sys", "internal/testutil"}
+
+// constrained tells a file that is for some systems alone by its name.
+var constrained = regexp.MustCompile(`_(aix|android|darwin|dragonfly|freebsd|illumos|ios|js|linux|netbsd|openbsd|plan9|solaris|wasip1|windows|386|amd64|arm|arm64|s390x|wasm)(_test)?\.go$`)
+
+// System calls and build tags are in their place.
 func TestPlatformsStayInTheirPlace(t *testing.T) {
 	for _, s := range sources(t) {
-		if strings.HasPrefix(s.pkg, "internal/") {
+		if slices.Contains(platforms, s.pkg) || nested(s.pkg) {
 			continue
 		}
-		if strings.Contains(s.text, "\n//go:build ") || strings.HasPrefix(s.text, "//go:build ") {
-			t.Errorf("%s has a build tag", s.path)
+		if strings.Contains(s.text, "\n//go:build ") || strings.HasPrefix(s.text, "//go:build ") || constrained.MatchString(s.path) {
+			t.Errorf("%s is for some systems alone", s.path)
 		}
 		for _, i := range s.ast.Imports {
 			// What is not a test, nor a program that takes signals, names no system call.
