@@ -78,7 +78,7 @@ func command(args []string) (func(context.Context, *Store, io.Writer) error, err
 	number := func(at int) (err error) {
 		if len(args) > at {
 			if n, err = strconv.ParseUint(args[at], 10, 63); err != nil {
-				return fmt.Errorf("%q is not a number from 0 to %d", args[at], math.MaxInt64)
+				return fmt.Errorf("%q is not a number from 0 to %d", args[at], int64(math.MaxInt64))
 			}
 		}
 		return nil
