@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/sys"
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
@@ -18,6 +19,9 @@ import (
 // would have a device flush of its own in every flush.
 func TestGrowingKeepsThePageTables(t *testing.T) {
 	needsFiles(t)
+	if !sys.CanReserve {
+		t.Skip("this platform reserves no address space")
+	}
 	name := filepath.Join(t.TempDir(), "file")
 	f, err := core.Create(name, MiB)
 	check(t, err)

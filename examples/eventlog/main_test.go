@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/fmmap-go/fmmap/examples/reclog"
+	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 // A test that is started with this variable set is the server.
@@ -46,6 +47,7 @@ type process struct {
 // start runs the server, and waits until it listens or ends.
 func start(t *testing.T, file string, more ...string) *process {
 	t.Helper()
+	testutil.RequireProcesses(t)
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
