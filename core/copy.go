@@ -144,15 +144,10 @@ func (p *Pin) copyInKernel(ctx context.Context, dst *os.File) (done int64, err e
 	return done, nil
 }
 
-// unwritten reports whether the kernel could not write pages of the file. It calls them clean from then on, so that a
-// copy which shares their blocks has old bytes. As it tells that once, it counts as a failed flush.
+// unwritten reports whether the kernel could not write pages of the file, now or before. It calls them clean from
+// then on, so that a copy which shares their blocks has old bytes.
 func (f *File) unwritten(off, n int64) bool {
-	mine := f.flush.flights.begin() // a flush that overlaps hears of a failure here
-	err := sys.AwaitWriteback(f.file, f.opts.Offset+off, n)
-	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		f.flush.fail(err)
-	}
-	f.flush.flights.end(mine, false)
+	_ = f.flush.told(func() error { return sys.AwaitWriteback(f.file, f.opts.Offset+off, n) }) // remembered
 	return f.flush.err() != nil
 }
 

@@ -26,6 +26,19 @@ func (s *flushState) err() error {
 // fail remembers err, unless something failed before it.
 func (s *flushState) fail(err error) { s.failed.CompareAndSwap(nil, &FlushError{Err: err}) }
 
+// told makes a call that flushes nothing, but may be told of a failed write-back in place of a flush. The kernel
+// tells once, so it counts as a failed flush, and a flush that overlaps hears of it.
+func (s *flushState) told(call func() error) error {
+	mine := s.flights.begin()
+	err := call()
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		s.fail(err)
+		err = s.err()
+	}
+	s.flights.end(mine, false)
+	return err
+}
+
 // Flush makes every byte of the window durable: when it returns nil, the bytes that were stored before the
 // call, the file's length, and the name of a file that this library created survive a power cut. It
 // returns the first failure that any flush of this file has met, see [*FlushError], as
@@ -104,13 +117,7 @@ func (f *File) StartWriteback(off, n int64) error {
 	if err := f.flush.err(); err != nil {
 		return f.fail(op, err)
 	}
-	mine := f.flush.flights.begin() // a flush that overlaps hears of a failure here
-	if err = sys.StartWriteback(f.file, f.opts.Offset+off, n); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		f.flush.fail(err)
-		err = f.flush.err()
-	}
-	f.flush.flights.end(mine, false)
-	return f.fail(op, err)
+	return f.fail(op, f.flush.told(func() error { return sys.StartWriteback(f.file, f.opts.Offset+off, n) }))
 }
 
 // flights knows the flushes under way, in the order they began.

@@ -44,8 +44,8 @@ func (f *File) StartTruncate(size int64, ready func()) (*Change, error) {
 }
 
 // Refresh takes up the length that another process has given the file, in both directions, and returns
-// the new length of the window. New bytes have blocks then, as after opening. It does not wait for pins: those that reach beyond a new end fault there.
-// A copy-on-write file cannot follow past its reservation: [errors.ErrUnsupported].
+// the new length of the window. New bytes have blocks then, as after opening. It does not wait for pins: those
+// that reach beyond a new end fault there. A copy-on-write file cannot follow past its reservation: [errors.ErrUnsupported].
 func (f *File) Refresh() (int64, error) {
 	c, err := f.submit("refresh", refreshStep{}, nil)
 	if err != nil {
