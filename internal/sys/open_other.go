@@ -17,10 +17,3 @@ var ErrNoSpace = errors.New("no space left on device")
 func openFile(name string, _ int, _ fs.FileMode) (*os.File, error) {
 	return nil, &fs.PathError{Op: "open", Path: name, Err: errors.ErrUnsupported}
 }
-
-func unlink(dir *os.Root, name string, _ *os.File) error {
-	if err := injected("unlink"); err != nil {
-		return err
-	}
-	return dir.Remove(name)
-}

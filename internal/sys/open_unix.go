@@ -18,10 +18,3 @@ const ErrNoSpace = unix.ENOSPC
 func openFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
 	return os.OpenFile(name, flag, perm)
 }
-
-func unlink(dir *os.Root, name string, _ *os.File) error {
-	if err := injected("unlink"); err != nil {
-		return err
-	}
-	return dir.Remove(name)
-}
