@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/panjf2000/ants/v2"
-	"go.uber.org/goleak"
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/async/asynctest"
@@ -15,10 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testutil.VerifyMain(m,
-		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
-		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"),
-	)
+	testutil.VerifyMain(m, testutil.AntsOwn()...)
 }
 
 // yielding is a context for ReleaseContext, which spins and looks at Done each time: the goroutines that it

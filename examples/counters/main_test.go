@@ -13,15 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 func TestMain(m *testing.M) {
-	testutil.VerifyMain(m, // but for the two of ants' own default pool
-		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
-		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"))
+	testutil.VerifyMain(m, testutil.AntsOwn()...)
 }
 
 func command1(t *testing.T, args ...string) (string, error) {

@@ -18,6 +18,7 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/examples/reclog"
 	"github.com/fmmap-go/fmmap/internal/sys"
+	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 // pool is where the tests' work runs: unlike the process's own it can be closed.
@@ -26,9 +27,7 @@ var pool, _ = async.NewPool(async.PoolOptions{})
 func TestMain(m *testing.M) {
 	code := m.Run()
 	_ = pool.Close(context.Background())
-	if err := goleak.Find( // but for the two of ants' own default pool
-		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
-		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock")); err != nil {
+	if err := goleak.Find(testutil.AntsOwn()...); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}

@@ -131,12 +131,7 @@ func StartProcess(t testing.TB, cmd *exec.Cmd) *Process {
 // platform cannot.
 func RequireProcesses(t testing.TB) {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Skipf("no second process here: %v", err)
-	}
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), roleEnv+"="+nothing)
+	cmd := command(t, nothing, nil)
 	cmd.Args = append(cmd.Args, "-test.run=^$")
 	if err := cmd.Run(); err != nil && cannotStart(err) {
 		t.Skipf("no second process here: %v", err)

@@ -71,7 +71,7 @@ func TestRaces(t *testing.T) {
 		{dir: "heap, loads", whole: true, open: heap},
 	} {
 		t.Run(r.dir, func(t *testing.T) {
-			goroutines := append([]goleak.Option{goleak.IgnoreCurrent()}, antsOwn...)
+			goroutines := append(testutil.AntsOwn(), goleak.IgnoreCurrent())
 			testutil.NoLeaks(t)
 			r.dir = t.TempDir()
 			if r.open == nil {
