@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -287,4 +288,32 @@ func TestTryAllocatesNothing(t *testing.T) {
 			t.Errorf("%v allocations a pair, want 0", n)
 		}
 	})
+}
+
+// Locks come and go on more files than the table remembers, one after the other and all at once: it does not grow, and
+// what it remembers of one file does not count for another.
+func TestTableDoesNotGrow(t *testing.T) {
+	_, most := lock.Kept()
+	locks := make([]*lock.Lock, 3*most)
+	for i := range locks {
+		locks[i] = lock.New(open(t, tempFile(t)))
+	}
+	for _, l := range locks {
+		try(t, l, lock.Exclusive)
+		release(t, l)
+		if n, _ := lock.Kept(); n > most {
+			t.Fatalf("the table keeps %d entries that nobody uses, want at most %d", n, most)
+		}
+	}
+	for range 2 {
+		for _, l := range locks {
+			try(t, l, lock.Exclusive)
+		}
+		for _, l := range slices.Backward(locks) {
+			release(t, l)
+		}
+		if n, _ := lock.Kept(); n > most {
+			t.Fatalf("the table keeps %d entries that nobody uses, want at most %d", n, most)
+		}
+	}
 }

@@ -23,11 +23,14 @@ var files table
 type table struct {
 	mu      sync.Mutex
 	entries map[key]*entry
-	spare   []*entry // unused ones, so that a lock that comes and goes allocates nothing
+	// Some entries stay when nobody uses them, so that a lock that comes and goes finds its own again, with a third of
+	// the work for the map, and allocates nothing. One without a user may be had for another key.
+	kept []*entry
+	hand int // where in kept to look first
 }
 
-// spareEntries bounds what the table keeps when nobody uses it.
-const spareEntries = 16
+// keptEntries bounds what the table keeps when nobody uses it.
+const keptEntries = 16
 
 // get returns the entry of k with one more reference.
 func (t *table) get(k key) *entry {
@@ -35,11 +38,7 @@ func (t *table) get(k key) *entry {
 	defer t.mu.Unlock()
 	e := t.entries[k]
 	if e == nil {
-		if n := len(t.spare); n > 0 {
-			e, t.spare = t.spare[n-1], t.spare[:n-1]
-		} else {
-			e = new(entry)
-		}
+		e = t.fresh()
 		e.key = k
 		if t.entries == nil {
 			t.entries = make(map[key]*entry)
@@ -50,16 +49,32 @@ func (t *table) get(k key) *entry {
 	return e
 }
 
-// put gives n references back. The last one takes the entry off the table.
+// fresh returns an entry that is not in the table: one that was kept, once as many are as may be.
+func (t *table) fresh() *entry {
+	if len(t.kept) == keptEntries {
+		for range t.kept {
+			e := t.kept[t.hand]
+			t.hand = (t.hand + 1) % keptEntries
+			if e.refs == 0 {
+				delete(t.entries, e.key)
+				return e
+			}
+		}
+	}
+	return new(entry)
+}
+
+// put gives n references back. After the last one the entry stays in the table if it is among those kept.
 func (t *table) put(e *entry, n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e.refs -= n; e.refs > 0 {
-		return
-	}
-	delete(t.entries, e.key)
-	if len(t.spare) < spareEntries {
-		t.spare = append(t.spare, e)
+	switch e.refs -= n; {
+	case e.refs > 0 || e.kept:
+	case len(t.kept) < keptEntries:
+		e.kept = true
+		t.kept = append(t.kept, e)
+	default:
+		delete(t.entries, e.key)
 	}
 }
 
@@ -70,8 +85,10 @@ func (t *table) put(e *entry, n int) {
 // Somebody may still come to it by an old pointer: whoever has locked mu through a Lock looks whether the lock
 // still points here, and whoever does through a waiter looks whether it is still queued.
 type entry struct {
-	key  key // guarded by table.mu, as refs is
+	// Guarded by table.mu.
+	key  key
 	refs int
+	kept bool // is in table.kept
 
 	mu        sync.Mutex // guards all below, and the state of the locks that point here
 	handles   *handle    // the open files in use
