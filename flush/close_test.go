@@ -92,8 +92,11 @@ func TestCloseReportsTheFailureItWaitedFor(t *testing.T) {
 		c := flush.NewCommitter(target, flush.Options{})
 		c.Commit(0, 1)
 		synctest.Wait()
-		go func() { gate <- errDisk }()
-		if err := c.Close(t.Context()); err != errDisk {
+		closed := make(chan error)
+		go func() { closed <- c.Close(t.Context()) }()
+		synctest.Wait() // the failure counts once Close waits for it
+		gate <- errDisk
+		if err := <-closed; err != errDisk {
 			t.Errorf("Close: %v, want %v", err, errDisk)
 		}
 		if err := c.Close(t.Context()); err != errDisk {
