@@ -1,0 +1,42 @@
+# Sourced by the legs that test on other systems, in the module's directory.
+
+# Compilers have memory enough here, and take a fifth less time if they do not look for more.
+compiling() { GOGC=off "$@"; }
+
+# skipped FILE [ARCH] is the -test.skip of the tests named in FILE: in the first column, or for ARCH in the second.
+skipped() {
+	awk -F'\t' -v arch="${2-}" '
+		/^#/ || !NF { next }
+		arch != "" && $1 != "all" && $1 != arch { next }
+		{ name = arch == "" ? $1 : $2; gsub("/", "$/^", name); printf "%s^%s$", sep, name; sep = "|" }' "$1"
+}
+
+# built DIR PACKAGE... links the tests of packages into DIR, for GOOS and GOARCH.
+built() {
+	local dir=$1
+	shift
+	mkdir -p "$dir"
+	compiling go test -c -vet=off ${overlay:+-overlay "$overlay"} -gcflags=all=-dwarf=false -ldflags='-s -w' -o "$dir/" "$@"
+}
+
+# tested DIR SKIP PACKAGE... runs the tests that built has linked, each in the directory of its package, with
+# $runner. What did not build has been said, and what has no tests for the system is not there.
+tested() {
+	local dir=$1 skip=$2 package name program from status=0
+	shift 2
+	for package in $(go list "$@"); do
+		name=./${package#"$(go list -m)/"}
+		program=$dir/$(basename "$package").test
+		[ -e "$program" ] || program=$program.exe
+		[ -e "$program" ] || continue
+		from=$SECONDS
+		# One that hangs must not hang the leg: the test's own limit comes first. 9 is the lock of .ci/wine.
+		if (cd "$name" && timeout 400 $runner "$program" -test.short -test.timeout=360s ${skip:+-test.skip="$skip"} </dev/null 9>&-); then
+			echo "ok  $name, $((SECONDS - from)) s"
+		else
+			echo "FAIL $name"
+			status=1
+		fi
+	done
+	return $status
+}
