@@ -122,7 +122,11 @@ func TestRangesAgainstModel(t *testing.T) {
 	seed := testutil.Seed(t)
 	r := rand.NewChaCha8([32]byte(binary.LittleEndian.AppendUint64(make([]byte, 24), seed)))
 	name := tempFile(t)
-	for range 100 {
+	scripts := 100
+	if testing.Short() {
+		scripts = 10
+	}
+	for range scripts {
 		script := make([]byte, 192)
 		r.Read(script)
 		newRangeTest(t, name).run(t, script)
