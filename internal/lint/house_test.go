@@ -56,9 +56,8 @@ func nested(pkg string) bool {
 	return false
 }
 
-// platforms may have files for some systems alone: internal/sys, and of what is never part of a program
-// the disks and second looks of tests. The nested modules are for Linux.
-var platforms = []string{"internal/sys", "internal/testutil"}
+// platforms may have files for some systems alone. The nested modules are for Linux.
+const platforms = "internal/sys"
 
 // constrained tells a file that is for some systems alone by its name.
 var constrained = regexp.MustCompile(`_(aix|android|darwin|dragonfly|freebsd|illumos|ios|js|linux|netbsd|openbsd|plan9|solaris|wasip1|windows|386|amd64|arm|arm64|s390x|wasm)(_test)?\.go$`)
@@ -66,7 +65,7 @@ var constrained = regexp.MustCompile(`_(aix|android|darwin|dragonfly|freebsd|ill
 // System calls and build tags are in their place.
 func TestPlatformsStayInTheirPlace(t *testing.T) {
 	for _, s := range sources(t) {
-		if slices.Contains(platforms, s.pkg) || nested(s.pkg) {
+		if s.pkg == platforms || nested(s.pkg) {
 			continue
 		}
 		if strings.Contains(s.text, "\n//go:build ") || strings.HasPrefix(s.text, "//go:build ") || constrained.MatchString(s.path) {

@@ -18,10 +18,6 @@ type Holdings struct {
 	Descriptors, Mappings, Locks map[string]int
 }
 
-// Held returns what the process holds now. Mappings without a file are the runtime's own affair and not
-// counted, nor are the descriptors by which the runtime polls.
-func Held() (Holdings, error) { return held() }
-
 // NoLeaks fails the test when, at its end, the process holds more descriptors, mappings of files or locks than at the time of
 // this call. It is called first in a test, so that it looks last, after the other cleanups; and it
 // looks again for a while, for what a finalizer or another process has still to let go.

@@ -6,13 +6,22 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/fmmap-go/fmmap/internal/sys"
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
+func fileLock(t *testing.T, f *os.File) *sys.FileLock {
+	t.Helper()
+	l, err := sys.NewFileLock(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 // Each kind of leak is seen, by its name, and is gone when it has been mended.
 func TestLeaksAreSeen(t *testing.T) {
+	needsLinux(t)
 	for _, tt := range []struct {
 		name string
 		leak func(t *testing.T, f *os.File) (mend func() error)
@@ -26,26 +35,25 @@ func TestLeaksAreSeen(t *testing.T) {
 			return g.Close
 		}, "1 descriptor of "},
 		{"mapping", func(t *testing.T, f *os.File) func() error {
-			b, err := unix.Mmap(int(f.Fd()), 0, 4096, unix.PROT_READ, unix.MAP_SHARED)
+			m, err := sys.Map(f, sys.MapOptions{Len: 4096})
 			if err != nil {
 				t.Fatal(err)
 			}
-			return func() error { return unix.Munmap(b) }
+			return m.Unmap
 		}, "1 mapping of "},
 		{"lock of a file", func(t *testing.T, f *os.File) func() error {
-			if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+			l := fileLock(t, f)
+			if err := l.Set(sys.LockExclusive); err != nil {
 				t.Fatal(err)
 			}
-			return func() error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }
+			return func() error { return l.Set(sys.Unlocked) }
 		}, "(FLOCK WRITE)"},
 		{"lock of a range", func(t *testing.T, f *os.File) func() error {
-			set := func(kind int16) error {
-				return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: kind, Len: 10})
-			}
-			if err := set(unix.F_RDLCK); err != nil {
+			l := fileLock(t, f)
+			if err := l.SetRange(0, 9, sys.LockShared); err != nil {
 				t.Fatal(err)
 			}
-			return func() error { return set(unix.F_UNLCK) }
+			return func() error { return l.SetRange(0, 9, sys.Unlocked) }
 		}, "(OFDLCK READ)"},
 		{"pipe", func(t *testing.T, _ *os.File) func() error {
 			r, w, err := os.Pipe()
@@ -84,6 +92,7 @@ func TestLeaksAreSeen(t *testing.T) {
 }
 
 func TestNoLeaksLooksLast(t *testing.T) {
+	needsLinux(t)
 	var f *os.File
 	open := func(t testing.TB) {
 		testutil.NoLeaks(t)

@@ -4,14 +4,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
-// held reads /proc/self/fd, /proc/self/maps and /proc/locks [proc(5)].
-func held() (h Holdings, err error) {
+// Held returns what the process holds now. Mappings without a file are the runtime's own affair and not
+// counted, nor are the descriptors by which the runtime polls. It reads /proc/self/fd, /proc/self/maps
+// and /proc/locks [proc(5)], and knows nothing but on Linux.
+func Held() (h Holdings, err error) {
+	if runtime.GOOS != "linux" {
+		return h, nil
+	}
 	files := map[string]string{} // device and inode, as /proc/locks writes them, to name
 	if h.Descriptors, err = descriptors(files); err != nil {
 		return h, err
@@ -48,9 +52,14 @@ func descriptors(files map[string]string) (map[string]int, error) {
 			name = kind // a pipe's or a socket's number says nothing to anybody
 		}
 		count[name]++
-		var st unix.Stat_t
-		if unix.Stat(filepath.Join(dir, fd), &st) == nil {
-			files[inode(unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino)] = name
+		// The locks by which a descriptor holds its file tell the file's device and inode [proc_pid_fdinfo(5)].
+		info, _ := os.ReadFile(filepath.Join("/proc/self/fdinfo", fd)) // closed meanwhile
+		for line := range strings.Lines(string(info)) {
+			if lock, ok := strings.CutPrefix(line, "lock:"); ok {
+				if f := strings.Fields(lock); len(f) > 5 {
+					files[f[5]] = name
+				}
+			}
 		}
 	}
 	return count, nil

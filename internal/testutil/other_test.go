@@ -1,6 +1,0 @@
-//go:build !linux
-
-package testutil_test
-
-func syncs() error        { return nil }
-func mountAndWait() error { return nil }
