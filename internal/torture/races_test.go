@@ -192,7 +192,7 @@ var errEnded = errors.New("the context has ended")
 func (r *race) expected(err error) error {
 	for _, is := range []error{
 		nil, errEnded, context.Canceled, fs.ErrClosed, async.ErrClosed, async.ErrOverloaded, core.ErrRange, core.ErrReadOnly, flush.ErrRange,
-		lock.ErrLocked, lock.ErrNotHeld, fs.ErrNotExist, fs.ErrExist, errors.ErrUnsupported, io.EOF, io.ErrUnexpectedEOF, io.ErrShortWrite, io.ErrShortBuffer,
+		lock.ErrLocked, lock.ErrNotHeld, lock.ErrDeadlock, fs.ErrNotExist, fs.ErrExist, errors.ErrUnsupported, io.EOF, io.ErrUnexpectedEOF, io.ErrShortWrite, io.ErrShortBuffer,
 	} {
 		if errors.Is(err, is) {
 			return nil
