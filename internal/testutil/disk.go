@@ -165,9 +165,12 @@ func Cold(t testing.TB, path string) {
 	if err := f.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	// Reading nothing without the cache is how dd(1) is told to drop what is cached.
-	if err := run("dd", "if="+path, "of="+os.DevNull, "iflag=nocache", "count=0", "status=none"); err != nil {
-		t.Fatal(err)
+	// Reading nothing without the cache is how dd(1) is told to drop what is cached. Only this process may know the
+	// path by which it has opened the file.
+	dd := exec.Command("dd", "of="+os.DevNull, "iflag=nocache", "count=0", "status=none")
+	dd.Stdin = f
+	if out, err := dd.CombinedOutput(); err != nil {
+		t.Fatalf("dd: %v: %s", err, out)
 	}
 }
 
