@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"expvar"
 	"fmt"
 	"strings"
 	"time"
@@ -141,19 +140,18 @@ func ExampleGoWait() {
 	// 0 <nil>
 }
 
-// Statistics for a server's /debug/vars.
+// Statistics are plain data, for a server's /debug/vars say: expvar.Func(func() any { return p.Stats() }).
 func ExamplePool_Stats() {
 	p, err := async.NewPool(async.PoolOptions{})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	expvar.Publish("fmmap.pool", expvar.Func(func() any { return p.Stats() }))
-
 	ctx := context.Background()
 	_ = async.Go(ctx, p, length("task")).Wait()
+	text, _ := json.Marshal(p.Stats())
 	var s async.Stats
-	err = json.Unmarshal([]byte(expvar.Get("fmmap.pool").String()), &s)
+	err = json.Unmarshal(text, &s)
 	fmt.Println(s.Short.Done, s.Short.Queued, err)
 	_ = p.Close(ctx)
 	// Output: 1 0 <nil>

@@ -5,13 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"log"
-	"net/http"
-	"net/http/httptest"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,47 +14,6 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/flush"
 )
-
-// post stores each event in a page of its own and answers when it is on the disk.
-func post(f *async.File, pages *atomic.Int64) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		off := (pages.Add(1) - 1) * 4096
-		event, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 4096))
-		if err == nil {
-			_, err = f.WriteAt(r.Context(), event, off).Await(r.Context())
-		}
-		if err == nil { // all requests that wait here share one msync
-			_, err = f.FlushRange(off, 4096).Await(r.Context())
-		}
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		w.WriteHeader(http.StatusCreated)
-	}
-}
-
-// A server calls what returns futures, and answers when they have resolved. A request
-// that is given up ends its wait, and nobody else's.
-func Example_server() {
-	ctx := context.Background()
-	f, closeFile := exampleFile(ctx)
-	defer closeFile()
-	handler := post(f, new(atomic.Int64))
-
-	var clients sync.WaitGroup
-	codes := make([]int, 8)
-	for i := range codes {
-		clients.Go(func() {
-			answer := httptest.NewRecorder()
-			handler(answer, httptest.NewRequest("POST", "/events", strings.NewReader("an event")))
-			codes[i] = answer.Code
-		})
-	}
-	clients.Wait()
-	fmt.Println(codes)
-	// Output: [201 201 201 201 201 201 201 201]
-}
 
 // sums writes the checksum of each chunk of in to out, and returns when they are durable.
 func sums(ctx context.Context, in, out *async.File, chunk int64) error {

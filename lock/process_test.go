@@ -3,8 +3,6 @@ package lock_test
 import (
 	"bytes"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -168,46 +166,56 @@ func TestGoCommandWaitsForUs(t *testing.T) {
 }
 
 // TestWeWaitForGoCommand: it locks a file of the module cache for as long as it downloads that module. It is
-// kept there by a proxy that does not answer.
+// kept there by a proxy whose archive is a pipe that says nothing.
 func TestWeWaitForGoCommand(t *testing.T) {
 	kinds[0].require(t)
 	testutil.RequireTool(t, "go")
-	asked, answer := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case strings.HasSuffix(r.URL.Path, ".info"):
-			fmt.Fprint(w, `{"Version":"v1.0.0","Time":"2020-01-01T00:00:00Z"}`)
-		case strings.HasSuffix(r.URL.Path, ".mod"):
-			fmt.Fprint(w, "module example.com/m\n")
-		default: // the .zip, asked for under the lock
-			once.Do(func() { close(asked) })
-			<-answer
-			http.NotFound(w, r)
+	versions := filepath.Join(t.TempDir(), "example.com", "m", "@v")
+	if err := os.MkdirAll(versions, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"info": `{"Version":"v1.0.0","Time":"2020-01-01T00:00:00Z"}`, "mod": "module example.com/m\n"} {
+		if err := os.WriteFile(filepath.Join(versions, "v1.0.0."+name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
 		}
-	}))
-	defer proxy.Close()
-	finish := sync.OnceFunc(func() { close(answer) })
-	defer finish()
+	}
+	archive := filepath.Join(versions, "v1.0.0.zip")
+	if out, err := exec.Command(testutil.RequireTool(t, "mkfifo"), archive).CombinedOutput(); err != nil {
+		t.Fatalf("mkfifo: %v: %s", err, out)
+	}
 	cache := t.TempDir()
 	cmd := goCommand(t, "mod", "download", "example.com/m@v1.0.0")
-	cmd.Env = append(cmd.Env, "GOPROXY="+proxy.URL, "GOMODCACHE="+cache, "GOFLAGS=-modcacherw", "GOSUMDB=off", "GONOSUMDB=*", "GOPRIVATE=", "GONOPROXY=")
+	cmd.Env = append(cmd.Env, "GOPROXY=file://"+filepath.Dir(filepath.Dir(filepath.Dir(versions))), "GOMODCACHE="+cache,
+		"GOFLAGS=-modcacherw", "GOSUMDB=off", "GONOSUMDB=*", "GOPRIVATE=", "GONOPROXY=")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }() // ends with the command
+	opened := make(chan *os.File, 1)
+	go func() { // ends when somebody reads the archive, under the lock
+		f, err := os.OpenFile(archive, os.O_WRONLY, 0)
+		if err != nil {
+			t.Error(err)
+		}
+		opened <- f
+	}()
+	var pipe *os.File
 	select {
-	case <-asked:
+	case pipe = <-opened:
 	case err := <-done:
+		reader, _ := os.Open(archive) // for the goroutine
+		(<-opened).Close()
+		reader.Close()
 		t.Fatalf("go mod download ended early: %v", err)
 	}
+	defer pipe.Close()
 	name := filepath.Join(cache, "cache", "download", "example.com", "m", "@v", "v1.0.0.lock")
 	l := lock.New(open(t, name))
 	wantErr(t, l.Try(lock.Shared), "lock", lock.ErrLocked)
 	told := start(t, l, lock.Exclusive)
 	wantWaiting(t, told)
-	finish()
+	pipe.Close() // an empty archive is none
 	if err := <-told; err != nil {
 		t.Fatal(err)
 	}
