@@ -46,8 +46,9 @@ func TestStreamLooksAhead(t *testing.T) {
 	for pin, err := range f.Stream(bg, 0, 1<<20, 10_000, 4) {
 		check(t, err)
 		if pin.Offset() == 0 {
-			if got := f.Stats().Cold; got != 5 {
-				t.Errorf("asked for with the first chunk at hand: got %d, want it and 4 more", got)
+			// Where reading is quicker than asking, the last ones are found in memory.
+			if s := f.Stats(); s.Cold+s.Probed+s.Hinted != 5 {
+				t.Errorf("asked for with the first chunk at hand: got %+v, want it and 4 more", s)
 			}
 		}
 	}
