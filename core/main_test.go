@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,6 +12,9 @@ import (
 
 func TestMain(m *testing.M) {
 	testutil.RunRole(map[string]func() error{"count": countElsewhere, "cramped": growCramped})
+	if flag.Parse(); testing.Short() {
+		core.SetMinReserve(64 * MiB)
+	}
 	testutil.VerifyMain(m)
 }
 

@@ -93,8 +93,10 @@ const (
 	ownedFlags  = os.O_RDONLY | os.O_WRONLY | os.O_RDWR | os.O_CREATE | os.O_EXCL | os.O_TRUNC | os.O_APPEND
 	modeBits    = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
 	defaultPerm = fs.FileMode(0o644)
-	minReserve  = 1 << 30
 )
+
+// minReserve is a variable for tests alone: an emulator takes long to reserve so much.
+var minReserve int64 = 1 << 30
 
 // check finds what is wrong with the options by themselves.
 func (o Options) check(anonymous bool) error {
