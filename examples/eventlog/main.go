@@ -1,6 +1,6 @@
 // Command eventlog is an HTTP server over a durable log in a mapped file.
 //
-//	go run ./examples/eventlog -addr 127.0.0.1:0 -file events.log
+//	cd examples/eventlog && go run . -addr 127.0.0.1:0 -file events.log
 //
 //	POST /events          the body is the record; 201 with {"seq":…,"offset":…} once it is durable
 //	GET  /events/{seq}    the record's bytes, written to the client from the map

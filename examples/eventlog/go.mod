@@ -1,0 +1,14 @@
+module github.com/fmmap-go/fmmap/examples/eventlog
+
+go 1.26.0
+
+require github.com/fmmap-go/fmmap v0.0.0
+
+require (
+	github.com/panjf2000/ants/v2 v2.12.1 // indirect
+	go.uber.org/goleak v1.3.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
+
+replace github.com/fmmap-go/fmmap => ../..
