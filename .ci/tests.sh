@@ -1,7 +1,36 @@
-# Sourced by the legs that test on other systems, in the module's directory.
+# Sourced by the gate and by its legs that test on other systems, in the module's directory.
+
+# What the emulators need: commands, each with the package of Debian that has it.
+needs_wine='wine:wine wine:wine64 x86_64-w64-mingw32-gcc:gcc-mingw-w64-x86-64'
+needs_qemu='qemu-s390x:qemu-user'
+
+# installed COMMAND:PACKAGE... installs the packages whose commands are missing.
+installed() {
+	local pair log status=0 missing=()
+	for pair; do
+		command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	echo "installing ${missing[*]}"
+	log=$(mktemp)
+	{
+		apt-get update -q &&
+			DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+	} >"$log" 2>&1 || { cat "$log"; status=1; }
+	rm -f "$log"
+	return $status
+}
 
 # Compilers have memory enough here, and take a fifth less time if they do not look for more.
 compiling() { GOGC=off "$@"; }
+
+# linked DIR PACKAGE... links the tests of packages into DIR, for GOOS and GOARCH.
+linked() {
+	local dir=$1
+	shift
+	mkdir -p "$dir"
+	compiling go test -c -vet=off ${overlay:+-overlay "$overlay"} "${gcflags:--gcflags=all=-dwarf=false}" -ldflags='-s -w' -o "$dir/" "$@"
+}
 
 # skipped FILE [ARCH] is the -test.skip of the tests named in FILE: in the first column, or for ARCH in the second.
 skipped() {
@@ -11,17 +40,9 @@ skipped() {
 		{ name = arch == "" ? $1 : $2; gsub("/", "$/^", name); printf "%s^%s$", sep, name; sep = "|" }' "$1"
 }
 
-# built DIR PACKAGE... links the tests of packages into DIR, for GOOS and GOARCH.
-built() {
-	local dir=$1
-	shift
-	mkdir -p "$dir"
-	compiling go test -c -vet=off ${overlay:+-overlay "$overlay"} -gcflags=all=-dwarf=false -ldflags='-s -w' -o "$dir/" "$@"
-}
-
-# tested DIR SKIP PACKAGE... runs the tests that built has linked, each in the directory of its package, with
-# $runner. What did not build has been said, and what has no tests for the system is not there.
-tested() {
+# ran DIR SKIP PACKAGE... runs the tests that were linked into DIR, each in the directory of its package, with
+# $runner. What did not link has been said, and what has no tests for the system is not there.
+ran() {
 	local dir=$1 skip=$2 package name program from status=0
 	shift 2
 	for package in $(go list "$@"); do
