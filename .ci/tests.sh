@@ -21,8 +21,9 @@ installed() {
 	return $status
 }
 
-# Compilers have memory enough here, and take a fifth less time if they do not look for more.
-compiling() { GOGC=off "$@"; }
+# compiling COMMAND... runs the go command where all processors are busy anyway: with as many compilers and linkers as
+# there are processors, each with one thread and no collections, which takes a fifth less of their time.
+compiling() { GOGC=off GOMAXPROCS=1 GOFLAGS="${GOFLAGS-} -p=$(nproc)" "$@"; }
 
 # linked DIR PACKAGE... links the tests of packages into DIR, for GOOS and GOARCH.
 linked() {
