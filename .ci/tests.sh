@@ -22,8 +22,11 @@ installed() {
 }
 
 # compiling COMMAND... runs the go command where all processors are busy anyway: with as many compilers and linkers as
-# there are processors, each with one thread and no collections, which takes a fifth less of their time.
-compiling() { GOGC=off GOMAXPROCS=1 GOFLAGS="${GOFLAGS-} -p=$(nproc)" "$@"; }
+# there are processors, each with one thread and no collections, which takes a fifth less of their time. No more
+# than eight, since a container may have less memory and fewer processors than nproc sees.
+compilers=$(nproc 2>/dev/null || echo 2)
+compiling() { GOGC=off GOMAXPROCS=1 GOFLAGS="$(go env GOFLAGS) -p=$((compilers < 8 ? compilers : 8))" "$@"; }
+export compilers
 
 # linked DIR PACKAGE... links the tests of packages into DIR, for GOOS and GOARCH.
 linked() {
@@ -42,18 +45,19 @@ skipped() {
 }
 
 # ran DIR SKIP PACKAGE... runs the tests that were linked into DIR, each in the directory of its package, with
-# $runner. What did not link has been said, and what has no tests for the system is not there.
+# $runner. What has no tests for the system is not there.
 ran() {
-	local dir=$1 skip=$2 package name program from status=0
+	local dir=$1 skip=$2 packages package name program from status=0
 	shift 2
-	for package in $(go list "$@"); do
-		name=./${package#"$(go list -m)/"}
+	packages=$(go list -f '{{.Dir}}' "$@") || return 1
+	for package in $packages; do
+		name=.${package#"$PWD"}
 		program=$dir/$(basename "$package").test
 		[ -e "$program" ] || program=$program.exe
 		[ -e "$program" ] || continue
 		from=$SECONDS
 		# One that hangs must not hang the leg: the test's own limit comes first. 9 is the lock of .ci/wine.
-		if (cd "$name" && timeout 400 $runner "$program" -test.short -test.timeout=360s ${skip:+-test.skip="$skip"} </dev/null 9>&-); then
+		if (cd "$package" && timeout 400 $runner "$program" -test.short -test.timeout=360s ${skip:+-test.skip="$skip"} </dev/null 9>&-); then
 			echo "ok  $name, $((SECONDS - from)) s"
 		else
 			echo "FAIL $name"

@@ -46,7 +46,7 @@ func TestImportsPointOneWay(t *testing.T) {
 	}
 }
 
-// nested tells the folders that are modules of their own.
+// nested tells the folders that are modules of their own, and have rules of their own. (examples/eventlog keeps the house's.)
 func nested(pkg string) bool {
 	for _, m := range []string{"internal/bench", "internal/tools", "internal/torture"} {
 		if pkg == m || strings.HasPrefix(pkg, m+"/") {
