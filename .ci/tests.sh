@@ -4,6 +4,9 @@
 needs_wine='wine:wine wine:wine64 x86_64-w64-mingw32-gcc:gcc-mingw-w64-x86-64'
 needs_qemu='qemu-s390x:qemu-user'
 
+# has COMMAND tells whether it is installed, and what is left out when it is not.
+has() { command -v "$1" >/dev/null || { echo "no $1 here: the tests that need it are not run"; return 1; }; }
+
 # installed COMMAND:PACKAGE... installs the packages whose commands are missing.
 installed() {
 	local pair log status=0 missing=()
@@ -26,7 +29,6 @@ installed() {
 # than eight, since a container may have less memory and fewer processors than nproc sees.
 compilers=$(nproc 2>/dev/null || echo 2)
 compiling() { GOGC=off GOMAXPROCS=1 GOFLAGS="$(go env GOFLAGS) -p=$((compilers < 8 ? compilers : 8))" "$@"; }
-export compilers
 
 # linked DIR PACKAGE... links the tests of packages into DIR, for GOOS and GOARCH.
 linked() {

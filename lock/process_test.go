@@ -170,7 +170,8 @@ func TestGoCommandWaitsForUs(t *testing.T) {
 func TestWeWaitForGoCommand(t *testing.T) {
 	kinds[0].require(t)
 	testutil.RequireTool(t, "go")
-	versions := filepath.Join(t.TempDir(), "example.com", "m", "@v")
+	proxy := t.TempDir()
+	versions := filepath.Join(proxy, "example.com", "m", "@v")
 	if err := os.MkdirAll(versions, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +186,7 @@ func TestWeWaitForGoCommand(t *testing.T) {
 	}
 	cache := t.TempDir()
 	cmd := goCommand(t, "mod", "download", "example.com/m@v1.0.0")
-	cmd.Env = append(cmd.Env, "GOPROXY=file://"+filepath.Dir(filepath.Dir(filepath.Dir(versions))), "GOMODCACHE="+cache,
+	cmd.Env = append(cmd.Env, "GOPROXY=file://"+proxy, "GOMODCACHE="+cache,
 		"GOFLAGS=-modcacherw", "GOSUMDB=off", "GONOSUMDB=*", "GOPRIVATE=", "GONOPROXY=")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

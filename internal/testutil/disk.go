@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -20,7 +19,7 @@ import (
 // watching process when this one dies. Needs Linux, root, and the file system's mkfs.
 func LoopDisk(t testing.TB, size int64, fstype string) (dir string) {
 	t.Helper()
-	requireLinux(t, "loop devices")
+	RequireLinux(t, "loop devices")
 	RequireRoot(t)
 	RequireTool(t, "mount")
 	size = max(size, MinSize(fstype))
@@ -54,13 +53,6 @@ func LoopDisk(t testing.TB, size int64, fstype string) (dir string) {
 		}
 	})
 	return dir
-}
-
-func requireLinux(t testing.TB, what string) {
-	t.Helper()
-	if runtime.GOOS != "linux" {
-		t.Skipf("no %s on this platform", what)
-	}
 }
 
 // run is a command's error, with what it has to say.
@@ -156,7 +148,7 @@ func UnmountIfKilled(dirs ...string) (dismiss func(), err error) {
 // pages are written first; pages that are mapped stay. It skips the test where there is no such call.
 func Cold(t testing.TB, path string) {
 	t.Helper()
-	requireLinux(t, "way to take a file out of the page cache")
+	RequireLinux(t, "way to take a file out of the page cache")
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +170,7 @@ func Cold(t testing.TB, path string) {
 // root.
 func DropCaches(t testing.TB) {
 	t.Helper()
-	requireLinux(t, "way to empty the page cache")
+	RequireLinux(t, "way to empty the page cache")
 	RequireRoot(t)
 	if err := run("sync"); err != nil {
 		t.Fatal(err)

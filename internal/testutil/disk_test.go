@@ -37,7 +37,7 @@ func attached(t *testing.T, dir string) (n int) {
 }
 
 func TestLoopDisk(t *testing.T) {
-	needsLinux(t)
+	testutil.RequireLinux(t, "loop devices")
 	for _, fstype := range []string{"ext4", "xfs", "btrfs", "tmpfs"} {
 		t.Run(fstype, func(t *testing.T) {
 			var dir string
@@ -82,7 +82,7 @@ func mountAndWait() error {
 }
 
 func TestDiskOfAKilledProcessIsUnmounted(t *testing.T) {
-	needsLinux(t)
+	testutil.RequireLinux(t, "loop devices")
 	testutil.RequireRoot(t)
 	dir := filepath.Join(t.TempDir(), "disk")
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -100,7 +100,7 @@ func TestDiskOfAKilledProcessIsUnmounted(t *testing.T) {
 }
 
 func TestMountFails(t *testing.T) {
-	needsLinux(t)
+	testutil.RequireLinux(t, "loop devices")
 	testutil.RequireRoot(t)
 	dir := t.TempDir()
 	image := filepath.Join(dir, "image")

@@ -21,7 +21,7 @@ func fileLock(t *testing.T, f *os.File) *sys.FileLock {
 
 // Each kind of leak is seen, by its name, and is gone when it has been mended.
 func TestLeaksAreSeen(t *testing.T) {
-	needsLinux(t)
+	testutil.RequireLinux(t, "list of what a process holds")
 	for _, tt := range []struct {
 		name string
 		leak func(t *testing.T, f *os.File) (mend func() error)
@@ -92,7 +92,7 @@ func TestLeaksAreSeen(t *testing.T) {
 }
 
 func TestNoLeaksLooksLast(t *testing.T) {
-	needsLinux(t)
+	testutil.RequireLinux(t, "list of what a process holds")
 	var f *os.File
 	open := func(t testing.TB) {
 		testutil.NoLeaks(t)

@@ -19,14 +19,6 @@ func TestMain(m *testing.M) {
 	testutil.VerifyMain(m)
 }
 
-// needsLinux skips a test of what this package can only do there.
-func needsLinux(t *testing.T) {
-	t.Helper()
-	if runtime.GOOS != "linux" {
-		t.Skip("this is for Linux")
-	}
-}
-
 // echo says what it hears, with its role.
 func echo() error {
 	for {

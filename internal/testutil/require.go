@@ -3,6 +3,7 @@ package testutil
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"testing"
 )
 
@@ -15,6 +16,14 @@ func RequireRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		missing(t, "root")
+	}
+}
+
+// RequireLinux skips the test on other systems, which have no such thing as what.
+func RequireLinux(t testing.TB, what string) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skipf("no %s on this platform", what)
 	}
 }
 
