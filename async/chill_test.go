@@ -12,6 +12,6 @@ import (
 func chill(t testing.TB, f *async.File) {
 	t.Helper()
 	// The page cache keeps what is mapped, so that goes first. Where there is no such advice, there is no Cold either.
-	_ = f.Core().Advise(core.DontNeed, 0, f.Core().Len())
+	_ = f.Core().Advise(core.AdviceDontNeed, 0, f.Core().Len())
 	testutil.Cold(t, f.Core().Name())
 }

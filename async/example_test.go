@@ -251,6 +251,6 @@ func ExampleAwaitError() {
 }
 
 func ExampleLane() {
-	fmt.Println(async.Short, async.Flush, async.Page, async.Meta)
+	fmt.Println(async.LaneShort, async.LaneFlush, async.LanePage, async.LaneMeta)
 	// Output: short flush page meta
 }

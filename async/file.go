@@ -61,7 +61,7 @@ func Open(ctx context.Context, p *Pool, name string, o core.Options) *Future[*Fi
 		}
 		return Wrap(p, f), nil
 	}
-	return submitOwned(ctx, p.lane(Meta), opOpen, open, func(f *File) { f.Close(context.Background()) })
+	return submitOwned(ctx, p.lane(LaneMeta), opOpen, open, func(f *File) { f.Close(context.Background()) })
 }
 
 // Wrap makes a File of one that is open already, served by p, or by the
@@ -178,7 +178,7 @@ func (f *File) meta(ctx context.Context, o op, fn func() error) *Future[struct{}
 	if !f.enter() {
 		return closed[struct{}](f, o.String())
 	}
-	return dispatch(ctx, f, Meta, o, nil, func(context.Context) (struct{}, error) { return struct{}{}, fn() }, nil)
+	return dispatch(ctx, f, LaneMeta, o, nil, func(context.Context) (struct{}, error) { return struct{}{}, fn() }, nil)
 }
 
 // CopyTo copies n bytes from off on to a new file, as [core.File.CopyTo] does.

@@ -119,7 +119,7 @@ func BenchmarkCold(b *testing.B) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	p := open(b, async.PoolOptions{})
 	f := written(b, p, fileSize)
-	check(b, f.Core().Advise(core.Random, 0, fileSize))
+	check(b, f.Core().Advise(core.AdviceRandom, 0, fileSize))
 	ctx := context.Background()
 
 	round := func(size int64, requests int, read func(off, n int64)) time.Duration {

@@ -102,7 +102,7 @@ func (c *closing) flushed(ctx context.Context) (err error) {
 }
 
 func (c *closing) start() {
-	change, err := c.file.core.StartClose(c.ready)
+	change, err := c.file.core.StartClose(func(*core.Change) { c.ready() })
 	if err != nil { // somebody has closed the file below
 		c.file.unlock()
 		c.over(err)
@@ -130,7 +130,7 @@ func (c *closing) ready() {
 // submit queues the last step. It cannot be refused: where the lane does not
 // take it, it has a goroutine of its own, which ends when the file is closed.
 func (c *closing) submit() {
-	if err := c.file.pool.lane(Meta).execute(opClose, c.finish); err != nil {
+	if err := c.file.pool.lane(LaneMeta).execute(opClose, c.finish); err != nil {
 		go c.finish(nil)
 	}
 }

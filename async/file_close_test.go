@@ -20,7 +20,7 @@ func TestCloseWithOperationsInFlight(t *testing.T) {
 	flushing := f.FlushRange(0, 10)
 	<-arrived
 	waiting := f.Flush()
-	free := occupy(t, p, async.Short, async.Page, async.Meta)
+	free := occupy(t, p, async.LaneShort, async.LanePage, async.LaneMeta)
 	read, write := f.ReadAt(bg, make([]byte, 100_000), 0), f.WriteAt(bg, make([]byte, 10), 200_000)
 	in, copied := f.PageIn(bg, 300_000, 10), f.CopyTo(bg, f.Core().Name()+"2", 0, 10)
 	removed := f.Remove(bg)
@@ -44,7 +44,7 @@ func TestCloseWithOperationsInFlight(t *testing.T) {
 
 // The same where nothing but a queued operation holds the file open.
 func TestCloseWaitsForQueuedOperations(t *testing.T) {
-	for _, l := range []async.Lane{async.Short, async.Page, async.Meta} {
+	for _, l := range []async.Lane{async.LaneShort, async.LanePage, async.LaneMeta} {
 		t.Run(l.String(), func(t *testing.T) {
 			p := narrow(t)
 			f := cold(t, p, 1<<20)
@@ -117,7 +117,7 @@ func TestCloseDroppedByPool(t *testing.T) {
 	p, err := async.NewPool(async.PoolOptions{Meta: async.LaneOptions{Width: 1}})
 	check(t, err)
 	f := onDisk(t, p, 1000)
-	free := occupy(t, p, async.Meta)
+	free := occupy(t, p, async.LaneMeta)
 	closing := f.Close(bg)
 	pending(t, closing)
 	ctx, cancel := context.WithCancel(bg)
@@ -138,7 +138,7 @@ func TestPoolClosedWithFullQueues(t *testing.T) {
 	check(t, err)
 	f := cold(t, p, size)
 	other := onDisk(t, p, size)
-	quit := occupy(t, p, async.Short, async.Flush, async.Page, async.Meta)
+	quit := occupy(t, p, async.LaneShort, async.LaneFlush, async.LanePage, async.LaneMeta)
 	var all []waiter
 	for i := range int64(20) {
 		all = append(all, f.PageIn(bg, i*20_000, 10), f.Load(bg, i*20_000+5000, 10),

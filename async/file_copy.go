@@ -95,7 +95,7 @@ func (t transfer) copyWarm(ctx context.Context) *Future[int] {
 	if !t.file.enter() {
 		return closed[int](t.file, t.op.String())
 	}
-	return dispatch(ctx, t.file, Short, t.op, nil, func(context.Context) (int, error) { return t.copy() }, nil)
+	return dispatch(ctx, t.file, LaneShort, t.op, nil, func(context.Context) (int, error) { return t.copy() }, nil)
 }
 
 // copyCold copies when the bytes of a pin, which it releases, have been brought

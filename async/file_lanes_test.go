@@ -55,7 +55,7 @@ func TestOperationsDoNotWait(t *testing.T) {
 		for _, o := range operations {
 			t.Run(o.name, func(t *testing.T) {
 				f := cold(t, p, 100_000)
-				free := occupy(t, p, async.Short, async.Flush, async.Page, async.Meta)
+				free := occupy(t, p, async.LaneShort, async.LaneFlush, async.LanePage, async.LaneMeta)
 				w := o.call(bg, f) // returns
 				free()
 				check(t, w.Wait())
@@ -68,10 +68,10 @@ func TestOperationsDoNotWait(t *testing.T) {
 		stuck []async.Lane
 		do    func(f *async.File) error
 	}{
-		{"flush", []async.Lane{async.Short, async.Page, async.Meta}, func(f *async.File) error { return f.Flush().Wait() }},
-		{"page", []async.Lane{async.Short, async.Flush, async.Meta}, func(f *async.File) error { return f.PageIn(bg, 0, 10).Wait() }},
-		{"meta", []async.Lane{async.Short, async.Flush, async.Page}, func(f *async.File) error { return f.Truncate(bg, 10).Wait() }},
-		{"close", []async.Lane{async.Short, async.Flush, async.Page}, func(f *async.File) error { return f.Close(bg).Wait() }},
+		{"flush", []async.Lane{async.LaneShort, async.LanePage, async.LaneMeta}, func(f *async.File) error { return f.Flush().Wait() }},
+		{"page", []async.Lane{async.LaneShort, async.LaneFlush, async.LaneMeta}, func(f *async.File) error { return f.PageIn(bg, 0, 10).Wait() }},
+		{"meta", []async.Lane{async.LaneShort, async.LaneFlush, async.LanePage}, func(f *async.File) error { return f.Truncate(bg, 10).Wait() }},
+		{"close", []async.Lane{async.LaneShort, async.LaneFlush, async.LanePage}, func(f *async.File) error { return f.Close(bg).Wait() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := narrow(t)

@@ -21,7 +21,7 @@ func (f *File) Truncate(ctx context.Context, size int64) *Future[struct{}] {
 		return closed[struct{}](f, "truncate")
 	}
 	r := &resize{file: f, ctx: ctx, out: newPromise[struct{}](), had: f.core.Len()}
-	c, err := f.core.StartTruncate(size, r.ready)
+	c, err := f.core.StartTruncate(size, func(*core.Change) { r.ready() })
 	if err != nil {
 		return Failed[struct{}](err)
 	}
@@ -84,7 +84,7 @@ func (r *resize) giveUp() {
 
 // submit queues the rest, which waits for nothing.
 func (r *resize) submit() {
-	if err := r.file.pool.lane(Meta).execute(opTruncate, r.finish); err != nil {
+	if err := r.file.pool.lane(LaneMeta).execute(opTruncate, r.finish); err != nil {
 		r.finish(err)
 	}
 }

@@ -52,7 +52,7 @@ func TestChangesHoldNoWorker(t *testing.T) {
 func TestPageInHoldsChanges(t *testing.T) {
 	p := narrow(t)
 	f := cold(t, p, 100_000)
-	free := occupy(t, p, async.Page)
+	free := occupy(t, p, async.LanePage)
 	in := f.PageIn(bg, 50_000, 10)
 	load := f.Load(bg, 0, 10)
 	cut := f.Truncate(bg, 10)
@@ -106,7 +106,7 @@ func TestTruncateGivenUp(t *testing.T) {
 			if sys.ShrinkNeedsUnmap {
 				t.Skip("a file that nobody uses is shortened at once where that takes unmapping it")
 			}
-			free := occupy(t, p, async.Meta)
+			free := occupy(t, p, async.LaneMeta)
 			cut := f.Truncate(ctx, 5000)
 			cancel()
 			free()
@@ -162,7 +162,7 @@ func TestChangesOverloaded(t *testing.T) {
 			if !k.only && sys.ShrinkNeedsUnmap {
 				t.Skip("a file that nobody uses is shortened at once where that takes unmapping it")
 			}
-			free := occupy(t, p, async.Meta)
+			free := occupy(t, p, async.LaneMeta)
 			queued := async.Open(bg, p, diskFile(t, nil), core.Options{})
 			wantErr(t, "Truncate", f.Truncate(bg, 5000).Wait(), async.ErrOverloaded)
 			if n := f.Core().Len(); n != 10_000 {
@@ -184,7 +184,7 @@ func TestGrowthOfMemoryOverloaded(t *testing.T) {
 	p := open(t, async.PoolOptions{Meta: async.LaneOptions{Width: 1, Queue: 1}})
 	f := async.Wrap(p, core.NewMemory("memory", pattern(100)))
 	closedAtEnd(t, f)
-	free := occupy(t, p, async.Meta)
+	free := occupy(t, p, async.LaneMeta)
 	queued := async.Open(bg, p, diskFile(t, nil), core.Options{})
 	if err := f.Truncate(bg, 1000).Wait(); err == nil && f.Core().Len() != 1000 || err != nil && f.Core().Len() != 100 {
 		t.Errorf("Truncate: error %v, and the file is %d bytes long", err, f.Core().Len())

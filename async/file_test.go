@@ -107,7 +107,7 @@ var operations = []struct {
 	{"load", false, func(ctx context.Context, f *async.File) waiter { return f.Load(ctx, 0, 10) }},
 	{"read", false, func(ctx context.Context, f *async.File) waiter { return f.ReadAt(ctx, make([]byte, 10), 0) }},
 	{"write", false, func(ctx context.Context, f *async.File) waiter { return f.WriteAt(ctx, make([]byte, 10), 0) }},
-	{"advise", true, func(ctx context.Context, f *async.File) waiter { return f.Advise(ctx, core.WillNeed, 0, 10) }},
+	{"advise", true, func(ctx context.Context, f *async.File) waiter { return f.Advise(ctx, core.AdviceWillNeed, 0, 10) }},
 	{"truncate", true, func(ctx context.Context, f *async.File) waiter { return f.Truncate(ctx, 5000) }},
 	{"lock", false, func(ctx context.Context, f *async.File) waiter { return f.Lock(ctx, lock.Shared) }},
 	{"copy", true, func(ctx context.Context, f *async.File) waiter { return f.CopyTo(ctx, f.Core().Name()+"2", 0, 10) }},

@@ -15,5 +15,5 @@ import "context"
 // A panic in fn makes the future fail with a [*PanicError], a call of
 // [runtime.Goexit] with [ErrGoexit].
 func Go[T any](ctx context.Context, p *Pool, fn func(context.Context) (T, error)) *Future[T] {
-	return submit(ctx, p.lane(Short), opGo, fn)
+	return submit(ctx, p.lane(LaneShort), opGo, fn)
 }

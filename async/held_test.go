@@ -26,7 +26,7 @@ func free(t testing.TB, name string) {
 // Semantics 15: waiters are served in the order they came and occupy no worker.
 func TestLockIsFIFO(t *testing.T) {
 	p := narrow(t)
-	occupy(t, p, async.Short, async.Flush, async.Page, async.Meta) // it needs none
+	occupy(t, p, async.LaneShort, async.LaneFlush, async.LanePage, async.LaneMeta) // it needs none
 	f := async.Wrap(p, func() *core.File {
 		c, err := core.OpenFile(diskFile(t, pattern(10)), core.Options{Access: core.ReadWrite})
 		check(t, err)

@@ -77,7 +77,7 @@ func TestHintsAreInvalidated(t *testing.T) {
 				check(t, f.PageIn(bg, 0, 10).Wait())
 				check(t, f.Core().Truncate(size))
 			}},
-			{"advise", func() { _ = f.Advise(bg, core.DontNeed, 0, size).Wait() }},
+			{"advise", func() { _ = f.Advise(bg, core.AdviceDontNeed, 0, size).Wait() }},
 		} {
 			check(t, f.PageIn(bg, 0, size).Wait())
 			if !async.HasHint(f, size-10, 10) {

@@ -76,7 +76,7 @@ func panicAndGoexit(t *testing.T, e async.Executor) {
 	var f *async.Future[int]
 	o := short(e, 2, 0)
 	o.Hooks.OnPanic = func(l async.Lane, op string, err *async.PanicError) {
-		if l != async.Short || op != "go" || err.Value != "oops" {
+		if l != async.LaneShort || op != "go" || err.Value != "oops" {
 			t.Errorf("OnPanic: got (%v, %s, %v)", l, op, err)
 		}
 		pending(t, f)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/bounds"
 )
 
 // PageIn brings the bytes [off, off+n) of the window into memory. When it has
@@ -68,7 +69,7 @@ func (f *File) Load(ctx context.Context, off, n int64) *Future[*core.Pin] {
 	}
 	f.hits.cold.Add(1)
 	willNeed(f.core, pin)
-	return dispatch(ctx, f, Page, opLoad, pin, func(ctx context.Context) (*core.Pin, error) {
+	return dispatch(ctx, f, LanePage, opLoad, pin, func(ctx context.Context) (*core.Pin, error) {
 		return pin, f.bringIn(ctx, pin)
 	}, (*core.Pin).Release)
 }
@@ -95,7 +96,7 @@ func (f *File) Advise(ctx context.Context, a core.Advice, off, n int64) *Future[
 	if !f.enter() {
 		return closed[struct{}](f, "advise")
 	}
-	return dispatch(ctx, f, Page, opPageIn, nil, func(context.Context) (struct{}, error) {
+	return dispatch(ctx, f, LanePage, opPageIn, nil, func(context.Context) (struct{}, error) {
 		defer f.hints.drop() // whatever came of it
 		return struct{}{}, f.core.Advise(a, off, n)
 	}, nil)
@@ -136,7 +137,7 @@ func (f *File) resident(pin *core.Pin) bool {
 // be resident.
 func (f *File) hinted(off, n int64) bool {
 	size := f.core.Len()
-	return off >= 0 && n >= 0 && off <= size && n <= size-off && !f.shut.Load() && f.hints.has(off, n, size)
+	return bounds.Within(off, n, size) && !f.shut.Load() && f.hints.has(off, n, size)
 }
 
 // maxProbe bounds what the caller looks at, which takes 0.4 ms for a GiB.

@@ -17,7 +17,7 @@ import (
 func cold(t testing.TB, p *async.Pool, n int) *async.File {
 	t.Helper()
 	f := onDisk(t, p, n)
-	_ = f.Core().Advise(core.Random, 0, int64(n)) // a hint, which Linux has
+	_ = f.Core().Advise(core.AdviceRandom, 0, int64(n)) // a hint, which Linux has
 	chill(t, f)
 	if pages, _, err := f.Core().Resident(0, int64(n)); err != nil || pages != 0 {
 		t.Skipf("the file is not cold: %d pages are resident, or error %v", pages, err)
@@ -63,7 +63,7 @@ func TestHintIsOfThesePages(t *testing.T) {
 		for _, offset := range []int64{0, 100, 4096, 70_000} {
 			name := diskFile(t, pattern(1<<20))
 			f := opened(t, p, name, core.Options{Offset: offset})
-			_ = f.Core().Advise(core.Random, 0, f.Core().Len()) // a hint, which Linux has
+			_ = f.Core().Advise(core.AdviceRandom, 0, f.Core().Len()) // a hint, which Linux has
 			chill(t, f)
 			const at = 200_000
 			check(t, f.PageIn(bg, at, 1).Wait())
@@ -149,7 +149,7 @@ func TestCallersTouchNothing(t *testing.T) {
 	const size = 200_000
 	p := narrow(t)
 	f := cold(t, p, size)
-	free := occupy(t, p, async.Page)
+	free := occupy(t, p, async.LanePage)
 	c := watchCalls(t)
 	c.failing("madvise", errors.ErrUnsupported) // or WILLNEED would bring it in
 	load, in := f.Load(bg, 0, size), f.PageIn(bg, 0, size)
@@ -206,7 +206,7 @@ func TestLoadOfResidentIsResolved(t *testing.T) {
 }
 
 func testLoadOfResident(t *testing.T, p *async.Pool) {
-	free := occupy(t, p, async.Short, async.Flush, async.Page, async.Meta)
+	free := occupy(t, p, async.LaneShort, async.LaneFlush, async.LanePage, async.LaneMeta)
 	defer free()
 	f := async.Wrap(p, core.NewMemory("memory", pattern(100_000)))
 	for range 2 { // by probe, by hint
@@ -242,7 +242,7 @@ func TestLateLoadIsReleased(t *testing.T) {
 	})
 	t.Run("context done while it is queued", func(t *testing.T) {
 		f := cold(t, p, 100_000)
-		free := occupy(t, p, async.Page)
+		free := occupy(t, p, async.LanePage)
 		ctx, cancel := context.WithCancel(bg)
 		load, page := f.Load(ctx, 0, 10), f.PageIn(ctx, 10_000, 10) // pages of their own, all cold
 		read := f.ReadAt(ctx, make([]byte, 10), 20_000)
@@ -255,7 +255,7 @@ func TestLateLoadIsReleased(t *testing.T) {
 	})
 	t.Run("cancelled", func(t *testing.T) {
 		f := cold(t, p, 100_000)
-		free := occupy(t, p, async.Page)
+		free := occupy(t, p, async.LanePage)
 		defer free()
 		load, page := f.Load(bg, 0, 10), f.PageIn(bg, 10_000, 10)
 		read, write := f.ReadAt(bg, make([]byte, 10), 20_000), f.WriteAt(bg, make([]byte, 10), 30_000)
@@ -270,7 +270,7 @@ func TestLateLoadIsReleased(t *testing.T) {
 	t.Run("lane full", func(t *testing.T) {
 		p := open(t, async.PoolOptions{Page: async.LaneOptions{Width: 1, Queue: 1}})
 		f := cold(t, p, 100_000)
-		free := occupy(t, p, async.Page)
+		free := occupy(t, p, async.LanePage)
 		queued := f.PageIn(bg, 0, 10)
 		wantErr(t, "Load", f.Load(bg, 10_000, 10).Wait(), async.ErrOverloaded)
 		wantErr(t, "PageIn", f.PageIn(bg, 20_000, 10).Wait(), async.ErrOverloaded)
@@ -324,7 +324,7 @@ func TestCopiesOfManyBytes(t *testing.T) {
 	p := narrow(t)
 	f := cold(t, p, size)
 	buf := make([]byte, size)
-	freePage, freeShort := occupy(t, p, async.Page), occupy(t, p, async.Short)
+	freePage, freeShort := occupy(t, p, async.LanePage), occupy(t, p, async.LaneShort)
 	small, large := f.ReadAt(bg, buf[:10], 0), f.ReadAt(bg, buf[10_000:], 10_000)
 	store := f.WriteAt(bg, make([]byte, 10), 5000)
 	pending(t, small)

@@ -64,10 +64,10 @@ var ways = []struct {
 		return f
 	}},
 	{"submitted", func(p *Pool, r *resource) *Future[*resource] {
-		return submitOwned(context.Background(), p.lane(Page), opLoad, func(context.Context) (*resource, error) { return r, nil }, giveBack)
+		return submitOwned(context.Background(), p.lane(LanePage), opLoad, func(context.Context) (*resource, error) { return r, nil }, giveBack)
 	}},
 	{"submitted, looking at its context", func(p *Pool, r *resource) *Future[*resource] {
-		return submitOwned(context.Background(), p.lane(Page), opLoad, func(ctx context.Context) (*resource, error) { _ = ctx.Done(); return r, nil }, giveBack)
+		return submitOwned(context.Background(), p.lane(LanePage), opLoad, func(ctx context.Context) (*resource, error) { _ = ctx.Done(); return r, nil }, giveBack)
 	}},
 	{"Any", func(_ *Pool, r *resource) *Future[*resource] {
 		return Any(Failed[*resource](errTest), readyOwned(r, giveBack))
@@ -174,7 +174,7 @@ func TestLateResourceIsGivenBack(t *testing.T) {
 		p := newTestPool(t)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		r := new(resource)
-		f := submitOwned(ctx, p.lane(Page), opLoad, func(context.Context) (*resource, error) {
+		f := submitOwned(ctx, p.lane(LanePage), opLoad, func(context.Context) (*resource, error) {
 			cancel(errTest)
 			return r, nil
 		}, giveBack)

@@ -26,10 +26,10 @@ const readStep = 2 << 20
 // the pager reads.
 func willNeed(f *core.File, pin *core.Pin) {
 	if pin.Len() <= readStep {
-		_ = pin.Advise(core.WillNeed)
+		_ = pin.Advise(core.AdviceWillNeed)
 		return
 	}
-	_ = f.Advise(core.WillNeed, pin.Offset(), readStep)
+	_ = f.Advise(core.AdviceWillNeed, pin.Offset(), readStep)
 }
 
 // fetch brings in the bytes of a pin and releases it, for an operation that has
@@ -37,7 +37,7 @@ func willNeed(f *core.File, pin *core.Pin) {
 func (f *File) fetch(ctx context.Context, pin *core.Pin) *Future[struct{}] {
 	f.hits.cold.Add(1)
 	willNeed(f.core, pin)
-	return dispatch(ctx, f, Page, opPageIn, pin, func(ctx context.Context) (struct{}, error) {
+	return dispatch(ctx, f, LanePage, opPageIn, pin, func(ctx context.Context) (struct{}, error) {
 		err := f.bringIn(ctx, pin)
 		pin.Release()
 		return struct{}{}, err
@@ -48,7 +48,7 @@ func (f *File) fetch(ctx context.Context, pin *core.Pin) *Future[struct{}] {
 func (f *File) fetchThen(ctx context.Context, pin *core.Pin, do func() (int, error)) *Future[int] {
 	f.hits.cold.Add(1)
 	willNeed(f.core, pin)
-	return dispatch(ctx, f, Page, opRead, pin, func(ctx context.Context) (int, error) {
+	return dispatch(ctx, f, LanePage, opRead, pin, func(ctx context.Context) (int, error) {
 		defer pin.Release()
 		if err := f.bringIn(ctx, pin); err != nil {
 			return 0, err
@@ -77,7 +77,7 @@ func (f *File) populate(ctx context.Context, pin *core.Pin) error {
 			return context.Cause(ctx)
 		}
 		if next := at + readStep; next < end {
-			_ = f.core.Advise(core.WillNeed, next, min(readStep, end-next))
+			_ = f.core.Advise(core.AdviceWillNeed, next, min(readStep, end-next))
 		}
 		err := f.core.Populate(at, min(readStep, end-at))
 		if errors.Is(err, core.ErrRange) || errors.Is(err, fs.ErrClosed) {

@@ -121,7 +121,7 @@ func newPool(o PoolOptions) (*Pool, error) {
 		name  Lane
 		o     LaneOptions
 		width int
-	}{{Short, o.Short, procs}, {Flush, o.Flush, blocking}, {Page, o.Page, 1}, {Meta, o.Meta, blocking}} {
+	}{{LaneShort, o.Short, procs}, {LaneFlush, o.Flush, blocking}, {LanePage, o.Page, 1}, {LaneMeta, o.Meta, blocking}} {
 		if x.o.Width < 0 || x.o.Queue < 0 {
 			return nil, fmt.Errorf("async: lane %v: negative width or queue length", x.name)
 		}

@@ -41,7 +41,7 @@ func TestLanesDoNotWait(t *testing.T) {
 					}
 				}
 				s := p.Stats()
-				for l, ls := range map[Lane]LaneStats{Short: s.Short, Flush: s.Flush, Page: s.Page, Meta: s.Meta} {
+				for l, ls := range map[Lane]LaneStats{LaneShort: s.Short, LaneFlush: s.Flush, LanePage: s.Page, LaneMeta: s.Meta} {
 					if l != free && (ls.Running != 2 || ls.Queued != 2 || ls.Overloaded != 1) {
 						t.Errorf("%v: %+v", l, ls)
 					}
@@ -107,7 +107,7 @@ func TestExecuteTellsOnce(t *testing.T) {
 		quit := make(chan struct{})
 		calls := map[string][]error{}
 		run := func(name string, wait bool) error {
-			return p.lane(Flush).execute(opFlush, func(dropped error) {
+			return p.lane(LaneFlush).execute(opFlush, func(dropped error) {
 				calls[name] = append(calls[name], dropped)
 				if wait {
 					<-quit
@@ -154,7 +154,7 @@ func TestCrashes(t *testing.T) {
 		},
 		"execute": func() {
 			p, _ := NewPool(PoolOptions{})
-			_ = p.lane(Flush).execute(opFlush, func(error) { println("hook was called"); panic("the task's own words") })
+			_ = p.lane(LaneFlush).execute(opFlush, func(error) { println("hook was called"); panic("the task's own words") })
 			select {}
 		},
 		"hook": func() {

@@ -6,23 +6,23 @@ import "time"
 type Lane uint8
 
 const (
-	Short Lane = iota // tasks of [Go] and [Then], copying reads and writes
-	Flush             // making bytes durable
-	Page              // bringing pages in
-	Meta              // opening, resizing, removing, closing
+	LaneShort Lane = iota // tasks of [Go] and [Then], copying reads and writes
+	LaneFlush             // making bytes durable
+	LanePage              // bringing pages in
+	LaneMeta              // opening, resizing, removing, closing
 	lanes
 )
 
 // String returns the lane's name in lower case.
 func (l Lane) String() string {
 	switch l {
-	case Short:
+	case LaneShort:
 		return "short"
-	case Flush:
+	case LaneFlush:
 		return "flush"
-	case Page:
+	case LanePage:
 		return "page"
-	case Meta:
+	case LaneMeta:
 		return "meta"
 	}
 	return "unknown"
@@ -61,10 +61,10 @@ type LaneStats struct {
 // different lanes are read one after the other. It may be called at any time.
 func (p *Pool) Stats() Stats {
 	return Stats{
-		Short: p.lanes[Short].stats(),
-		Flush: p.lanes[Flush].stats(),
-		Page:  p.lanes[Page].stats(),
-		Meta:  p.lanes[Meta].stats(),
+		Short: p.lanes[LaneShort].stats(),
+		Flush: p.lanes[LaneFlush].stats(),
+		Page:  p.lanes[LanePage].stats(),
+		Meta:  p.lanes[LaneMeta].stats(),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/flush"
+	"github.com/fmmap-go/fmmap/internal/bounds"
 )
 
 // A target is the file as a committer flushes it: ranges that were in the window
@@ -37,7 +38,7 @@ func (t *target) clipped(do func(off, n int64) error, off, n int64) error {
 
 // execute hands a batch to the Flush lane.
 func (f *File) execute(task func()) error {
-	return f.pool.lane(Flush).execute(opFlush, func(dropped error) {
+	return f.pool.lane(LaneFlush).execute(opFlush, func(dropped error) {
 		if dropped != nil {
 			f.committer.Drop(dropped)
 			return
@@ -66,7 +67,7 @@ func (f *File) Flush() *Future[struct{}] {
 // [core.ErrRange] when they do not lie within the window now. What is cut off
 // before its turn comes needs no flushing. An empty range is durable already.
 func (f *File) FlushRange(off, n int64) *Future[struct{}] {
-	if size := f.core.Len(); off < 0 || n < 0 || off > size || n > size-off {
+	if !bounds.Within(off, n, f.core.Len()) {
 		if err := f.check("flush", off, n); err != nil {
 			return Failed[struct{}](err)
 		}

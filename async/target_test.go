@@ -144,7 +144,7 @@ func TestFlushTargetClips(t *testing.T) {
 func TestFlushOverloaded(t *testing.T) {
 	p := open(t, async.PoolOptions{Flush: async.LaneOptions{Width: 1, Queue: 1}})
 	f, other := onDisk(t, p, 10_000), onDisk(t, p, 10_000)
-	free := occupy(t, p, async.Flush)
+	free := occupy(t, p, async.LaneFlush)
 	queued := other.Flush()
 	if err := f.Flush().Wait(); err != async.ErrOverloaded {
 		t.Errorf("got %v, want %v", err, async.ErrOverloaded)
@@ -158,7 +158,7 @@ func TestFlushOverloaded(t *testing.T) {
 // Memory has nothing to flush, and needs no worker to say so.
 func TestFlushOfMemory(t *testing.T) {
 	p := narrow(t)
-	occupy(t, p, async.Flush)
+	occupy(t, p, async.LaneFlush)
 	for _, k := range kinds[1:] {
 		f := k.open(t, p, 1000)
 		for _, flushed := range []*async.Future[struct{}]{f.Flush(), f.FlushRange(5, 5)} {

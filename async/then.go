@@ -12,7 +12,7 @@ import "context"
 // from the beginning. Like Go, Then never blocks.
 func Then[T, U any](ctx context.Context, p *Pool, f *Future[T], fn func(context.Context, T) (U, error)) *Future[U] {
 	t := &thenFuture[T, U]{source: f, fn: fn}
-	t.parent, t.lane, t.op, t.work = ctx, p.lane(Short), opThen, t
+	t.parent, t.lane, t.op, t.work = ctx, p.lane(LaneShort), opThen, t
 	t.Future.task = &t.task
 	t.callback.w = t
 	if !f.subscribe(&t.callback) {

@@ -20,7 +20,7 @@ type waiting struct {
 // In a task, GoWait with that task's context fails with [ErrSelfWait] when it
 // would have to wait for its own lane.
 func GoWait[T any](ctx context.Context, p *Pool, fn func(context.Context) (T, error)) *Future[T] {
-	t := newTask(ctx, p.lane(Short), opGo, fn, nil)
+	t := newTask(ctx, p.lane(LaneShort), opGo, fn, nil)
 	if err := t.lane.submitWait(&t.task); err != nil {
 		t.refuse(err)
 	}

@@ -1,6 +1,10 @@
 package core
 
-import "io"
+import (
+	"io"
+
+	"github.com/fmmap-go/fmmap/internal/bounds"
+)
 
 // View calls fn with the whole window and returns fn's error. The bytes are for
 // reading, and only until fn returns; they stay mapped that long, so Close
@@ -63,7 +67,7 @@ func (f *File) WriteAt(p []byte, off int64) (n int, err error) {
 		return 0, f.fail("write", err)
 	}
 	defer f.end("write", a, &err)
-	if !within(off, int64(len(p)), len(a.g.data)) {
+	if !bounds.Within(off, int64(len(p)), int64(len(a.g.data))) {
 		return 0, f.fail("write", ErrRange)
 	}
 	return copy(a.g.data[off:], p), nil

@@ -230,7 +230,7 @@ var kinds = []kind{
 	{name: "Populate", do: func(a *action) error { return a.f.Populate(a.at, a.n) }},
 	{name: "Resident", do: func(a *action) error { _, _, err := a.f.Resident(a.at, a.n); return err }},
 	{name: "Advise", do: func(a *action) error {
-		advice := []core.Advice{core.Normal, core.Random, core.Sequential, core.WillNeed, core.Cold}[a.rng.IntN(5)]
+		advice := []core.Advice{core.AdviceNormal, core.AdviceRandom, core.AdviceSequential, core.AdviceWillNeed, core.AdviceCold}[a.rng.IntN(5)]
 		if err := a.f.Advise(advice, a.at, a.n); !errors.Is(err, errors.ErrUnsupported) {
 			return err
 		}
@@ -245,7 +245,7 @@ var kinds = []kind{
 		if _, _, err := p.Resident(); err != nil {
 			return err
 		}
-		if err := p.Advise(core.WillNeed); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		if err := p.Advise(core.AdviceWillNeed); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			return err
 		}
 		return p.Populate()

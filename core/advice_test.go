@@ -17,19 +17,19 @@ import (
 func TestAdvice(t *testing.T) {
 	onEach(t, func(t *testing.T, b backend) {
 		f := b.open(t, pattern(256*KiB, 1))
-		for a := core.Normal; a <= core.PopulateWrite; a++ {
-			if a == core.DontNeed || a == core.Free || a == core.Remove {
+		for a := core.AdviceNormal; a <= core.AdvicePopulateWrite; a++ {
+			if a == core.AdviceDontNeed || a == core.AdviceFree || a == core.AdviceRemove {
 				continue // they change bytes
 			}
 			for _, r := range [][2]int64{{0, 256 * KiB}, {5000, 100}, {0, 0}} {
 				err := f.Advise(a, r[0], r[1])
-				if err != nil && !errors.Is(err, errors.ErrUnsupported) && !(a == core.PopulateWrite && errors.Is(err, core.ErrReadOnly)) &&
-					a != core.Mergeable && a != core.Unmergeable && a != core.PageOut && a != core.Collapse { // which need a kernel that agrees
+				if err != nil && !errors.Is(err, errors.ErrUnsupported) && !(a == core.AdvicePopulateWrite && errors.Is(err, core.ErrReadOnly)) &&
+					a != core.AdviceMergeable && a != core.AdviceUnmergeable && a != core.AdvicePageOut && a != core.AdviceCollapse { // which need a kernel that agrees
 					t.Errorf("advice %d on %v: %v", a, r, err)
 				}
 			}
 		}
-		if err := f.Advise(core.Random, 0, 256*KiB+1); !errors.Is(err, core.ErrRange) {
+		if err := f.Advise(core.AdviceRandom, 0, 256*KiB+1); !errors.Is(err, core.ErrRange) {
 			t.Errorf("outside the window: %v", err)
 		}
 		if err := f.Advise(200, 0, 1); !errors.Is(err, core.ErrRange) {
@@ -45,7 +45,7 @@ func TestAdvice(t *testing.T) {
 func TestAdviceThatLosesBytes(t *testing.T) {
 	const off, n = 10_000, 100_000 // not aligned: the pages at its ends are shared with neighbours
 	onEach(t, func(t *testing.T, b backend) {
-		for _, a := range []core.Advice{core.DontNeed, core.Free, core.Remove} {
+		for _, a := range []core.Advice{core.AdviceDontNeed, core.AdviceFree, core.AdviceRemove} {
 			before := pattern(256*KiB, 1)
 			f := b.open(t, before)
 			want := bytes.Clone(before)
@@ -61,11 +61,11 @@ func TestAdviceThatLosesBytes(t *testing.T) {
 				// Whole pages of what may be lost are zero, or what a private mapping was before its stores.
 				for i := range got[off : off+n] {
 					i += off
-					if lost := got[i] == 0 || b.private && got[i] == before[i]; got[i] != want[i] && (!lost || a == core.DontNeed && b.file && !b.private) {
+					if lost := got[i] == 0 || b.private && got[i] == before[i]; got[i] != want[i] && (!lost || a == core.AdviceDontNeed && b.file && !b.private) {
 						t.Fatalf("advice %d left %d at %d, where %d was", a, got[i], i, want[i])
 					}
 				}
-			case a != core.DontNeed && b.store != nil && !errors.Is(err, core.ErrReadOnly):
+			case a != core.AdviceDontNeed && b.store != nil && !errors.Is(err, core.ErrReadOnly):
 				t.Errorf("advice %d, where nothing may be stored: %v", a, err)
 			case !bytes.Equal(got, want):
 				t.Errorf("advice %d answered %v and changed bytes", a, err)
@@ -74,7 +74,7 @@ func TestAdviceThatLosesBytes(t *testing.T) {
 				t.Errorf("advice %d changed the bytes beside its range", a)
 			}
 			check(t, f.Freeze())
-			if !errors.Is(f.Advise(core.Remove, off, n), core.ErrReadOnly) {
+			if !errors.Is(f.Advise(core.AdviceRemove, off, n), core.ErrReadOnly) {
 				t.Error("a frozen file gave its bytes up")
 			}
 		}
@@ -86,12 +86,12 @@ func TestAdviceThatLosesBytes(t *testing.T) {
 func TestAdviceGoesAlongWithTheWindow(t *testing.T) {
 	name := tempFile(t, pattern(64*KiB, 1))
 	f := opened(t, name, core.Options{Access: core.ReadWrite, Reserve: 1})
-	if err := f.Advise(core.Random, 0, f.Len()); missingHere(err) {
+	if err := f.Advise(core.AdviceRandom, 0, f.Len()); missingHere(err) {
 		t.Skip(err)
 	} else {
 		check(t, err)
 	}
-	during(t, "mmap", func() { check(t, f.Advise(core.DontDump, 0, f.Len())) })
+	during(t, "mmap", func() { check(t, f.Advise(core.AdviceDontDump, 0, f.Len())) })
 	check(t, f.Truncate(64*MiB))
 	for _, v := range vmas(t, name) {
 		for _, flag := range []string{" rr ", " dd "} {
@@ -110,7 +110,7 @@ func TestAdviceGoesAlongWithTheWindow(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		check(t, f.Advise(core.Random, 0, 64*KiB)) // once the window has grown, it is for a part of it
+		check(t, f.Advise(core.AdviceRandom, 0, 64*KiB)) // once the window has grown, it is for a part of it
 		wg.Wait()
 		if all := vmas(t, name); all[0].flags != "" && !slices.ContainsFunc(all, func(v vma) bool { return strings.Contains(v.flags, " rr ") }) {
 			t.Fatalf("nothing is left of the advice: %v", all)
@@ -134,7 +134,7 @@ func TestPopulate(t *testing.T) {
 					}
 				}
 				if b.store == nil {
-					if err := f.Advise(core.PopulateWrite, 5000, 100_000); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+					if err := f.Advise(core.AdvicePopulateWrite, 5000, 100_000); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 						t.Errorf("for stores: %v", err)
 					}
 				}
@@ -153,7 +153,7 @@ func TestPopulate(t *testing.T) {
 			f := shortened(t, core.Options{Access: core.ReadWrite})
 			check(t, f.Populate(0, 4*KiB))
 			wantFault(t, f, f.Populate(0, MiB), 0, MiB)
-			wantFault(t, f, f.Advise(core.PopulateWrite, 64*KiB, 4*KiB), 64*KiB, 68*KiB)
+			wantFault(t, f, f.Advise(core.AdvicePopulateWrite, 64*KiB, 4*KiB), 64*KiB, 68*KiB)
 			p := pinned(t, f, 64*KiB, 4*KiB)
 			wantFault(t, f, p.Populate(), 64*KiB, 68*KiB)
 		})

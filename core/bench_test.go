@@ -156,7 +156,7 @@ func BenchmarkCopies4KiB(b *testing.B) {
 	}{{"random", 256 * MiB}, {"cached", benched}} {
 		f, err := core.OpenFile(filepath.Join(b.TempDir(), "file"), core.Options{Access: core.ReadWrite, Create: true, Size: c.size})
 		check(b, err)
-		check(b, f.Advise(core.PopulateWrite, 0, c.size))
+		check(b, f.Advise(core.AdvicePopulateWrite, 0, c.size))
 		pin := pinned(b, f, 0, c.size)
 		var state places
 		place := func() int64 {

@@ -17,7 +17,7 @@ import (
 type Change struct {
 	file  *File
 	op    string
-	ready func()
+	ready func(*Change)
 	step  step
 
 	// guarded by file.mu
@@ -60,7 +60,7 @@ type wait struct {
 }
 
 // submit queues a change. Its ready function may be called before submit returns.
-func (f *File) submit(op string, s step, readyFn func()) (*Change, error) {
+func (f *File) submit(op string, s step, readyFn func(*Change)) (*Change, error) {
 	c := &Change{file: f, op: op, ready: readyFn, step: s, isReady: make(chan struct{}), isDone: make(chan struct{})}
 	closing, isClose := s.(*closeStep)
 	f.mu.Lock()
@@ -94,7 +94,7 @@ func (f *File) advance() (fire []func()) {
 		if c.state == queued {
 			w, err := c.step.start(f)
 			if err != nil {
-				fire = append(fire, f.finished(c, err), c.ready)
+				fire = append(fire, f.finished(c, err), c.callReady)
 				continue
 			}
 			c.wait, c.state = w, waiting
@@ -106,18 +106,25 @@ func (f *File) advance() (fire []func()) {
 		f.watch(false)
 		c.wait = nil
 		if c.state == done { // performed while sealed
-			fire = append(fire, f.finished(c, c.err), c.ready)
+			fire = append(fire, f.finished(c, c.err), c.callReady)
 			continue
 		}
 		c.state = ready
 		close(c.isReady)
-		fire = append(fire, c.ready)
+		fire = append(fire, c.callReady)
 		if c.auto {
 			fire = append(fire, func() { _ = c.Finish() })
 		}
 		return fire
 	}
 	return fire
+}
+
+// callReady tells the caller who began the change that Finish will not wait.
+func (c *Change) callReady() {
+	if c.ready != nil {
+		c.ready(c)
+	}
 }
 
 // finished ends the head of the queue. Callers hold mu; what it returns is called without.
@@ -132,9 +139,7 @@ func (f *File) finished(c *Change, err error) func() {
 
 func call(fire []func()) {
 	for _, fn := range fire {
-		if fn != nil {
-			fn()
-		}
+		fn()
 	}
 }
 

@@ -33,7 +33,7 @@ func (f *File) CloseTruncate(size int64) error {
 }
 
 // StartClose begins a Close and waits for nothing; see [File.StartTruncate] for ready.
-func (f *File) StartClose(ready func()) (*Change, error) {
+func (f *File) StartClose(ready func(*Change)) (*Change, error) {
 	return f.submit("close", &closeStep{size: -1}, ready)
 }
 

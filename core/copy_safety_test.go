@@ -160,7 +160,7 @@ func TestCopyToIsGivenUpBetweenChunks(t *testing.T) {
 			t.Errorf("%s: the directory has %v", b.name, names)
 		}
 		ready := false // when StartTruncate returns: nothing stood in the way
-		c, err := f.StartTruncate(sizeOf(t, f, 0), func() { ready = true })
+		c, err := f.StartTruncate(sizeOf(t, f, 0), func(*core.Change) { ready = true })
 		check(t, err)
 		if !ready {
 			t.Errorf("%s: a pin is left", b.name)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"github.com/fmmap-go/fmmap/internal/bounds"
 )
 
 var (
@@ -12,7 +14,7 @@ var (
 	ErrReadOnly = errors.New("mapping is read-only")
 	// ErrRange answers an offset or a length that is negative, overflows, or
 	// lies outside the window.
-	ErrRange = errors.New("range outside the window")
+	ErrRange = bounds.ErrRange
 	// ErrFault is what every [*FaultError] is.
 	ErrFault = errors.New("memory fault")
 	// ErrFlushFailed is what every [*FlushError] is.

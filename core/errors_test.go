@@ -71,7 +71,7 @@ var operations = []operation{
 	}, ranged: true},
 	{name: "FlushRange", do: func(_ *testing.T, f *core.File, off int64) error { return f.FlushRange(off, 1) }, reaches: true, ranged: true},
 	{name: "StartWriteback", do: func(_ *testing.T, f *core.File, off int64) error { return f.StartWriteback(off, 1) }, reaches: true, ranged: true},
-	{name: "Advise", do: func(_ *testing.T, f *core.File, off int64) error { return f.Advise(core.Random, off, 1) }, ranged: true},
+	{name: "Advise", do: func(_ *testing.T, f *core.File, off int64) error { return f.Advise(core.AdviceRandom, off, 1) }, ranged: true},
 	{name: "Resident", do: func(_ *testing.T, f *core.File, off int64) error { _, _, err := f.Resident(off, 1); return err }, ranged: true},
 	{name: "Populate", do: func(_ *testing.T, f *core.File, off int64) error { return f.Populate(off, 1) }, ranged: true},
 	{name: "LockMemory", do: func(_ *testing.T, f *core.File, off int64) error { return f.LockMemory(off, 1) }, ranged: true},
@@ -167,7 +167,7 @@ func TestErrorsOfAReleasedPin(t *testing.T) {
 		_, _, resident := p.Resident()
 		for name, err := range map[string]error{
 			"Do": p.Do(func([]byte) error { t.Error("called"); return nil }), "Populate": p.Populate(), "Resident": resident,
-			"Advise": p.Advise(core.Normal), "At": second(core.At[uint64](p, 0)), "Slice": second(core.Slice[uint64](p, 0, 1)),
+			"Advise": p.Advise(core.AdviceNormal), "At": second(core.At[uint64](p, 0)), "Slice": second(core.Slice[uint64](p, 0, 1)),
 		} {
 			wantError(t, f, name, err, fs.ErrClosed)
 		}

@@ -172,7 +172,7 @@ func ExampleChange() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	c, err := f.StartTruncate(10, func() { fmt.Println("ready") })
+	c, err := f.StartTruncate(10, func(*core.Change) { fmt.Println("ready") })
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func ExampleAdvice() {
 	}
 	defer f.Close()
 	// Lookups at random places: no read-ahead, and small folios in the page cache.
-	err = f.Advise(core.Random, 0, f.Len())
+	err = f.Advise(core.AdviceRandom, 0, f.Len())
 	fmt.Println(err == nil || errors.Is(err, errors.ErrUnsupported)) // not every system knows it
 	// Output: true
 }

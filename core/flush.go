@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/fmmap-go/fmmap/internal/bounds"
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
@@ -56,7 +57,7 @@ func (f *File) Flush() error {
 // Each call has its own system call and device flush; to serve many callers with one, use a
 // Committer of the flush package or the async package.
 func (f *File) FlushRange(off, n int64) error {
-	return f.flushRange("flush", func(g *generation) (int64, int64, bool) { return off, n, within(off, n, len(g.data)) })
+	return f.flushRange("flush", func(g *generation) (int64, int64, bool) { return off, n, bounds.Within(off, n, int64(len(g.data))) })
 }
 
 func (f *File) flushRange(op string, rng func(*generation) (off, n int64, ok bool)) error {
@@ -107,7 +108,7 @@ func (f *File) StartWriteback(off, n int64) error {
 	}
 	defer f.leave(g.epoch, s)
 	switch {
-	case !within(off, n, len(g.data)):
+	case !bounds.Within(off, n, int64(len(g.data))):
 		return f.fail(op, ErrRange)
 	case f.access != ReadWrite:
 		return f.fail(op, ErrReadOnly)

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/fmmap-go/fmmap/internal/bounds"
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
@@ -13,26 +14,26 @@ const maxAddress = math.MaxInt
 type Advice uint8
 
 const (
-	Normal        = Advice(sys.Normal)        // no special treatment
-	Random        = Advice(sys.Random)        // expect random order: no read-ahead, and small folios in the page cache
-	Sequential    = Advice(sys.Sequential)    // expect ascending order: more read-ahead
-	WillNeed      = Advice(sys.WillNeed)      // start reading the bytes now and wait for nothing
-	DontNeed      = Advice(sys.DontNeed)      // drop the pages; private changes and anonymous bytes are lost
-	Free          = Advice(sys.Free)          // anonymous memory: the bytes may be dropped when memory is short
-	Remove        = Advice(sys.Remove)        // free the backing store: the bytes become zero
-	DontFork      = Advice(sys.DontFork)      // a child process does not inherit the mapping
-	DoFork        = Advice(sys.DoFork)        // undoes DontFork
-	Mergeable     = Advice(sys.Mergeable)     // equal pages may share memory
-	Unmergeable   = Advice(sys.Unmergeable)   // undoes Mergeable
-	Huge          = Advice(sys.Huge)          // use transparent huge pages
-	NoHuge        = Advice(sys.NoHuge)        // do not
-	DontDump      = Advice(sys.DontDump)      // leave out of core dumps
-	DoDump        = Advice(sys.DoDump)        // undoes DontDump
-	Cold          = Advice(sys.Cold)          // first to be reclaimed
-	PageOut       = Advice(sys.PageOut)       // reclaim now
-	Collapse      = Advice(sys.Collapse)      // put into huge pages now
-	PopulateRead  = Advice(sys.PopulateRead)  // bring in for loads; waits
-	PopulateWrite = Advice(sys.PopulateWrite) // bring in for stores, allocating blocks; waits
+	AdviceNormal        = Advice(sys.Normal)        // no special treatment
+	AdviceRandom        = Advice(sys.Random)        // expect random order: no read-ahead, and small folios in the page cache
+	AdviceSequential    = Advice(sys.Sequential)    // expect ascending order: more read-ahead
+	AdviceWillNeed      = Advice(sys.WillNeed)      // start reading the bytes now and wait for nothing
+	AdviceDontNeed      = Advice(sys.DontNeed)      // drop the pages; private changes and anonymous bytes are lost
+	AdviceFree          = Advice(sys.Free)          // anonymous memory: the bytes may be dropped when memory is short
+	AdviceRemove        = Advice(sys.Remove)        // free the backing store: the bytes become zero
+	AdviceDontFork      = Advice(sys.DontFork)      // a child process does not inherit the mapping
+	AdviceDoFork        = Advice(sys.DoFork)        // undoes DontFork
+	AdviceMergeable     = Advice(sys.Mergeable)     // equal pages may share memory
+	AdviceUnmergeable   = Advice(sys.Unmergeable)   // undoes Mergeable
+	AdviceHuge          = Advice(sys.Huge)          // use transparent huge pages
+	AdviceNoHuge        = Advice(sys.NoHuge)        // do not
+	AdviceDontDump      = Advice(sys.DontDump)      // leave out of core dumps
+	AdviceDoDump        = Advice(sys.DoDump)        // undoes DontDump
+	AdviceCold          = Advice(sys.Cold)          // first to be reclaimed
+	AdvicePageOut       = Advice(sys.PageOut)       // reclaim now
+	AdviceCollapse      = Advice(sys.Collapse)      // put into huge pages now
+	AdvicePopulateRead  = Advice(sys.PopulateRead)  // bring in for loads; waits
+	AdvicePopulateWrite = Advice(sys.PopulateWrite) // bring in for stores, allocating blocks; waits
 )
 
 func (a Advice) sys() sys.Advice { return sys.Advice(a) }
@@ -40,13 +41,13 @@ func (a Advice) sys() sys.Advice { return sys.Advice(a) }
 // lasting tells the advice that the kernel remembers with the mapping from
 // that which is carried out at once.
 func (a Advice) lasting() bool {
-	return slices.Contains([]Advice{Normal, Random, Sequential, DontFork, DoFork, Mergeable, Unmergeable,
-		Huge, NoHuge, DontDump, DoDump}, a)
+	return slices.Contains([]Advice{AdviceNormal, AdviceRandom, AdviceSequential, AdviceDontFork, AdviceDoFork, AdviceMergeable, AdviceUnmergeable,
+		AdviceHuge, AdviceNoHuge, AdviceDontDump, AdviceDoDump}, a)
 }
 
 // destroys tells whether a store is what the advice amounts to.
 func (f *File) destroys(a Advice) bool {
-	return a == Free || a == Remove || a == PopulateWrite || a == DontNeed && (f.file == nil || f.access == CopyOnWrite)
+	return a == AdviceFree || a == AdviceRemove || a == AdvicePopulateWrite || a == AdviceDontNeed && (f.file == nil || f.access == CopyOnWrite)
 }
 
 // Advise tells the kernel how the bytes [off, off+n) of the window will be used. What it knows is listed
@@ -64,7 +65,7 @@ func (f *File) Advise(a Advice, off, n int64) error {
 		return f.fail("advise", err)
 	}
 	defer f.leave(g.epoch, s)
-	if !within(off, n, len(g.data)) {
+	if !bounds.Within(off, n, int64(len(g.data))) {
 		return f.fail("advise", ErrRange)
 	}
 	return f.adviseIn(g.region, a, off, n, n == int64(len(g.data)))
@@ -73,7 +74,7 @@ func (f *File) Advise(a Advice, off, n int64) error {
 func (f *File) adviseIn(r *region, a Advice, off, n int64, whole bool) error {
 	const op = "advise"
 	switch {
-	case a > PopulateWrite:
+	case a > AdvicePopulateWrite:
 		return f.fail(op, ErrRange)
 	case f.destroys(a) && f.gen.Load().readOnly:
 		return f.fail(op, ErrReadOnly)
@@ -121,7 +122,7 @@ func (f *File) Resident(off, n int64) (pages, of int64, err error) {
 		return 0, 0, f.fail("resident", err)
 	}
 	defer f.leave(g.epoch, s)
-	if !within(off, n, len(g.data)) {
+	if !bounds.Within(off, n, int64(len(g.data))) {
 		return 0, 0, f.fail("resident", ErrRange)
 	}
 	return f.residentIn(g.region, off, n)
@@ -149,7 +150,7 @@ func (f *File) Populate(off, n int64) error {
 		return f.fail("populate", err)
 	}
 	defer f.leave(g.epoch, s)
-	if !within(off, n, len(g.data)) {
+	if !bounds.Within(off, n, int64(len(g.data))) {
 		return f.fail("populate", ErrRange)
 	}
 	return f.populateIn(g.region, off, n)
@@ -183,7 +184,7 @@ func (f *File) lockMemory(off, n int64, call func(m *sys.Mapping, off, n int64) 
 	defer f.leave(g.epoch, s)
 	r := g.region
 	switch {
-	case !within(off, n, len(g.data)):
+	case !bounds.Within(off, n, int64(len(g.data))):
 		return f.fail(op, ErrRange)
 	case r.heap != nil:
 		return f.fail(op, errNoFile)

@@ -167,7 +167,7 @@ func (m *modelled) resize() error {
 		}
 		return nil
 	case 1:
-		c, err := m.f.StartTruncate(size, func() {})
+		c, err := m.f.StartTruncate(size, func(*core.Change) {})
 		if err != nil {
 			return err
 		}

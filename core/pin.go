@@ -4,6 +4,8 @@ import (
 	"io/fs"
 	"runtime/debug"
 	"sync/atomic"
+
+	"github.com/fmmap-go/fmmap/internal/bounds"
 )
 
 // Pin is a range of the window whose bytes stay mapped, at one address, until
@@ -37,7 +39,7 @@ func (f *File) pin(op string, off, n int64, store bool) (*Pin, error) {
 		switch {
 		case err != nil:
 			return nil, f.fail(op, err)
-		case !within(off, n, len(g.data)):
+		case !bounds.Within(off, n, int64(len(g.data))):
 			return nil, f.fail(op, ErrRange)
 		case store && g.readOnly:
 			return nil, f.fail(op, ErrReadOnly)
@@ -157,9 +159,4 @@ func (p *Pin) Advise(a Advice) error {
 		return p.file.fail("advise", fs.ErrClosed)
 	}
 	return p.file.adviseIn(p.region, a, p.off, p.Len(), false)
-}
-
-// within reports whether [off, off+n) lies in [0, size).
-func within(off, n int64, size int) bool {
-	return off >= 0 && n >= 0 && off <= int64(size) && n <= int64(size)-off
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 
+	"github.com/fmmap-go/fmmap/internal/bounds"
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
@@ -62,7 +63,7 @@ func (f *File) cursor(op string, off, n int64) (cursor, error) {
 	if err != nil {
 		return cursor{}, f.fail(op, err)
 	}
-	if !within(off, n, len(g.data)) {
+	if !bounds.Within(off, n, int64(len(g.data))) {
 		return cursor{}, f.fail(op, ErrRange)
 	}
 	return cursor{file: f, off: off, n: n}, nil

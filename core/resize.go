@@ -33,7 +33,7 @@ func (f *File) TruncateContext(ctx context.Context, size int64) error {
 // StartTruncate begins a Truncate and waits for nothing: ready, which may be nil, is called
 // exactly once, when Finish will not have to wait, perhaps before StartTruncate returns. It
 // runs in whichever goroutine released the last pin and must not block.
-func (f *File) StartTruncate(size int64, ready func()) (*Change, error) {
+func (f *File) StartTruncate(size int64, ready func(*Change)) (*Change, error) {
 	switch {
 	case f.access != ReadWrite:
 		return nil, f.fail("truncate", ErrReadOnly)

@@ -203,7 +203,7 @@ func TestChangesAreMadeInOrder(t *testing.T) {
 	var order []int
 	var changes []*core.Change
 	for i, size := range []int64{50, 900, 10} {
-		c, err := f.StartTruncate(size, func() { order = append(order, i) })
+		c, err := f.StartTruncate(size, func(*core.Change) { order = append(order, i) })
 		check(t, err)
 		changes = append(changes, c)
 	}

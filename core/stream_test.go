@@ -127,7 +127,7 @@ func TestAPanickingStreamKeepsNoPin(t *testing.T) {
 		})
 	}
 	ready := false
-	c, err := f.StartClose(func() { ready = true })
+	c, err := f.StartClose(func(*core.Change) { ready = true })
 	check(t, err)
 	if !ready {
 		t.Fatal("a pin is left")

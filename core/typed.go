@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"sync"
 	"unsafe"
+
+	"github.com/fmmap-go/fmmap/internal/bounds"
 )
 
 var (
@@ -46,7 +48,7 @@ func inPlace[T any](p *Pin, off int64, n int) ([]T, error) {
 		return nil, fs.ErrClosed
 	case holdsPointers(reflect.TypeFor[T]()):
 		return nil, fmt.Errorf("%v: %w", reflect.TypeFor[T](), errPointers)
-	case n < 0, size > 0 && int64(n) > p.Len()/size, !within(off, int64(n)*size, len(p.data)):
+	case n < 0, size > 0 && int64(n) > p.Len()/size, !bounds.Within(off, int64(n)*size, int64(len(p.data))):
 		return nil, ErrRange
 	case n == 0, size == 0:
 		return make([]T, n), nil // of no bytes: no address to give

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"reflect"
 	"unsafe"
+
+	"github.com/fmmap-go/fmmap/internal/bounds"
 )
 
 // Fixed is every type that [Get], [Put], [Next] and [PutNext] know a fixed layout for.
@@ -44,7 +46,7 @@ func Get[T Fixed](f *File, off int64, order binary.ByteOrder) (v T, err error) {
 	}
 	defer f.end("get", a, &err)
 	n := width[T]()
-	if !within(off, n, len(a.g.data)) {
+	if !bounds.Within(off, n, int64(len(a.g.data))) {
 		return v, f.fail("get", ErrRange)
 	}
 	b := a.g.data[off : off+n]
@@ -67,7 +69,7 @@ func Put[T Fixed](f *File, off int64, order binary.ByteOrder, v T) (err error) {
 	}
 	defer f.end("put", a, &err)
 	n := width[T]()
-	if !within(off, n, len(a.g.data)) {
+	if !bounds.Within(off, n, int64(len(a.g.data))) {
 		return f.fail("put", ErrRange)
 	}
 	return f.fail("put", encode(a.g.data[off:off+n], order, v))

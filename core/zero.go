@@ -1,6 +1,9 @@
 package core
 
-import "github.com/fmmap-go/fmmap/internal/sys"
+import (
+	"github.com/fmmap-go/fmmap/internal/bounds"
+	"github.com/fmmap-go/fmmap/internal/sys"
+)
 
 // Zero stores zeros into [off, off+n) of the window. The blocks of the file stay.
 func (f *File) Zero(off, n int64) (err error) {
@@ -9,7 +12,7 @@ func (f *File) Zero(off, n int64) (err error) {
 		return f.fail("zero", err)
 	}
 	defer f.end("zero", a, &err)
-	if !within(off, n, len(a.g.data)) {
+	if !bounds.Within(off, n, int64(len(a.g.data))) {
 		return f.fail("zero", ErrRange)
 	}
 	clear(a.g.data[off : off+n])
@@ -32,7 +35,7 @@ func (f *File) PunchHole(off, n int64) error {
 	switch {
 	case g.readOnly || f.access != ReadWrite:
 		return f.fail(op, ErrReadOnly)
-	case !within(off, n, len(g.data)):
+	case !bounds.Within(off, n, int64(len(g.data))):
 		return f.fail(op, ErrRange)
 	case n == 0:
 		return nil

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"github.com/fmmap-go/fmmap/internal/bounds"
 )
 
 var (
 	// ErrRange is the outcome of a request whose range is negative, overflows, or
 	// lies outside the target. Such a request fails alone: it is part of no batch.
-	ErrRange = errors.New("flush: range out of bounds")
+	ErrRange = bounds.ErrRange
 
 	// ErrClosed is the outcome of a request made after Close or Stop began.
 	// errors.Is(ErrClosed, fs.ErrClosed) holds.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/fmmap-go/fmmap/internal/bounds"
 )
 
 // span is a half-open range of bytes [lo, hi), 0 <= lo <= hi.
@@ -15,7 +17,7 @@ var everything = span{0, math.MaxInt64}
 
 // spanOf is [off, off+n). It is the one place that adds the two.
 func spanOf(off, n int64) (span, error) {
-	if off < 0 || n < 0 || n > math.MaxInt64-off {
+	if !bounds.Valid(off, n) {
 		return span{}, rangeError(off, n)
 	}
 	return span{off, off + n}, nil

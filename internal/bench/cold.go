@@ -79,7 +79,7 @@ func loading(name string, n int64) (reader, func(), error) {
 		return nil, nil, err
 	}
 	size := f.Core().Len()
-	if err := f.Core().Advise(core.Random, 0, size); err != nil {
+	if err := f.Core().Advise(core.AdviceRandom, 0, size); err != nil {
 		return nil, nil, err
 	}
 	do := func(_ int, rng *rand.Rand) error {

@@ -10,11 +10,12 @@ import (
 
 // allowed is who may import whom within the module, tests apart.
 var allowed = map[string][]string{
-	"core":                {"lock", "internal/sys"},
+	"core":                {"lock", "internal/sys", "internal/bounds"},
 	"lock":                {"internal/sys"},
-	"flush":               {},
-	"async":               {"core", "lock", "flush"},
+	"flush":               {"internal/bounds"},
+	"async":               {"core", "lock", "flush", "internal/bounds"},
 	"async/asynctest":     {"async"},
+	"internal/bounds":     {},
 	"internal/sys":        {},
 	"internal/testutil":   {"internal/sys"},
 	"internal/lint":       {},

@@ -175,7 +175,7 @@ var accesses = []struct {
 		return err
 	}},
 	{"Advise", false, false, false, func(u *user, v *victim, off, n int64) error {
-		return v.Core().Advise([]core.Advice{core.WillNeed, core.DontNeed}[n%2], off, n)
+		return v.Core().Advise([]core.Advice{core.AdviceWillNeed, core.AdviceDontNeed}[n%2], off, n)
 	}},
 	{"another File", false, true, false, func(u *user, v *victim, off, n int64) error {
 		f, err := core.OpenFile(u.name, core.Options{NoLock: true, Populate: n%2 == 0})

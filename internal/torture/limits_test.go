@@ -204,7 +204,7 @@ func TestEdgesOfNumbers(t *testing.T) {
 		for _, n := range []int64{math.MinInt64, -1, 10_001, math.MaxInt32 + 1, math.MaxInt64 - 1, math.MaxInt64} {
 			for what, err := range map[string]error{
 				"Pin": second(f.Pin(off, n)), "Zero": f.Zero(off, n), "PunchHole": f.PunchHole(off, n), "FlushRange": f.FlushRange(off, n),
-				"StartWriteback": f.StartWriteback(off, n), "Advise": f.Advise(core.WillNeed, off, n), "Populate": f.Populate(off, n),
+				"StartWriteback": f.StartWriteback(off, n), "Advise": f.Advise(core.AdviceWillNeed, off, n), "Populate": f.Populate(off, n),
 				"LockMemory": f.LockMemory(off, n), "UnlockMemory": f.UnlockMemory(off, n), "CopyTo": f.CopyTo(name+".copy", off, n),
 				"NewReader": second(f.NewReader(off, n)), "NewWriter": second(f.NewWriter(off, n)),
 			} {

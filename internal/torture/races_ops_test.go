@@ -57,7 +57,7 @@ var operations = []operation{
 	{name: "Pin's calls", do: func(w *racer, f *racing) error {
 		for _, p := range w.pins {
 			_, _, err := p.Resident()
-			if err = errors.Join(w.expected(err), w.expected(p.Populate()), w.expected(p.Advise(core.Normal))); err != nil {
+			if err = errors.Join(w.expected(err), w.expected(p.Populate()), w.expected(p.Advise(core.AdviceNormal))); err != nil {
 				return err
 			}
 		}
@@ -174,7 +174,7 @@ var operations = []operation{
 	{name: "memory's calls", do: func(w *racer, f *racing) error {
 		off, n := w.any()
 		_, _, err := f.Core().Resident(off, n)
-		return errors.Join(w.expected(err), w.expected(f.Core().Populate(off, n)), w.expected(f.Core().Advise(core.WillNeed, off, n)),
+		return errors.Join(w.expected(err), w.expected(f.Core().Populate(off, n)), w.expected(f.Core().Advise(core.AdviceWillNeed, off, n)),
 			w.expected(f.Core().LockMemory(off, min(n, 4*kib))), w.expected(f.Core().UnlockMemory(off, min(n, 4*kib))))
 	}},
 	{name: "what it is", do: func(w *racer, f *racing) error {
@@ -276,7 +276,7 @@ var operations = []operation{
 	}},
 	{name: "async Advise", do: func(w *racer, f *racing) error {
 		off, n := w.any()
-		return supported(second(settled(w, f.Advise(w.ctx(), core.WillNeed, off, n))))
+		return supported(second(settled(w, f.Advise(w.ctx(), core.AdviceWillNeed, off, n))))
 	}},
 	{name: "async Lock", waits: true, do: func(w *racer, f *racing) error {
 		h, err := settled(w, f.Lock(w.ctx(), w.mode()))

@@ -59,7 +59,7 @@ func (s *storm) unreadable(t *testing.T, v *victim, which func() bool) error {
 		return err
 	}
 	// Mapped pages stay in memory: they are let go first, and users take some up again at once.
-	if err := v.Advise(bg, core.DontNeed, 0, full).Wait(); err != nil && !errors.Is(err, core.ErrRange) {
+	if err := v.Advise(bg, core.AdviceDontNeed, 0, full).Wait(); err != nil && !errors.Is(err, core.ErrRange) {
 		return err
 	}
 	path := fmt.Sprintf("/proc/self/fd/%d", v.hand.Fd()) // whatever the name means
