@@ -10,12 +10,13 @@ import (
 
 // allowed is who may import whom within the module, tests apart.
 var allowed = map[string][]string{
-	"core":                {"lock", "internal/sys", "internal/bounds"},
-	"lock":                {"internal/sys"},
-	"flush":               {"internal/bounds"},
-	"async":               {"core", "lock", "flush", "internal/bounds"},
+	"core":                {"lock", "internal/sys", "internal/bounds", "internal/invariant"},
+	"lock":                {"internal/sys", "internal/invariant"},
+	"flush":               {"internal/bounds", "internal/invariant"},
+	"async":               {"core", "lock", "flush", "internal/bounds", "internal/invariant"},
 	"async/asynctest":     {"async"},
 	"internal/bounds":     {},
+	"internal/invariant":  {},
 	"internal/sys":        {},
 	"internal/testutil":   {"internal/sys"},
 	"internal/lint":       {},
@@ -60,13 +61,16 @@ func nested(pkg string) bool {
 // platforms may have files for some systems alone. The nested modules are for Linux.
 const platforms = "internal/sys"
 
+// invariants has the one tag that is no platform: it turns a constant on.
+const invariants = "internal/invariant"
+
 // constrained tells a file that is for some systems alone by its name.
 var constrained = regexp.MustCompile(`_(aix|android|darwin|dragonfly|freebsd|illumos|ios|js|linux|netbsd|openbsd|plan9|solaris|wasip1|windows|386|amd64|arm|arm64|s390x|wasm)(_test)?\.go$`)
 
 // System calls and build tags are in their place.
 func TestPlatformsStayInTheirPlace(t *testing.T) {
 	for _, s := range sources(t) {
-		if s.pkg == platforms || nested(s.pkg) {
+		if s.pkg == platforms || s.pkg == invariants || nested(s.pkg) {
 			continue
 		}
 		if strings.Contains(s.text, "\n//go:build ") || strings.HasPrefix(s.text, "//go:build ") || constrained.MatchString(s.path) {
