@@ -1,195 +1,94 @@
 package core
 
 import (
-	"math"
+	"errors"
 	"slices"
+	"time"
 
-	"github.com/fmmap-go/fmmap/internal/bounds"
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-const maxAddress = math.MaxInt
-
-// Advice is a hint about how bytes will be used, see [File.Advise].
-type Advice uint8
-
-const (
-	AdviceNormal        = Advice(sys.Normal)        // no special treatment
-	AdviceRandom        = Advice(sys.Random)        // expect random order: no read-ahead, and small folios in the page cache
-	AdviceSequential    = Advice(sys.Sequential)    // expect ascending order: more read-ahead
-	AdviceWillNeed      = Advice(sys.WillNeed)      // start reading the bytes now and wait for nothing
-	AdviceDontNeed      = Advice(sys.DontNeed)      // drop the pages; private changes and anonymous bytes are lost
-	AdviceFree          = Advice(sys.Free)          // anonymous memory: the bytes may be dropped when memory is short
-	AdviceRemove        = Advice(sys.Remove)        // free the backing store: the bytes become zero
-	AdviceDontFork      = Advice(sys.DontFork)      // a child process does not inherit the mapping
-	AdviceDoFork        = Advice(sys.DoFork)        // undoes DontFork
-	AdviceMergeable     = Advice(sys.Mergeable)     // equal pages may share memory
-	AdviceUnmergeable   = Advice(sys.Unmergeable)   // undoes Mergeable
-	AdviceHuge          = Advice(sys.Huge)          // use transparent huge pages
-	AdviceNoHuge        = Advice(sys.NoHuge)        // do not
-	AdviceDontDump      = Advice(sys.DontDump)      // leave out of core dumps
-	AdviceDoDump        = Advice(sys.DoDump)        // undoes DontDump
-	AdviceCold          = Advice(sys.Cold)          // first to be reclaimed
-	AdvicePageOut       = Advice(sys.PageOut)       // reclaim now
-	AdviceCollapse      = Advice(sys.Collapse)      // put into huge pages now
-	AdvicePopulateRead  = Advice(sys.PopulateRead)  // bring in for loads; waits
-	AdvicePopulateWrite = Advice(sys.PopulateWrite) // bring in for stores, allocating blocks; waits
-)
-
-func (a Advice) sys() sys.Advice { return sys.Advice(a) }
-
-// lasting tells the advice that the kernel remembers with the mapping from
-// that which is carried out at once.
-func (a Advice) lasting() bool {
-	return slices.Contains([]Advice{AdviceNormal, AdviceRandom, AdviceSequential, AdviceDontFork, AdviceDoFork, AdviceMergeable, AdviceUnmergeable,
-		AdviceHuge, AdviceNoHuge, AdviceDontDump, AdviceDoDump}, a)
+// NewMemory makes a file of the bytes of b, which now belong to it: the same
+// methods without a file behind them, for tests and for data that needs no disk.
+// It grows in place up to the capacity of b; past it, growing
+// waits for operations and pins. Flushing succeeds and does nothing.
+func NewMemory(name string, b []byte) *File {
+	f := &File{name: name, access: ReadWrite, protection: sys.ReadWrite, made: time.Now()}
+	r := newRegion()
+	if b == nil {
+		b = []byte{} // a region with a heap is memory, one without is a file's
+	}
+	r.heap, r.room = slices.Clip(b[:cap(b)]), int64(cap(b))
+	f.first(r, int64(len(b)))
+	return f
 }
 
-// destroys tells whether a store is what the advice amounts to.
-func (f *File) destroys(a Advice) bool {
-	return a == AdviceFree || a == AdviceRemove || a == AdvicePopulateWrite || a == AdviceDontNeed && (f.file == nil || f.access == CopyOnWrite)
-}
-
-// Advise tells the kernel how the bytes [off, off+n) of the window will be used. What it knows is listed
-// in [madvise(2)]; kinds that a platform lacks, and all of them on
-// heap memory, answer [errors.ErrUnsupported]. Kinds that change bytes answer [ErrReadOnly] where a store would.
-//
-// Advice that lasts is best given for the whole window: on a part of it the kernel splits the
-// mapping, and each part costs a device flush of its own when it is flushed. What is
-// given for the whole window also holds for what the window grows by.
-//
-// [madvise(2)]: https://man7.org/linux/man-pages/man2/madvise.2.html
-func (f *File) Advise(a Advice, off, n int64) error {
-	g, s, err := f.enter()
+// NewAnonymous maps size bytes of zeroed memory that no file backs, outside the
+// garbage collector's heap; with [Options].Stack, fit for a thread's stack. It
+// grows in place within Reserve; past it, growing waits for operations and pins.
+// Of the options, Access is ignored: the memory is read-write.
+func NewAnonymous(size int64, o Options) (*File, error) {
+	const name = "anonymous"
+	if err := o.check(true); err != nil {
+		return nil, pathError("open", name, err)
+	}
+	o.Access = ReadWrite
+	if size < 0 || size > maxAddress {
+		return nil, pathError("open", name, ErrRange)
+	}
+	size = max(size, o.Size)
+	f := &File{name: name, access: ReadWrite, opts: o, protection: sys.ReadWrite, made: time.Now()}
+	r, err := memoryRegion(true, size, o.room(size), o)
 	if err != nil {
-		return f.fail("advise", err)
+		return nil, pathError("open", name, err)
 	}
-	defer f.leave(g.epoch, s)
-	if !bounds.Within(off, n, int64(len(g.data))) {
-		return f.fail("advise", ErrRange)
-	}
-	return f.adviseIn(g.region, a, off, n, n == int64(len(g.data)))
-}
-
-func (f *File) adviseIn(r *region, a Advice, off, n int64, whole bool) error {
-	const op = "advise"
-	switch {
-	case a > AdvicePopulateWrite:
-		return f.fail(op, ErrRange)
-	case f.destroys(a) && f.gen.Load().readOnly:
-		return f.fail(op, ErrReadOnly)
-	case r.heap != nil:
-		return f.fail(op, errNoFile)
-	case whole && a.lasting():
-		return f.fail(op, f.adviseForGood(a))
-	case r.m == nil || n == 0:
-		return nil
-	}
-	return f.fail(op, r.fault(r.m.Advise(a.sys(), r.delta+off, n), off))
-}
-
-// adviseForGood gives an advice that lasts to the whole window, and to the regions that it moves to. The
-// region is looked up, and the advice noted, under mu, so that a window that moves meanwhile
-// leaves none behind. The reservation gets it too, lest the mapping be split where that begins.
-func (f *File) adviseForGood(a Advice) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if m := f.gen.Load().region.m; m != nil {
-		if err := m.Advise(a.sys(), 0, m.Room()); err != nil {
-			return err
+	if o.Populate && size > 0 {
+		if err := r.m.Populate(0, size, true); err != nil {
+			_ = r.unmap()
+			return nil, pathError("open", name, err)
 		}
 	}
-	f.advice = append(slices.DeleteFunc(f.advice, func(b Advice) bool { return b == a }), a)
-	return nil
+	f.first(r, size)
+	return f, nil
 }
 
-// adviseAll gives a new region what was given for the whole window. Callers hold mu.
-func (f *File) adviseAll(r *region) {
-	if r.m == nil {
-		return
+// memoryRegion is a region that no file backs: n zeroed bytes in room to grow.
+func memoryRegion(anonymous bool, n, room int64, o Options) (*region, error) {
+	var err error
+	r := newRegion()
+	if !anonymous {
+		r.heap, err = onHeap(room)
+		r.room = room
+		return r, err
 	}
-	for _, a := range f.advice {
-		_ = r.m.Advise(a.sys(), 0, r.m.Room()) // a hint
-	}
-}
-
-// Resident counts the pages of [off, off+n) that are in memory at this moment, and all of them; pages that lie
-// partly in the range count. It answers [errors.ErrUnsupported] where the system has no
-// such call or would not tell the truth about this file.
-func (f *File) Resident(off, n int64) (pages, of int64, err error) {
-	g, s, err := f.enter()
+	room = max(room, n, sys.PageSize())
+	r.m, err = sys.Map(nil, sys.MapOptions{
+		Access: sys.ReadWrite, Len: max(n, sys.PageSize()), Reserve: room, Huge: o.HugePages, Stack: o.Stack,
+	})
 	if err != nil {
-		return 0, 0, f.fail("resident", err)
+		return nil, err
 	}
-	defer f.leave(g.epoch, s)
-	if !bounds.Within(off, n, int64(len(g.data))) {
-		return 0, 0, f.fail("resident", ErrRange)
-	}
-	return f.residentIn(g.region, off, n)
+	r.room = r.m.Room()
+	return r, nil
 }
 
-func (f *File) residentIn(r *region, off, n int64) (pages, of int64, err error) {
-	if n == 0 {
-		return 0, 0, nil
+// onHeap makes n bytes of heap memory. When there is not as much, the runtime ends the process instead
+// of answering; so for a lot of it the system is asked first.
+func onHeap(n int64) (b []byte, err error) {
+	const lot = 64 << 20
+	if n >= lot {
+		m, err := sys.Map(nil, sys.MapOptions{Access: sys.ReadWrite, Len: n})
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return nil, err
+		}
+		if err == nil {
+			_ = m.Unmap()
+		}
 	}
-	if r.m == nil {
-		page := sys.PageSize()
-		of = (off+n+page-1)/page - off/page
-		return of, of, nil
-	}
-	pages, of, err = r.m.Resident(r.delta+off, n)
-	return pages, of, f.fail("resident", err)
-}
-
-// Populate brings the bytes [off, off+n) into memory inside a system call: the goroutine gives its P to
-// others while it waits, which it does not when it touches a cold page. A page that cannot be had
-// answers [ErrFault]. What is in memory afterwards may be evicted again at any time.
-func (f *File) Populate(off, n int64) error {
-	g, s, err := f.enter()
-	if err != nil {
-		return f.fail("populate", err)
-	}
-	defer f.leave(g.epoch, s)
-	if !bounds.Within(off, n, int64(len(g.data))) {
-		return f.fail("populate", ErrRange)
-	}
-	return f.populateIn(g.region, off, n)
-}
-
-func (f *File) populateIn(r *region, off, n int64) error {
-	if r.m == nil || n == 0 {
-		return nil
-	}
-	return f.fail("populate", r.fault(r.m.Populate(r.delta+off, n, false), off))
-}
-
-// LockMemory keeps the bytes [off, off+n) in memory, as mlock(2) does, within the limits of RLIMIT_MEMLOCK. On
-// heap memory it answers [errors.ErrUnsupported]. Of a part of the window it costs what [File.Advise] says of parts, and
-// growing past [Options].Reserve loses it, as the window moves then.
-func (f *File) LockMemory(off, n int64) error {
-	return f.lockMemory(off, n, (*sys.Mapping).LockMemory)
-}
-
-// UnlockMemory undoes LockMemory.
-func (f *File) UnlockMemory(off, n int64) error {
-	return f.lockMemory(off, n, (*sys.Mapping).UnlockMemory)
-}
-
-func (f *File) lockMemory(off, n int64, call func(m *sys.Mapping, off, n int64) error) error {
-	const op = "lock memory"
-	g, s, err := f.enter()
-	if err != nil {
-		return f.fail(op, err)
-	}
-	defer f.leave(g.epoch, s)
-	r := g.region
-	switch {
-	case !bounds.Within(off, n, int64(len(g.data))):
-		return f.fail(op, ErrRange)
-	case r.heap != nil:
-		return f.fail(op, errNoFile)
-	case n == 0:
-		return nil
-	}
-	return f.fail(op, r.fault(call(r.m, r.delta+off, n), off))
+	defer func() {
+		if recover() != nil { // make refuses what no heap could hold
+			b, err = nil, ErrRange
+		}
+	}()
+	return make([]byte, n), nil
 }

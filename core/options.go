@@ -95,6 +95,9 @@ const (
 	defaultPerm = fs.FileMode(0o644)
 )
 
+// maxAddress is the longest window that a slice can be laid over.
+const maxAddress = math.MaxInt
+
 // minReserve is a variable for tests alone: an emulator takes long to reserve so much.
 var minReserve int64 = 1 << 30
 

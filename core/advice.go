@@ -1,0 +1,111 @@
+package core
+
+import (
+	"slices"
+
+	"github.com/fmmap-go/fmmap/internal/bounds"
+	"github.com/fmmap-go/fmmap/internal/sys"
+)
+
+// Advice is a hint about how bytes will be used, see [File.Advise].
+type Advice uint8
+
+const (
+	AdviceNormal        = Advice(sys.Normal)        // no special treatment
+	AdviceRandom        = Advice(sys.Random)        // expect random order: no read-ahead, and small folios in the page cache
+	AdviceSequential    = Advice(sys.Sequential)    // expect ascending order: more read-ahead
+	AdviceWillNeed      = Advice(sys.WillNeed)      // start reading the bytes now and wait for nothing
+	AdviceDontNeed      = Advice(sys.DontNeed)      // drop the pages; private changes and anonymous bytes are lost
+	AdviceFree          = Advice(sys.Free)          // anonymous memory: the bytes may be dropped when memory is short
+	AdviceRemove        = Advice(sys.Remove)        // free the backing store: the bytes become zero
+	AdviceDontFork      = Advice(sys.DontFork)      // a child process does not inherit the mapping
+	AdviceDoFork        = Advice(sys.DoFork)        // undoes DontFork
+	AdviceMergeable     = Advice(sys.Mergeable)     // equal pages may share memory
+	AdviceUnmergeable   = Advice(sys.Unmergeable)   // undoes Mergeable
+	AdviceHuge          = Advice(sys.Huge)          // use transparent huge pages
+	AdviceNoHuge        = Advice(sys.NoHuge)        // do not
+	AdviceDontDump      = Advice(sys.DontDump)      // leave out of core dumps
+	AdviceDoDump        = Advice(sys.DoDump)        // undoes DontDump
+	AdviceCold          = Advice(sys.Cold)          // first to be reclaimed
+	AdvicePageOut       = Advice(sys.PageOut)       // reclaim now
+	AdviceCollapse      = Advice(sys.Collapse)      // put into huge pages now
+	AdvicePopulateRead  = Advice(sys.PopulateRead)  // bring in for loads; waits
+	AdvicePopulateWrite = Advice(sys.PopulateWrite) // bring in for stores, allocating blocks; waits
+)
+
+func (a Advice) sys() sys.Advice { return sys.Advice(a) }
+
+// lasting tells the advice that the kernel remembers with the mapping from
+// that which is carried out at once.
+func (a Advice) lasting() bool {
+	return slices.Contains([]Advice{AdviceNormal, AdviceRandom, AdviceSequential, AdviceDontFork, AdviceDoFork, AdviceMergeable, AdviceUnmergeable,
+		AdviceHuge, AdviceNoHuge, AdviceDontDump, AdviceDoDump}, a)
+}
+
+// destroys tells whether a store is what the advice amounts to.
+func (f *File) destroys(a Advice) bool {
+	return a == AdviceFree || a == AdviceRemove || a == AdvicePopulateWrite || a == AdviceDontNeed && (f.file == nil || f.access == CopyOnWrite)
+}
+
+// Advise tells the kernel how the bytes [off, off+n) of the window will be used. What it knows is listed
+// in [madvise(2)]; kinds that a platform lacks, and all of them on
+// heap memory, answer [errors.ErrUnsupported]. Kinds that change bytes answer [ErrReadOnly] where a store would.
+//
+// Advice that lasts is best given for the whole window: on a part of it the kernel splits the
+// mapping, and each part costs a device flush of its own when it is flushed. What is
+// given for the whole window also holds for what the window grows by.
+//
+// [madvise(2)]: https://man7.org/linux/man-pages/man2/madvise.2.html
+func (f *File) Advise(a Advice, off, n int64) error {
+	g, s, err := f.enter()
+	if err != nil {
+		return f.fail("advise", err)
+	}
+	defer f.leave(g.epoch, s)
+	if !bounds.Within(off, n, int64(len(g.data))) {
+		return f.fail("advise", ErrRange)
+	}
+	return f.adviseIn(g.region, a, off, n, n == int64(len(g.data)))
+}
+
+func (f *File) adviseIn(r *region, a Advice, off, n int64, whole bool) error {
+	const op = "advise"
+	switch {
+	case a > AdvicePopulateWrite:
+		return f.fail(op, ErrRange)
+	case f.destroys(a) && f.gen.Load().readOnly:
+		return f.fail(op, ErrReadOnly)
+	case r.heap != nil:
+		return f.fail(op, errNoFile)
+	case whole && a.lasting():
+		return f.fail(op, f.adviseForGood(a))
+	case r.m == nil || n == 0:
+		return nil
+	}
+	return f.fail(op, r.fault(r.m.Advise(a.sys(), r.delta+off, n), off))
+}
+
+// adviseForGood gives an advice that lasts to the whole window, and to the regions that it moves to. The
+// region is looked up, and the advice noted, under mu, so that a window that moves meanwhile
+// leaves none behind. The reservation gets it too, lest the mapping be split where that begins.
+func (f *File) adviseForGood(a Advice) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if m := f.gen.Load().region.m; m != nil {
+		if err := m.Advise(a.sys(), 0, m.Room()); err != nil {
+			return err
+		}
+	}
+	f.advice = append(slices.DeleteFunc(f.advice, func(b Advice) bool { return b == a }), a)
+	return nil
+}
+
+// adviseAll gives a new region what was given for the whole window. Callers hold mu.
+func (f *File) adviseAll(r *region) {
+	if r.m == nil {
+		return
+	}
+	for _, a := range f.advice {
+		_ = r.m.Advise(a.sys(), 0, r.m.Room()) // a hint
+	}
+}

@@ -1,0 +1,87 @@
+package core
+
+import (
+	"github.com/fmmap-go/fmmap/internal/bounds"
+	"github.com/fmmap-go/fmmap/internal/sys"
+)
+
+// Resident counts the pages of [off, off+n) that are in memory at this moment, and all of them; pages that lie
+// partly in the range count. It answers [errors.ErrUnsupported] where the system has no
+// such call or would not tell the truth about this file.
+func (f *File) Resident(off, n int64) (pages, of int64, err error) {
+	g, s, err := f.enter()
+	if err != nil {
+		return 0, 0, f.fail("resident", err)
+	}
+	defer f.leave(g.epoch, s)
+	if !bounds.Within(off, n, int64(len(g.data))) {
+		return 0, 0, f.fail("resident", ErrRange)
+	}
+	return f.residentIn(g.region, off, n)
+}
+
+func (f *File) residentIn(r *region, off, n int64) (pages, of int64, err error) {
+	if n == 0 {
+		return 0, 0, nil
+	}
+	if r.m == nil {
+		page := sys.PageSize()
+		of = (off+n+page-1)/page - off/page
+		return of, of, nil
+	}
+	pages, of, err = r.m.Resident(r.delta+off, n)
+	return pages, of, f.fail("resident", err)
+}
+
+// Populate brings the bytes [off, off+n) into memory inside a system call: the goroutine gives its P to
+// others while it waits, which it does not when it touches a cold page. A page that cannot be had
+// answers [ErrFault]. What is in memory afterwards may be evicted again at any time.
+func (f *File) Populate(off, n int64) error {
+	g, s, err := f.enter()
+	if err != nil {
+		return f.fail("populate", err)
+	}
+	defer f.leave(g.epoch, s)
+	if !bounds.Within(off, n, int64(len(g.data))) {
+		return f.fail("populate", ErrRange)
+	}
+	return f.populateIn(g.region, off, n)
+}
+
+func (f *File) populateIn(r *region, off, n int64) error {
+	if r.m == nil || n == 0 {
+		return nil
+	}
+	return f.fail("populate", r.fault(r.m.Populate(r.delta+off, n, false), off))
+}
+
+// LockMemory keeps the bytes [off, off+n) in memory, as mlock(2) does, within the limits of RLIMIT_MEMLOCK. On
+// heap memory it answers [errors.ErrUnsupported]. Of a part of the window it costs what [File.Advise] says of parts, and
+// growing past [Options].Reserve loses it, as the window moves then.
+func (f *File) LockMemory(off, n int64) error {
+	return f.lockMemory(off, n, (*sys.Mapping).LockMemory)
+}
+
+// UnlockMemory undoes LockMemory.
+func (f *File) UnlockMemory(off, n int64) error {
+	return f.lockMemory(off, n, (*sys.Mapping).UnlockMemory)
+}
+
+func (f *File) lockMemory(off, n int64, call func(m *sys.Mapping, off, n int64) error) error {
+	const op = "lock memory"
+	g, s, err := f.enter()
+	if err != nil {
+		return f.fail(op, err)
+	}
+	defer f.leave(g.epoch, s)
+	r := g.region
+	switch {
+	case !bounds.Within(off, n, int64(len(g.data))):
+		return f.fail(op, ErrRange)
+	case r.heap != nil:
+		return f.fail(op, errNoFile)
+	case n == 0:
+		return nil
+	}
+	return f.fail(op, r.fault(call(r.m, r.delta+off, n), off))
+}
