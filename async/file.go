@@ -8,6 +8,7 @@ import (
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/flush"
+	"github.com/fmmap-go/fmmap/internal/stripe"
 )
 
 // A File is a mapped file whose operations answer with futures: no method waits
@@ -74,6 +75,7 @@ func Wrap(p *Pool, f *core.File) *File {
 	}
 	a := &File{pool: p, core: f, only: f.NewLock() == nil, done: Ready(struct{}{})}
 	a.hints.start()
+	a.hits.hints = stripe.Make[stripe.Counter]()
 	a.committer = flush.NewCommitter(&target{f}, flush.Options{Execute: a.execute})
 	return a
 }

@@ -1,10 +1,10 @@
 package async
 
 import (
-	"sync"
 	"sync/atomic"
 
 	"github.com/fmmap-go/fmmap/flush"
+	"github.com/fmmap-go/fmmap/internal/stripe"
 )
 
 // FileStats describe what a [File] has done. They are plain data, fit for expvar
@@ -21,33 +21,19 @@ type FileStats struct {
 
 // Stats returns a snapshot.
 func (f *File) Stats() FileStats {
-	s := FileStats{Probed: f.hits.probe.Load(), Cold: f.hits.cold.Load(), Flush: f.committer.Stats()}
-	for i := range f.hits.hints {
-		s.Hinted += f.hits.hints[i].n.Load()
+	return FileStats{
+		Hinted: uint64(stripe.Sum(f.hits.hints)),
+		Probed: f.hits.probe.Load(),
+		Cold:   f.hits.cold.Load(),
+		Flush:  f.committer.Stats(),
 	}
-	return s
 }
 
-// hits count requests for pages. Those answered by a hint are the ones that must
-// not share a line of memory with other cores.
+// hits count requests for pages. Hints are counted in stripes, since a request
+// that a hint serves should not write to a cache line that other Ps write to.
 type hits struct {
 	probe, cold atomic.Uint64
-	hints       [8]struct {
-		_ [120]byte
-		n atomic.Uint64
-	}
+	hints       []stripe.Counter
 }
 
-func (h *hits) hint() {
-	s := slots.Get().(*slot)
-	h.hints[s.i].n.Add(1)
-	slots.Put(s)
-}
-
-// A slot names a counter; each P keeps one in its part of the pool.
-type slot struct{ i uint32 }
-
-var (
-	lastSlot atomic.Uint32
-	slots    = sync.Pool{New: func() any { return &slot{lastSlot.Add(1) % 8} }}
-)
+func (h *hits) hint() { stripe.Of(h.hints).Add(1) }

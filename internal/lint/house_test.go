@@ -10,12 +10,13 @@ import (
 
 // allowed is who may import whom within the module, tests apart.
 var allowed = map[string][]string{
-	"core":                {"lock", "internal/sys", "internal/bounds", "internal/invariant"},
+	"core":                {"lock", "internal/sys", "internal/bounds", "internal/invariant", "internal/stripe"},
 	"lock":                {"internal/sys", "internal/invariant"},
 	"flush":               {"internal/bounds", "internal/invariant"},
-	"async":               {"core", "lock", "flush", "internal/bounds", "internal/invariant"},
+	"async":               {"core", "lock", "flush", "internal/bounds", "internal/invariant", "internal/stripe"},
 	"async/asynctest":     {"async"},
 	"internal/bounds":     {},
+	"internal/stripe":     {},
 	"internal/invariant":  {},
 	"internal/sys":        {},
 	"internal/testutil":   {"internal/sys"},
