@@ -183,11 +183,6 @@ func (f *File) meta(ctx context.Context, o op, fn func() error) *Future[struct{}
 	return dispatch(ctx, f, LaneMeta, o, nil, func(context.Context) (struct{}, error) { return struct{}{}, fn() }, nil)
 }
 
-// CopyTo copies n bytes from off on to a new file, as [core.File.CopyTo] does.
-func (f *File) CopyTo(ctx context.Context, name string, off, n int64) *Future[struct{}] {
-	return f.meta(ctx, opCopy, func() error { return f.core.CopyTo(name, off, n) })
-}
-
 // Remove unlinks the file's name, as [core.File.Remove] does. The file stays
 // open.
 func (f *File) Remove(ctx context.Context) *Future[struct{}] {

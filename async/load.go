@@ -6,7 +6,6 @@ import (
 	"io/fs"
 
 	"github.com/fmmap-go/fmmap/core"
-	"github.com/fmmap-go/fmmap/internal/bounds"
 )
 
 // PageIn brings the bytes [off, off+n) of the window into memory. When it has
@@ -88,20 +87,6 @@ func (f *File) TryLoad(off, n int64) (p *core.Pin, ok bool) {
 	return nil, false
 }
 
-// Advise tells the kernel how the bytes [off, off+n) of the window will be used,
-// as [core.File.Advise] does, on the Page lane: some advice waits for the disk.
-// Advice that takes pages away is better given here than to [File.Core], as the
-// file then forgets that it has seen them.
-func (f *File) Advise(ctx context.Context, a core.Advice, off, n int64) *Future[struct{}] {
-	if !f.enter() {
-		return closed[struct{}](f, "advise")
-	}
-	return dispatch(ctx, f, LanePage, opPageIn, nil, func(context.Context) (struct{}, error) {
-		defer f.hints.drop() // whatever came of it
-		return struct{}{}, f.core.Advise(a, off, n)
-	}, nil)
-}
-
 // pin pins bytes of a file that is not closing.
 func (f *File) pin(off, n int64) (*core.Pin, error) {
 	if f.shut.Load() {
@@ -124,40 +109,84 @@ func (f *File) check(op string, off, n int64) error {
 	return f.fail(op, err)
 }
 
-// resident reports whether the bytes of a pin are, as far as it is known.
-func (f *File) resident(pin *core.Pin) bool {
-	if f.hints.has(pin.Offset(), pin.Len(), f.core.Len()) {
-		f.hits.hint()
-		return true
+// The reads for a cold page are started by who wants it, and waited for by the
+// pager: a worker of lane Page, of which there is one. So any number of reads
+// are in flight at once, and while the pager sits in a system call it is one P
+// that is not available, and not all of them. Touching the pages instead holds
+// a P each for the time of a read, and populating them on many workers is
+// bistable: the scheduler takes the P back from a system call of this length
+// only now and then [go.dev/issue/28701].
+
+// readStep is how many bytes are read at once: what the caller starts to read
+// and the pager waits for before it looks whether somebody still wants the rest.
+// Starting to read more than the device's queue holds would make the caller wait
+// for it.
+const readStep = 2 << 20
+
+// willNeed starts to read the first bytes of a pin. What the system cannot start
+// the pager reads.
+func willNeed(f *core.File, pin *core.Pin) {
+	if pin.Len() <= readStep {
+		_ = pin.Advise(core.AdviceWillNeed)
+		return
 	}
-	return f.probe(pin)
+	_ = f.Advise(core.AdviceWillNeed, pin.Offset(), readStep)
 }
 
-// hinted reports whether [off, off+n) lies in the window and was lately seen to
-// be resident.
-func (f *File) hinted(off, n int64) bool {
-	size := f.core.Len()
-	return bounds.Within(off, n, size) && !f.shut.Load() && f.hints.has(off, n, size)
+// fetch brings in the bytes of a pin and releases it, for an operation that has
+// entered the file.
+func (f *File) fetch(ctx context.Context, pin *core.Pin) *Future[struct{}] {
+	f.hits.cold.Add(1)
+	willNeed(f.core, pin)
+	return dispatch(ctx, f, LanePage, opPageIn, pin, func(ctx context.Context) (struct{}, error) {
+		err := f.bringIn(ctx, pin)
+		pin.Release()
+		return struct{}{}, err
+	}, nil)
 }
 
-// maxProbe bounds what the caller looks at, which takes 0.4 ms for a GiB.
-const maxProbe = 1 << 30
+// fetchThen is fetch that has the pager call do as soon as the bytes are there.
+func (f *File) fetchThen(ctx context.Context, pin *core.Pin, do func() (int, error)) *Future[int] {
+	f.hits.cold.Add(1)
+	willNeed(f.core, pin)
+	return dispatch(ctx, f, LanePage, opRead, pin, func(ctx context.Context) (int, error) {
+		defer pin.Release()
+		if err := f.bringIn(ctx, pin); err != nil {
+			return 0, err
+		}
+		return do()
+	}, nil)
+}
 
-// probe asks the system whether the bytes of a pin are resident. On Linux that is mincore, and not preadv2 with
-// RWF_NOWAIT: that takes half as long for one page, but of one that is not there the kernel reads
-// the neighbours too, whatever advice the mapping was given.
-func (f *File) probe(pin *core.Pin) bool {
-	if f.unprobed.Load() || pin.Len() > maxProbe {
-		return false
+// bringIn waits on the pager until the bytes of a pin are in memory.
+func (f *File) bringIn(ctx context.Context, pin *core.Pin) error {
+	err := f.populate(ctx, pin)
+	if err == nil {
+		f.hints.set(pin, f.core.Len())
 	}
-	pages, of, err := pin.Resident()
-	if errors.Is(err, errors.ErrUnsupported) {
-		f.unprobed.Store(true)
+	return err
+}
+
+// populate brings in the bytes of a pin step by step, each with the reads of the
+// next one under way.
+func (f *File) populate(ctx context.Context, pin *core.Pin) error {
+	if pin.Len() <= readStep {
+		return pin.Populate()
 	}
-	if err != nil || pages < of {
-		return false
+	for at, end := pin.Offset(), pin.Offset()+pin.Len(); at < end; at += readStep {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if next := at + readStep; next < end {
+			_ = f.core.Advise(core.AdviceWillNeed, next, min(readStep, end-next))
+		}
+		err := f.core.Populate(at, min(readStep, end-at))
+		if errors.Is(err, core.ErrRange) || errors.Is(err, fs.ErrClosed) {
+			return pin.Populate() // the window ends before the pin does
+		}
+		if err != nil {
+			return err
+		}
 	}
-	f.hints.set(pin, f.core.Len())
-	f.hits.probe.Add(1)
-	return true
+	return nil
 }

@@ -120,3 +120,8 @@ func (t transfer) copyCold(ctx context.Context, pin *core.Pin, small bool) *Futu
 	}
 	return copied
 }
+
+// CopyTo copies n bytes from off on to a new file, as [core.File.CopyTo] does.
+func (f *File) CopyTo(ctx context.Context, name string, off, n int64) *Future[struct{}] {
+	return f.meta(ctx, opCopy, func() error { return f.core.CopyTo(name, off, n) })
+}
