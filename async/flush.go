@@ -1,7 +1,6 @@
 package async
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"math"
@@ -169,7 +168,7 @@ func (b *Background) Resume() { b.b.Resume() }
 func (b *Background) Stop() *Future[struct{}] {
 	out := newPromise[struct{}]()
 	go func() { // ends with the flush
-		err := b.b.Stop(context.Background())
+		err := b.b.Close()
 		b.file.dirty.CompareAndSwap(b, nil)
 		out.resolve(struct{}{}, b.file.flushError(err))
 	}()

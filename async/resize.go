@@ -201,12 +201,12 @@ func (c *closing) drain() {
 // flushed returns when nothing of the file is being flushed, or ctx is done.
 func (c *closing) flushed(ctx context.Context) (err error) {
 	if b := c.file.dirty.Load(); b != nil {
-		if err = b.b.Stop(ctx); errors.Is(err, errBusy) {
+		if err = b.b.CloseContext(ctx); errors.Is(err, errBusy) {
 			return err
 		}
 	}
 	// What its members were told, nobody else needs to hear again.
-	if done := c.file.committer.Close(ctx); errors.Is(done, errBusy) {
+	if done := c.file.committer.CloseContext(ctx); errors.Is(done, errBusy) {
 		return done
 	}
 	return c.file.flushError(err)

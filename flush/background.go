@@ -32,7 +32,7 @@ type Policy struct {
 
 // A Background flushes a whole target now and then, as a [Policy] says, on behalf of
 // writers that do not wait for it. It is safe for concurrent use. It owns no goroutine
-// but while it acts, and while nothing is dirty no timer either. Call [Background.Stop]
+// but while it acts, and while nothing is dirty no timer either. Call [Background.Close]
 // before the target is closed.
 //
 // The first error ends it: the stores that could not be written may be lost, and a
@@ -50,12 +50,14 @@ type Background struct {
 	since          time.Time                // when the interval began; zero while nothing is dirty
 	writing        bool                     // early write-back was begun since the last flush
 	paused         bool                     // neither limit counts
-	acting         int                      // ticks and barriers under way; Stop comes after them
+	acting         int                      // ticks and barriers under way; Close waits for them
 	pending        int                      // batches whose end flushed will be told of
 	latest         *Batch                   // of these
-	over           *Batch                   // answers Barrier in the end: nil until Stop or an error
+	over           *Batch                   // what Barrier returns in the end: nil until StartClose or an error
 	err            error                    // what ended b
-	finished       chan struct{}            // made by Stop, closed when its flush is over
+	closed         bool                     // StartClose was called
+	flushLast      bool                     // and its flush has not been asked for
+	closers        []func(error)            // called when the last flush is over
 }
 
 // NewBackground makes a background flusher for the target of c. Its flushes share
@@ -103,7 +105,7 @@ func (b *Background) Force() {
 
 // Barrier flushes now, dirty or not, also while paused, and returns the batch: it is
 // done after a flush that began after this call. Once b has ended it has failed with
-// the error that ended it, or with [ErrClosed] after Stop.
+// the error that ended it, or after Close with one that wraps [fs.ErrClosed].
 func (b *Background) Barrier() *Batch {
 	b.mu.Lock()
 	if b.over != nil {
@@ -134,54 +136,54 @@ func (b *Background) Resume() {
 	b.schedule()
 }
 
-// Stop ends b with one last flush and waits for that, for all earlier ones, and for
-// OnError. It returns the error that ended b, now or before; after such an error there is no
-// last flush. The committer stays open.
-//
-// When ctx is done first Stop returns context.Cause(ctx); the flush still takes place.
-// A later or concurrent Stop waits for the same flush.
-func (b *Background) Stop(ctx context.Context) error {
-	b.mu.Lock()
-	first := b.finished == nil
-	if first {
-		b.finished = make(chan struct{})
-		if b.over == nil {
-			b.over = resolvedBatch(ErrClosed)
-		}
-		b.rest()
-		b.acting++
-	}
-	finished := b.finished
-	b.mu.Unlock()
-	if first {
-		b.acted()
-	}
-	select {
-	case <-finished:
-	case <-ctx.Done():
-		select {
-		case <-finished: // both: the outcome wins
-		default:
-			return context.Cause(ctx)
-		}
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.err
+// Close ends b with one last flush, and waits for that, for all earlier ones and
+// for Policy.OnError. It returns the error that ended b, now or before; after such
+// an error there is no last flush. Later and concurrent calls wait for the same
+// flush. The committer stays open.
+func (b *Background) Close() error { return b.CloseContext(context.Background()) }
+
+// CloseContext is like [Background.Close], except that it returns
+// context.Cause(ctx) when ctx is done first. The flush still takes place.
+func (b *Background) CloseContext(ctx context.Context) error {
+	return waitClosed(ctx, b.StartClose)
 }
 
-// acted ends a tick, a barrier or the beginning of Stop. The last one of them
-// after Stop asks for the last flush, so that none can come after it.
+// StartClose begins what [Background.Close] does and does not wait for it. done,
+// which may be nil, is called exactly once with what Close returns: before
+// StartClose returns if b has ended, and otherwise by the goroutine that ends the
+// last flush. It must not block.
+func (b *Background) StartClose(done func(error)) {
+	b.mu.Lock()
+	if done != nil {
+		b.closers = append(b.closers, done)
+	}
+	if !b.closed {
+		b.closed = true
+		if b.over == nil {
+			b.over = resolvedBatch(errBackgroundClosed)
+		}
+		b.rest()
+		b.flushLast = true
+	}
+	b.acting++
+	b.mu.Unlock()
+	b.acted()
+}
+
+// acted ends a tick, a barrier or StartClose. The last one of them after
+// StartClose asks for the last flush, so that no other can come after it.
 func (b *Background) acted() {
 	b.mu.Lock()
-	if b.acting == 1 && b.finished != nil && b.err == nil {
-		b.mu.Unlock()
-		b.flush()
-		b.mu.Lock()
+	if b.acting == 1 && b.flushLast {
+		b.flushLast = false
+		if b.err == nil {
+			b.mu.Unlock()
+			b.flush()
+			b.mu.Lock()
+		}
 	}
 	b.acting--
 	b.finish()
-	b.mu.Unlock()
 }
 
 // flush asks for everything to be made durable. It is called while acting.
@@ -204,16 +206,19 @@ func (b *Background) flush() *Batch {
 func (b *Background) flushed(err error) {
 	b.fail(err)
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.pending--
 	b.finish()
 }
 
-// finish lets Stop return once nothing is under way. mu is held.
+// finish unlocks mu, and calls the closers if nothing is under way any more.
 func (b *Background) finish() {
-	if b.finished != nil && b.acting == 0 && b.pending == 0 {
-		close(b.finished)
+	var closers []func(error)
+	if b.acting == 0 && b.pending == 0 {
+		closers, b.closers = b.closers, nil
 	}
+	err := b.err
+	b.mu.Unlock()
+	call(closers, err)
 }
 
 // fail ends b if err is not nil and nothing has ended it before.

@@ -101,7 +101,7 @@ func inBubble(t *testing.T, p flush.Policy, fn func(t *testing.T, j *journal, bg
 		if t.Failed() {
 			return
 		}
-		stopErr := bg.Stop(t.Context())
+		stopErr := bg.Close()
 		j.mu.Lock()
 		n := len(j.events)
 		j.mu.Unlock()
@@ -305,7 +305,7 @@ func TestAMarkMadeWhileAFlushIsAskedForBelongsToTheNext(t *testing.T) {
 		bg.MarkDirty(1)
 		pass(time.Second)
 		j.expect(t, event{100 * ms, "flush"}, event{200 * ms, "flush"})
-		if err := bg.Stop(t.Context()); err != nil {
+		if err := bg.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -340,7 +340,7 @@ func TestMarksNeverWaitAndAreNeverLost(t *testing.T) {
 			}
 		}
 	}
-	if err := errors.Join(bg.Stop(t.Context()), c.Close(t.Context())); err != nil {
+	if err := errors.Join(bg.Close(), c.Close()); err != nil {
 		t.Error(err)
 	}
 }

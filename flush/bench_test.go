@@ -117,7 +117,7 @@ func (w *written) compare(b *testing.B, callers int, ctx context.Context) {
 		rate, longest = w.run(b, callers, func(off int64) error { return w.plain.Sync(off, pageSize) })
 		plain, plainWait = append(plain, rate), append(plainWait, longest)
 	}
-	check(b, c.Close(context.Background()))
+	check(b, c.Close())
 	b.ReportMetric(0, "ns/op") // of a slice: means nothing
 	b.ReportMetric(median(group), "group/s")
 	b.ReportMetric(median(plain), "msync/s")
@@ -226,7 +226,7 @@ func BenchmarkFlushAlone(b *testing.B) {
 			for b.Loop() {
 				check(b, c.Flush(bb.ctx, 0, 1))
 			}
-			check(b, c.Close(context.Background()))
+			check(b, c.Close())
 		})
 	}
 }
@@ -248,5 +248,5 @@ func BenchmarkMarkDirty(b *testing.B) {
 			}
 		})
 	})
-	check(b, bg.Stop(context.Background()))
+	check(b, bg.Close())
 }

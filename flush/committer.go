@@ -91,9 +91,9 @@ type Committer struct {
 
 	refusal  *Batch        // answers all requests from now on; nil while they are welcome
 	failure  error         // final: of the target
-	closed   bool          // Close was called
+	closed   bool          // StartClose was called
 	closeErr error         // of the first batch that failed after that
-	idled    chan struct{} // somebody in Close waits for the phase to become idle
+	closers  []func(error) // called when the phase becomes idle
 
 	crowd        crowd
 	reentering   bool // somebody is in reenter
@@ -121,8 +121,8 @@ func NewCommitter(t Target, o Options) *Committer {
 // allocates only for the first member of a batch.
 //
 // An invalid range answers a batch of its own that has failed with [ErrRange]. After
-// Close it has failed with [ErrClosed], after the target failed for good with that
-// failure. An empty range has nothing to make durable: it joins no batch
+// Close it has failed with an error that wraps [fs.ErrClosed], after the target
+// failed for good with that failure. An empty range has nothing to make durable: it joins no batch
 // and is done at once, so it is no barrier; [Committer.CommitAll] is one.
 func (c *Committer) Commit(off, n int64) *Batch {
 	s, err := c.check(off, n)
@@ -214,41 +214,60 @@ func (c *Committer) Stats() Stats {
 	return c.tally.stats(waiting)
 }
 
-// Close refuses requests from now on, with [ErrClosed], and waits until all earlier
-// ones have been served and their callbacks have run. It returns the failure of the
-// target if that was final, and otherwise the error of the first batch that failed
-// while it waited.
-//
-// When ctx is done first Close returns context.Cause(ctx); what was waiting is
-// still served. A later or concurrent Close waits in the same way.
-func (c *Committer) Close(ctx context.Context) error {
+// Close refuses requests from now on with an error that wraps [fs.ErrClosed], and
+// waits until all earlier ones have been served and their callbacks have returned.
+// It returns the failure of the target if that was final, and otherwise the error
+// of the first batch that failed after Close began. Later and concurrent calls
+// wait for the same end. The target stays open.
+func (c *Committer) Close() error { return c.CloseContext(context.Background()) }
+
+// CloseContext is like [Committer.Close], except that it returns
+// context.Cause(ctx) when ctx is done first. The committer is closed all the same,
+// and what was waiting is still served.
+func (c *Committer) CloseContext(ctx context.Context) error {
+	return waitClosed(ctx, c.StartClose)
+}
+
+// StartClose begins what [Committer.Close] does and does not wait for it. done,
+// which may be nil, is called exactly once with what Close returns: before
+// StartClose returns if nothing is under way, and otherwise by the goroutine that
+// ends the last batch. It must not block.
+func (c *Committer) StartClose(done func(error)) {
 	c.mu.Lock()
 	c.closed = true
 	if c.refusal == nil {
-		c.refusal = resolvedBatch(ErrClosed)
+		c.refusal = resolvedBatch(errCommitterClosed)
 	}
-	if c.phase == idle {
-		defer c.mu.Unlock()
-		return c.outcomeLocked()
-	}
-	if c.idled == nil {
-		c.idled = make(chan struct{})
-	}
-	idled := c.idled
-	c.mu.Unlock()
-
-	select {
-	case <-idled:
-	case <-ctx.Done():
-		select {
-		case <-idled: // both: the outcome wins
-		default:
-			return context.Cause(ctx)
+	if c.phase != idle {
+		if done != nil {
+			c.closers = append(c.closers, done)
 		}
+		c.mu.Unlock()
+		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.outcomeLocked()
+	err := c.outcomeLocked()
+	c.mu.Unlock()
+	if done != nil {
+		done(err)
+	}
+}
+
+// waitClosed calls start, which begins a closing, and blocks until that ends or
+// ctx is done. If both have happened the outcome of the closing is returned.
+func waitClosed(ctx context.Context, start func(done func(error))) error {
+	closed := make(chan error, 1)
+	start(func(err error) { closed <- err })
+	select {
+	case err := <-closed:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-closed:
+		return err
+	default:
+		return context.Cause(ctx)
+	}
 }
 
 // outcomeLocked is what Close returns once all is served.

@@ -61,7 +61,7 @@ func TestAThousandRequestsCompleteExactlyOnceEach(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if err := c.Close(t.Context()); err != nil {
+			if err := c.Close(); err != nil {
 				t.Fatal(err)
 			}
 			s := c.Stats()
@@ -201,7 +201,7 @@ func TestAFinalFailureFailsAllLaterRequestsAtOnce(t *testing.T) {
 		if got := c.Flush(t.Context(), 2, 1); got != final {
 			t.Errorf("later Flush: %v, want %v", got, final)
 		}
-		if got := c.Close(t.Context()); got != final {
+		if got := c.Close(); got != final {
 			t.Errorf("Close: %v, want %v", got, final)
 		}
 		if got := c.Commit(2, 1).Err(); got != final {

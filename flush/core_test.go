@@ -61,14 +61,14 @@ func TestCoreFileAsTarget(t *testing.T) {
 			t.Errorf("flush of an empty file: %v", err)
 		}
 	}
-	if err := errors.Join(bg.Stop(t.Context()), f.Close()); err != nil {
+	if err := errors.Join(bg.Close(), f.Close()); err != nil {
 		t.Error(err)
 	}
 	var pathErr *fs.PathError
 	if err := c.CommitAll().Wait(t.Context()); !errors.Is(err, fs.ErrClosed) || !errors.As(err, &pathErr) {
 		t.Errorf("flush of a closed file: %v, want a PathError of fs.ErrClosed", err)
 	}
-	if err := c.Close(t.Context()); err != nil {
+	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/fmmap-go/fmmap/internal/bounds"
 )
@@ -13,28 +14,31 @@ var (
 	// lies outside the target. Such a request fails alone: it is part of no batch.
 	ErrRange = bounds.ErrRange
 
-	// ErrClosed is the outcome of a request made after Close or Stop began.
-	// errors.Is(ErrClosed, fs.ErrClosed) holds.
-	ErrClosed = fmt.Errorf("flush: %w", fs.ErrClosed)
+	// ErrGoexit is the outcome of a batch whose target called [runtime.Goexit],
+	// and of any other work that ended its goroutine instead of returning.
+	ErrGoexit = errors.New("work called runtime.Goexit")
 
-	// ErrGoexit is the outcome of a batch whose target called [runtime.Goexit].
-	ErrGoexit = errors.New("flush: target called runtime.Goexit")
+	errCommitterClosed  = fmt.Errorf("committer: %w", fs.ErrClosed)
+	errBackgroundClosed = fmt.Errorf("background flush: %w", fs.ErrClosed)
 )
 
-// PanicError is the outcome of a batch whose target panicked. The panic ends
-// there: whoever runs the batch is often not the one who could handle it, and the
-// members must hear of it. The committer goes on with the next batch.
+// A PanicError is the outcome of a batch whose target panicked, and of any other
+// work that panicked where its caller could not recover the panic. The members of
+// the batch receive it, and the committer continues with the next batch.
 type PanicError struct {
-	Value any    // what the target panicked with
-	Stack []byte // of the goroutine that panicked, as from debug.Stack
+	Value any    // the argument of panic
+	Stack []byte // of the goroutine that panicked, as formatted by debug.Stack
 }
 
-// Error is the panic's value and stack.
+// Error returns one line with the value. The stack is in the field.
 func (e *PanicError) Error() string {
-	return fmt.Sprintf("flush: target panicked: %v\n\n%s", e.Value, e.Stack)
+	return "panic: " + oneLine(fmt.Sprint(e.Value))
 }
 
-// Unwrap is the panic's value, if that is an error.
+// oneLine replaces line breaks by spaces.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// Unwrap returns the value if it is an error, and nil otherwise.
 func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
 	return err

@@ -46,7 +46,7 @@ func Example() {
 		fmt.Println("perhaps lost:", err)
 	}
 
-	if err := c.Close(ctx); err != nil {
+	if err := c.CloseContext(ctx); err != nil {
 		fmt.Println(err)
 	}
 	// Output: msync of [4096, 4196)
@@ -204,8 +204,8 @@ func ExampleBackground() {
 	// Somebody wants to be sure of all that is there now.
 	fmt.Println("barrier:", bg.Barrier().Wait(ctx))
 
-	fmt.Println("stop:", bg.Stop(ctx))
-	fmt.Println("close:", c.Close(ctx))
+	fmt.Println("stop:", bg.CloseContext(ctx))
+	fmt.Println("close:", c.CloseContext(ctx))
 	// Output:
 	// msync of [0, 9223372036854775807)
 	// barrier: <nil>
@@ -225,7 +225,7 @@ func ExamplePolicy() {
 
 	bg.MarkDirty(100 << 20)
 	fmt.Println(<-failed)
-	fmt.Println(bg.Stop(context.Background()))
+	fmt.Println(bg.Close())
 	// Output:
 	// input/output error
 	// input/output error

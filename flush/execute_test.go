@@ -162,7 +162,7 @@ func TestInlineExecutorsDoNotNest(t *testing.T) {
 		return inline(task)
 	}})
 	c.Commit(0, 1)
-	if err := c.Close(t.Context()); err != nil {
+	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(target.seen()); n != 100 || deepest != 1 {
@@ -253,7 +253,7 @@ func TestACallbackThatPanicsHangsNobody(t *testing.T) {
 		t.Error("the callback after the one that panicked was not called")
 	}
 	closed := make(chan error)
-	go func() { closed <- c.Close(t.Context()) }()
+	go func() { closed <- c.Close() }()
 	for {
 		select {
 		case err := <-closed:
@@ -265,5 +265,12 @@ func TestACallbackThatPanicsHangsNobody(t *testing.T) {
 			q.runOne()
 			runtime.Gosched()
 		}
+	}
+}
+
+func TestPanicErrorIsOneLine(t *testing.T) {
+	err := &flush.PanicError{Value: "two\nlines", Stack: []byte("goroutine 1:\nmain()")}
+	if got, want := err.Error(), "panic: two lines"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

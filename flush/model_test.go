@@ -3,6 +3,7 @@ package flush_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -114,7 +115,7 @@ func runModel(t *testing.T, seed uint64, execute func(func()) error, fail func()
 		})
 	}
 	wg.Wait()
-	err := errors.Join(bg.Stop(t.Context()), c.Close(t.Context()))
+	err := errors.Join(bg.Close(), c.Close())
 	if err != nil && execute == nil && fail == nil {
 		t.Error(err)
 	}
@@ -142,7 +143,7 @@ func ask(ctx context.Context, c *flush.Committer, bg *flush.Background, d *disk,
 	case 3:
 		return c.CommitAll().Wait(ctx)
 	case 4:
-		if err := bg.Barrier().Wait(ctx); err != flush.ErrClosed {
+		if err := bg.Barrier().Wait(ctx); !errors.Is(err, fs.ErrClosed) {
 			return err
 		}
 		return c.Commit(w, 1).Wait(ctx)

@@ -238,7 +238,7 @@ func TestCommitAllFlushesTheWholeTarget(t *testing.T) {
 			}
 			gate <- nil
 			gate <- nil
-			if err := c.Close(t.Context()); err != nil {
+			if err := c.Close(); err != nil {
 				t.Fatal(err)
 			}
 			if len(w.seen()) != 1 || w.flushes.Load() != 1 {

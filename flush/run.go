@@ -186,6 +186,9 @@ func (c *Committer) end(b *Batch, err error) (more bool) {
 		if more = c.step(); more && !called { // a callback panicked
 			go c.carryOn() // ends when no batch is left; Close waits for that
 		}
+		if !more {
+			c.closeDone()
+		}
 	}()
 	call(callbacks, err)
 	called = true
@@ -224,9 +227,14 @@ func (c *Committer) step() (more bool) {
 		return true
 	}
 	c.phase = idle
-	if c.idled != nil {
-		close(c.idled)
-		c.idled = nil
-	}
 	return false
+}
+
+// closeDone calls the closers, now that the committer is idle.
+func (c *Committer) closeDone() {
+	c.mu.Lock()
+	closers, err := c.closers, c.outcomeLocked()
+	c.closers = nil
+	c.mu.Unlock()
+	call(closers, err)
 }

@@ -60,7 +60,7 @@ func (b *Background) schedule() {
 	}
 }
 
-// tick does what is due. The timer runs it in a goroutine of its own, which Stop waits
+// tick does what is due. The timer runs it in a goroutine of its own, which Close waits
 // for.
 func (b *Background) tick() {
 	b.mu.Lock()

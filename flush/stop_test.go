@@ -3,6 +3,7 @@ package flush_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -31,7 +32,7 @@ func TestStopFlushesOnceMore(t *testing.T) {
 				var wg sync.WaitGroup
 				for range 2 {
 					wg.Go(func() {
-						if err := bg.Stop(t.Context()); err != nil {
+						if err := bg.Close(); err != nil {
 							t.Errorf("Stop: %v", err)
 						}
 					})
@@ -41,10 +42,10 @@ func TestStopFlushesOnceMore(t *testing.T) {
 				bg.MarkDirty(1)
 				bg.Force()
 				bg.Resume()
-				if err := bg.Barrier().Err(); err != flush.ErrClosed {
-					t.Errorf("Barrier after Stop: %v, want ErrClosed", err)
+				if err := bg.Barrier().Err(); !errors.Is(err, fs.ErrClosed) {
+					t.Errorf("Barrier after Close: %v, want fs.ErrClosed", err)
 				}
-				if err := bg.Stop(t.Context()); err != nil {
+				if err := bg.Close(); err != nil {
 					t.Errorf("third Stop: %v", err)
 				}
 				j.expect(t)
@@ -60,7 +61,7 @@ func TestStopAfterAnErrorWaitsForWhatStillRuns(t *testing.T) {
 		synctest.Wait()
 		second := bg.Barrier()
 		pass(10 * ms) // the first has failed
-		if err := bg.Stop(t.Context()); err != errDisk || !isDone(second) {
+		if err := bg.Close(); err != errDisk || !isDone(second) {
 			t.Errorf("Stop: %v, second flush over %v; want %v, true", err, isDone(second), errDisk)
 		}
 		j.expect(t, event{0, "flush"}, event{10 * ms, "flush"})
@@ -84,13 +85,13 @@ func TestStopGivesUpWithItsContextAndTheFlushTakesPlace(t *testing.T) {
 				pass(60 * ms)
 				ctx, cancel := context.WithTimeoutCause(t.Context(), 10*ms, cause)
 				defer cancel()
-				if err := bg.Stop(ctx); err != cause {
+				if err := bg.CloseContext(ctx); err != cause {
 					t.Errorf("Stop: %v, want the cause", err)
 				}
-				if err := bg.Stop(t.Context()); err != nil {
+				if err := bg.Close(); err != nil {
 					t.Errorf("second Stop: %v", err)
 				}
-				if err := bg.Stop(ctx); err != nil {
+				if err := bg.CloseContext(ctx); err != nil {
 					t.Errorf("Stop with both done: %v, want the outcome", err)
 				}
 				j.expect(t, tt.want...)
@@ -135,7 +136,7 @@ func TestAnErrorEndsTheBackgroundAndReachesEverybody(t *testing.T) {
 				if err := bg.Barrier().Err(); err == nil || !errors.Is(want, err) {
 					t.Errorf("Barrier: %v, want %v", err, want)
 				}
-				if err := bg.Stop(t.Context()); err == nil || !errors.Is(want, err) {
+				if err := bg.Close(); err == nil || !errors.Is(want, err) {
 					t.Errorf("Stop: %v, want %v", err, want)
 				}
 			})
@@ -148,7 +149,7 @@ func TestAFailureOfTheLastFlushIsReported(t *testing.T) {
 	inBubble(t, flush.Policy{OnError: func(error) { told.Add(1) }}, func(t *testing.T, j *journal, bg *flush.Background) {
 		j.flushErr = errDisk
 		for range 2 {
-			if err := bg.Stop(t.Context()); err != errDisk || told.Load() != 1 {
+			if err := bg.Close(); err != errDisk || told.Load() != 1 {
 				t.Errorf("Stop: %v, OnError called %d times; want %v, 1", err, told.Load(), errDisk)
 			}
 		}
@@ -195,7 +196,7 @@ func TestStopRacesWithBarriersAndTicks(t *testing.T) {
 			})
 		}
 		yield()
-		if err := bg.Stop(t.Context()); err != nil {
+		if err := bg.Close(); err != nil {
 			t.Error(err)
 		}
 		over.Store(true)

@@ -137,7 +137,7 @@ func TestACallbackThatPanicsInlineGoesOn(t *testing.T) {
 	if err := c.Flush(t.Context(), 0, 1); err != nil {
 		t.Errorf("after it: %v", err)
 	}
-	if err := c.Close(t.Context()); err != nil {
+	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
 }

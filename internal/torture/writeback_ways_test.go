@@ -112,7 +112,7 @@ func (s *subject) reads(salts []byte) error {
 
 // close closes a file that has not failed.
 func (s *subject) close() error {
-	return errors.Join(s.steady.Stop(bg), s.committer.Close(bg), s.file.Close(bg).Wait())
+	return errors.Join(s.steady.Close(), s.committer.Close(), s.file.Close(bg).Wait())
 }
 
 // end closes a file that has failed. The failure has ended the backgrounds, and closing says so.
@@ -120,13 +120,13 @@ func (s *subject) end() error {
 	if err := isFailed(s.file.Close(bg).Wait()); err != nil {
 		return fmt.Errorf("closing a file whose background has failed: %w", err)
 	}
-	if err := isFailed(s.steady.Stop(bg)); err != nil {
+	if err := isFailed(s.steady.Close()); err != nil {
 		return fmt.Errorf("stopping a background that has failed: %w", err)
 	}
 	if err := isFailed(<-s.told); err != nil {
 		return fmt.Errorf("OnError: %w", err)
 	}
-	return isFailed(s.committer.Close(bg))
+	return isFailed(s.committer.Close())
 }
 
 // saltedPages are pages of letters.
