@@ -33,8 +33,13 @@ func (m Mode) String() string {
 }
 
 var (
-	// ErrLocked is the answer of [Lock.Try] when the lock is held elsewhere, or wanted by somebody who came earlier.
+	// ErrLocked is the error of [Lock.Try] when another Lock or another process
+	// holds the lock, or an earlier request waits for it. Test with errors.Is.
 	ErrLocked = errors.New("locked elsewhere")
+	// ErrLockedHere is the error of [Lock.Try] when another Lock of this process
+	// holds the lock, by this os.File or another one of the same file.
+	// errors.Is(ErrLockedHere, ErrLocked) is true.
+	ErrLockedHere error = lockedHere{}
 	// ErrDeadlock is the answer to a conversion that would wait for somebody who waits for the lock that is held. Release it.
 	ErrDeadlock = errors.New("lock would wait for itself")
 	// ErrNotHeld is the answer to the release of what is not held.
@@ -43,6 +48,11 @@ var (
 	// another process came in between; or the file was closed. The first Release after that returns it too.
 	ErrLost = errors.New("lock that was held is lost")
 )
+
+type lockedHere struct{}
+
+func (lockedHere) Error() string        { return "locked elsewhere in this process" }
+func (lockedHere) Is(target error) bool { return target == ErrLocked }
 
 // A Lock is one holder of an advisory lock, on a file or a range of its bytes. Make one with [New];
 // the zero Lock is not valid.
@@ -78,9 +88,17 @@ type Lock struct {
 	own     *handle   // the one made for this lock, kept for later
 }
 
-// New returns a lock on the whole of f, not held. It asks nothing of the system, so that
-// what is wrong with f is said by the first call that takes the lock.
-func New(f *os.File) *Lock { return &Lock{file: f, hi: sys.EndOfFile} }
+// New returns a lock on the whole of f, not held. It makes no system call: what is
+// wrong with f is reported by the first call that takes the lock. A nil f stands
+// for memory that no file backs: every call of such a lock, of its ranges and of
+// the locks nested in it fails with [errors.ErrUnsupported].
+func New(f *os.File) *Lock {
+	l := &Lock{file: f, hi: sys.EndOfFile}
+	if f == nil {
+		l.bad = errors.ErrUnsupported
+	}
+	return l
+}
 
 // Range returns a lock, not held, on the n bytes of the same file from offset off on. An n of 0 means all bytes from
 // off to the end of the file, wherever that will be. Offsets count from the start of the file, also when l is a
@@ -99,6 +117,8 @@ func New(f *os.File) *Lock { return &Lock{file: f, hi: sys.EndOfFile} }
 func (l *Lock) Range(off, n int64) *Lock {
 	r := &Lock{file: l.file, ranged: true, lo: off, hi: sys.EndOfFile}
 	switch {
+	case l.file == nil:
+		r.bad = l.bad
 	case off < 0 || n < 0 || n > 0 && off > sys.EndOfFile-(n-1):
 		r.bad = fs.ErrInvalid
 	case n > 0:
@@ -218,7 +238,10 @@ func (l *Lock) request(ctx context.Context, m Mode, done func(error)) (*waiter, 
 }
 
 func (l *Lock) notHeld() error {
-	if l.lost.Swap(false) {
+	switch {
+	case l.file == nil:
+		return l.bad
+	case l.lost.Swap(false):
 		return ErrLost
 	}
 	return ErrNotHeld
@@ -238,7 +261,7 @@ func (l *Lock) failed(op string, cause error) error {
 	if cause == nil {
 		return nil
 	}
-	var path string
+	path := "(no file)"
 	if l.file != nil {
 		path = l.file.Name()
 	}

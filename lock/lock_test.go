@@ -39,7 +39,7 @@ func TestModesExcludeEachOther(t *testing.T) {
 					if err := b.Try(tt.try); !errors.Is(err, tt.want) {
 						t.Errorf("Try = %v, want %v", err, tt.want)
 					} else if err != nil {
-						wantErr(t, err, "lock")
+						wantErr(t, err, "lock", lock.ErrLockedHere)
 						wantHeld(t, b, 0)
 					} else {
 						release(t, b)
@@ -129,8 +129,19 @@ func TestInvalidArguments(t *testing.T) {
 			wantErr(t, tt.l.Release(), "unlock", lock.ErrNotHeld)
 		})
 	}
-	if err := lock.New(nil).Try(lock.Shared); !errors.Is(err, fs.ErrInvalid) {
-		t.Errorf("without a file: %v, want %v", err, fs.ErrInvalid)
+}
+
+// TestLockOfNoFile: memory that no file backs has locks that cannot be taken, not
+// nil ones.
+func TestLockOfNoFile(t *testing.T) {
+	none := lock.New(nil)
+	for _, l := range []*lock.Lock{none, none.Range(0, 1), none.Range(-1, 1), none.Nested()} {
+		want := errors.ErrUnsupported
+		wantErr(t, l.Try(lock.Shared), "lock", want)
+		wantErr(t, l.Acquire(t.Context(), lock.Exclusive), "lock", want)
+		l.AcquireFunc(t.Context(), lock.Shared, func(err error) { wantErr(t, err, "lock", want) })
+		wantErr(t, l.Release(), "unlock", want)
+		wantHeld(t, l, 0)
 	}
 }
 

@@ -2,6 +2,7 @@ package lock_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,7 +24,11 @@ func TestOtherProcess(t *testing.T) {
 		l := k.lock(open(t, name), 0)
 		other := startHolder(t, k, name, lock.Shared)
 		try(t, l, lock.Shared)
-		wantErr(t, l.Try(lock.Exclusive), "lock", lock.ErrLocked)
+		err := l.Try(lock.Exclusive)
+		wantErr(t, err, "lock", lock.ErrLocked)
+		if errors.Is(err, lock.ErrLockedHere) {
+			t.Errorf("Try = %v, though another process holds the lock", err)
+		}
 		wantHeld(t, l, lock.Shared)
 		told := start(t, l, lock.Exclusive)
 		wantWaiting(t, told)

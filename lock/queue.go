@@ -187,16 +187,18 @@ func (e *entry) try(r request) error {
 		e.advance()
 	}
 	_, found, err := e.obstacle(r)
-	if err == nil {
-		err = ErrLocked
-		if !found {
-			err = e.grant(r)
-		}
-	}
-	if err == sys.ErrWouldBlock {
+	switch {
+	case err != nil:
+		return err
+	case found && e.blocked(r):
+		return ErrLockedHere
+	case found:
 		return ErrLocked
 	}
-	return err
+	if err := e.grant(r); err != sys.ErrWouldBlock {
+		return err
+	}
+	return ErrLocked
 }
 
 // grant has r taken by one who does not stand in the queue.
