@@ -44,11 +44,12 @@ func ExampleFile_Load() {
 	// 49152 4096
 }
 
-// A file is closed through what Open or Wrap returned. From then on its operations say so.
+// A file is closed through what Open or Wrap returned, and its operations fail from
+// then on.
 func ExampleFile_Close() {
 	ctx := context.Background()
 	f := async.Wrap(async.Default(), core.NewMemory("m", make([]byte, 100)))
-	fmt.Println(f.Close(ctx).Wait())
+	fmt.Println(f.Close())
 	_, err := f.Load(ctx, 0, 10).Await(ctx)
 	fmt.Println(errors.Is(err, fs.ErrClosed))
 	// Output:
@@ -64,7 +65,7 @@ func ExampleWrap() {
 	buf := make([]byte, 7)
 	n, err := f.ReadAt(ctx, buf, 0).Await(ctx)
 	fmt.Println(string(buf[:n]), err)
-	fmt.Println(f.Core() == m, f.Close(ctx).Wait())
+	fmt.Println(f.Core() == m, f.Close())
 	// Output:
 	// already <nil>
 	// true <nil>

@@ -32,7 +32,7 @@ func exampleFile(ctx context.Context) (*async.File, func()) {
 		log.Fatal(err)
 	}
 	return f, func() {
-		_ = f.Close(ctx).Wait()
+		_ = f.Close()
 		_ = pool.Close(ctx)
 		os.RemoveAll(dir)
 	}
@@ -116,13 +116,13 @@ func ExampleBackground() {
 	}
 	_, err = b.Barrier().Await(ctx)
 	fmt.Println("all of it durable:", err == nil)
-	fmt.Println("stopped:", b.Stop().Wait() == nil)
+	fmt.Println("stopped:", b.Close() == nil)
 	// Output:
 	// all of it durable: true
 	// stopped: true
 }
 
-func ExampleHeld() {
+func ExampleFileLock() {
 	ctx := context.Background()
 	f, closeFile := exampleFile(ctx)
 	defer closeFile()

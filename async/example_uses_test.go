@@ -72,7 +72,7 @@ func count(ctx context.Context, f *async.File, hits []int64) error {
 	if err == nil {
 		_, err = b.Barrier().Await(ctx) // here somebody does
 	}
-	if stopped := b.Stop().Wait(); err == nil {
+	if stopped := b.Close(); err == nil {
 		err = stopped
 	}
 	return err

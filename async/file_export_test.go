@@ -42,11 +42,11 @@ func FlushTarget(f *core.File) interface {
 	return &target{f}
 }
 
-// Busy is how many operations hold the file open.
-func Busy(f *File) int {
+// Refs returns how many operations keep the file open.
+func Refs(f *File) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.busy
+	return f.refs
 }
 
 // Locks is how many locks the file holds or waits for.

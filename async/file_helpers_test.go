@@ -72,7 +72,7 @@ func opened(t testing.TB, p *async.Pool, name string, o core.Options) *async.Fil
 func closedAtEnd(t testing.TB, f *async.File) {
 	t.Helper()
 	t.Cleanup(func() {
-		if err := f.Close(bg).Wait(); err != nil && !errors.Is(err, fs.ErrClosed) {
+		if err := f.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {
 			t.Errorf("Close: %v", err)
 		}
 	})

@@ -15,7 +15,7 @@ func TestOneWorkerServesAll(t *testing.T) {
 	held, err := f.Lock(bg, lock.Exclusive).Await(bg)
 	check(t, err)
 	pin := pinned(t, f, 1<<20-10, 10)
-	var locks []*async.Future[*async.Held]
+	var locks []*async.Future[*async.FileLock]
 	var cuts, flushes []*async.Future[struct{}]
 	for i := range int64(n) {
 		locks = append(locks, f.Lock(bg, lock.Exclusive))
@@ -71,7 +71,7 @@ func TestOperationsDoNotWait(t *testing.T) {
 		{"flush", []async.Lane{async.LaneShort, async.LanePage, async.LaneMeta}, func(f *async.File) error { return f.Flush().Wait() }},
 		{"page", []async.Lane{async.LaneShort, async.LaneFlush, async.LaneMeta}, func(f *async.File) error { return f.PageIn(bg, 0, 10).Wait() }},
 		{"meta", []async.Lane{async.LaneShort, async.LaneFlush, async.LanePage}, func(f *async.File) error { return f.Truncate(bg, 10).Wait() }},
-		{"close", []async.Lane{async.LaneShort, async.LaneFlush, async.LanePage}, func(f *async.File) error { return f.Close(bg).Wait() }},
+		{"close", []async.Lane{async.LaneShort, async.LaneFlush, async.LanePage}, func(f *async.File) error { return f.Close() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := narrow(t)

@@ -93,15 +93,15 @@ func randomRound(t *testing.T, r *rand.Rand, dir string) {
 			for range 20 {
 				runtime.Gosched()
 			}
-			f.Close(bg)
+			f.StartClose(bg)
 		})
 	}
 	wg.Wait()
-	if err := f.Close(bg).Wait(); err != nil && !errors.Is(err, fs.ErrClosed) {
+	if err := f.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("Close: %v", err)
 	}
 	// Whoever closed it, pins and locks have gone when it is closed below.
-	settled(func() bool { return async.Busy(f) == 0 && async.Locks(f) == 0 })
+	settled(func() bool { return async.Refs(f) == 0 && async.Locks(f) == 0 })
 	check(t, p.Close(bg))
 	if f.Core().Access() == core.ReadWrite && f.Core().NewLock() != nil {
 		settled(func() bool { // a Close that was first may be finishing
@@ -140,7 +140,7 @@ type actor struct {
 	slot  int64
 	model []byte // of its slot
 	pins  []*core.Pin
-	locks []*async.Held
+	locks []*async.FileLock
 }
 
 func (a *actor) run() {

@@ -89,9 +89,9 @@ func TestFileOperations(t *testing.T) {
 				t.Errorf("Stat of the removed name: got %v, want that it does not exist", err)
 			}
 		}
-		check(t, f.Close(bg).Wait())
-		wantErr(t, "second Close", f.Close(bg).Wait(), fs.ErrClosed)
-		if n := async.Busy(f); n != 0 {
+		check(t, f.Close())
+		wantErr(t, "second Close", f.Close(), fs.ErrClosed)
+		if n := async.Refs(f); n != 0 {
 			t.Errorf("%d operations have not left the file", n)
 		}
 	})
@@ -139,7 +139,7 @@ func TestOperationsOnClosedFile(t *testing.T) {
 		t.Run(o.name, func(t *testing.T) {
 			f := onDisk(t, p, 10_000)
 			pin := pinned(t, f, 0, 10)
-			closing := f.Close(bg)
+			closing := f.StartClose(bg)
 			err := o.call(bg, f).Wait() // at once: the closing still waits for the pin
 			wantErr(t, "operation after Close", err, fs.ErrClosed)
 			var pe *fs.PathError
@@ -153,7 +153,7 @@ func TestOperationsOnClosedFile(t *testing.T) {
 	}
 	t.Run("background", func(t *testing.T) {
 		f := onDisk(t, p, 10)
-		check(t, f.Close(bg).Wait())
+		check(t, f.Close())
 		_, err := f.StartBackground(flush.Policy{})
 		wantErr(t, "StartBackground", err, fs.ErrClosed)
 	})
@@ -265,5 +265,5 @@ func TestFileOfDefaultPool(t *testing.T) {
 	f := opened(t, nil, diskFile(t, pattern(100)), core.Options{})
 	want(t, f.ReadAt(bg, make([]byte, 10), 0), 10, nil)
 	w := async.Wrap(nil, core.NewMemory("memory", pattern(100)))
-	check(t, w.Close(bg).Wait())
+	check(t, w.Close())
 }

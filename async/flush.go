@@ -82,12 +82,12 @@ func (f *File) FlushRange(off, n int64) *Future[struct{}] {
 // unflushable is the answer to a flush that needs no batch, nil if it needs one.
 func (f *File) unflushable() *Future[struct{}] {
 	switch {
-	case f.shut.Load():
-		return closed[struct{}](f, "flush")
-	case f.only:
-		return f.done
+	case f.closing.Load():
+		return failClosed[struct{}](f, "flush")
+	case f.memoryOnly:
+		return f.succeeded
 	case f.core.Access() != core.ReadWrite:
-		return Failed[struct{}](f.fail("flush", core.ErrReadOnly))
+		return Failed[struct{}](f.pathError("flush", core.ErrReadOnly))
 	}
 	return nil
 }
@@ -110,7 +110,7 @@ func (f *File) flushError(err error) error {
 	case errors.Is(err, flush.ErrRange): // the window became shorter while Commit looked
 		err = core.ErrRange
 	}
-	return f.fail("flush", err)
+	return f.pathError("flush", err)
 }
 
 // A Background flushes a file now and then, as a [flush.Policy] says, on behalf
@@ -125,24 +125,24 @@ type Background struct {
 // errRunning is the answer to a second StartBackground.
 var errRunning = errors.New("flushes in the background already")
 
-// StartBackground begins flushing the file in the background, until Stop or
-// Close. From now on [File.WriteAt] marks what it writes as dirty; stores by
+// StartBackground begins flushing the file in the background, until it is closed or
+// the file is. From now on [File.WriteAt] marks what it writes as dirty; stores by
 // other ways are to be told with MarkDirty. A file has one background at a time.
 func (f *File) StartBackground(p flush.Policy) (*Background, error) {
 	const name = "start background"
 	if f.core.Access() != core.ReadWrite {
-		return nil, f.fail(name, core.ErrReadOnly)
+		return nil, f.pathError(name, core.ErrReadOnly)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case f.shut.Load():
-		return nil, f.fail(name, fs.ErrClosed)
-	case f.dirty.Load() != nil:
-		return nil, f.fail(name, errRunning)
+	case f.closing.Load():
+		return nil, f.pathError(name, fs.ErrClosed)
+	case f.background.Load() != nil:
+		return nil, f.pathError(name, errRunning)
 	}
 	b := &Background{file: f, b: flush.NewBackground(f.committer, p)}
-	f.dirty.Store(b)
+	f.background.Store(b)
 	return b, nil
 }
 
@@ -162,15 +162,17 @@ func (b *Background) Pause() { b.b.Pause() }
 // Resume ends Pause.
 func (b *Background) Resume() { b.b.Resume() }
 
-// Stop ends the background with one last flush. Its future resolves when that is
-// over, with the error that ended the background if there was one. The file may
-// then start another one.
-func (b *Background) Stop() *Future[struct{}] {
+// Close ends the background with one last flush, waits for that, and returns the
+// error that ended the background if there was one. The file may then start
+// another one. Closing again waits for the same flush.
+func (b *Background) Close() error { return b.StartClose().Wait() }
+
+// StartClose begins what [Background.Close] does and waits for nothing.
+func (b *Background) StartClose() *Future[struct{}] {
 	out := newPromise[struct{}]()
-	go func() { // ends with the flush
-		err := b.b.Close()
-		b.file.dirty.CompareAndSwap(b, nil)
+	b.b.StartClose(func(err error) {
+		b.file.background.CompareAndSwap(b, nil)
 		out.resolve(struct{}{}, b.file.flushError(err))
-	}()
+	})
 	return out
 }

@@ -86,7 +86,7 @@ func TestFlushFailureIsFinal(t *testing.T) {
 		t.Errorf("calls of msync: got %d, want none after the failure", n)
 	}
 	want(t, f.ReadAt(bg, make([]byte, 10), 0), 10, nil)
-	check(t, f.Close(bg).Wait())
+	check(t, f.Close())
 }
 
 // What has been cut off before its turn comes needs no flushing.
@@ -208,7 +208,7 @@ func TestBackgroundFlushes(t *testing.T) {
 			t.Errorf("flushes with a barrier and a pause: got %d, want 2", n)
 		}
 		b.Resume()
-		check(t, b.Stop().Wait())
+		check(t, b.Close())
 		if n := flushes(); n != 3 {
 			t.Errorf("flushes after Stop: got %d, want 3", n)
 		}
@@ -216,12 +216,12 @@ func TestBackgroundFlushes(t *testing.T) {
 		b, err = f.StartBackground(flush.Policy{Interval: time.Minute})
 		check(t, err)
 		b.MarkDirty(1)
-		check(t, f.Close(bg).Wait()) // flushes once more
+		check(t, f.Close()) // flushes once more
 		if n := flushes(); n != 4 {
 			t.Errorf("flushes after Close: got %d, want 4", n)
 		}
 		wantErr(t, "Barrier after Close", b.Barrier().Wait(), fs.ErrClosed)
-		check(t, b.Stop().Wait())
+		check(t, b.Close())
 		check(t, p.Close(bg))
 	})
 }
@@ -237,13 +237,13 @@ func TestBackgroundFailure(t *testing.T) {
 	wantErr(t, "OnError", <-told, core.ErrFlushFailed)
 	wantErr(t, "Barrier", b.Barrier().Wait(), core.ErrFlushFailed)
 	wantErr(t, "Flush", f.Flush().Wait(), core.ErrFlushFailed)
-	err = f.Close(bg).Wait()
+	err = f.Close()
 	wantErr(t, "Close", err, core.ErrFlushFailed)
 	var pe *fs.PathError
 	if !errors.As(err, &pe) {
 		t.Errorf("error %v does not name the file", err)
 	}
-	wantErr(t, "Close again", f.Close(bg).Wait(), fs.ErrClosed)
+	wantErr(t, "Close again", f.Close(), fs.ErrClosed)
 }
 
 // A background begins to write early what is flushed later.

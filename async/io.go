@@ -55,7 +55,7 @@ func (t transfer) copy() (int, error) {
 		return t.file.core.ReadAt(t.p, t.off)
 	}
 	n, err := t.file.core.WriteAt(t.p, t.off)
-	if b := t.file.dirty.Load(); b != nil {
+	if b := t.file.background.Load(); b != nil {
 		b.MarkDirty(int64(n))
 	}
 	return n, err
@@ -68,12 +68,12 @@ func (t transfer) begin(ctx context.Context, n int64) *Future[int] {
 	switch {
 	case ctx.Err() != nil:
 		return Failed[int](context.Cause(ctx))
-	case f.shut.Load():
-		return closed[int](f, t.op.String())
+	case f.closing.Load():
+		return failClosed[int](f, t.op.String())
 	case n == 0:
 		return outcome(t.copy())
 	case small && f.hinted(t.off, n):
-		f.hits.hint()
+		f.counters.hint()
 		return outcome(t.copy())
 	}
 	pin, err := f.core.Pin(t.off, n)
@@ -92,8 +92,8 @@ func (t transfer) begin(ctx context.Context, n int64) *Future[int] {
 
 // copyWarm copies more than the caller should.
 func (t transfer) copyWarm(ctx context.Context) *Future[int] {
-	if !t.file.enter() {
-		return closed[int](t.file, t.op.String())
+	if !t.file.ref() {
+		return failClosed[int](t.file, t.op.String())
 	}
 	return dispatch(ctx, t.file, LaneShort, t.op, nil, func(context.Context) (int, error) { return t.copy() }, nil)
 }
@@ -103,21 +103,17 @@ func (t transfer) copyWarm(ctx context.Context) *Future[int] {
 // write: a store may have to wait once more, for the file system.
 func (t transfer) copyCold(ctx context.Context, pin *core.Pin, small bool) *Future[int] {
 	f := t.file
-	if !f.enter() {
+	if !f.ref() {
 		pin.Release()
-		return closed[int](f, t.op.String())
+		return failClosed[int](f, t.op.String())
 	}
 	if small && t.op == opRead {
 		return f.fetchThen(ctx, pin, t.copy)
 	}
-	f.again()
+	f.addRef()
 	pages := f.fetch(ctx, pin)
 	copied := Then(ctx, f.pool, pages, func(context.Context, struct{}) (int, error) { return t.copy() })
-	e := &errand{file: f}
-	e.w = e
-	if !copied.subscribe(&e.callback) {
-		e.resolved(0)
-	}
+	onResolved(copied, f.unref)
 	return copied
 }
 

@@ -23,8 +23,8 @@ func (f *File) PageIn(ctx context.Context, off, n int64) *Future[struct{}] {
 		return Failed[struct{}](context.Cause(ctx))
 	}
 	if f.hinted(off, n) {
-		f.hits.hint()
-		return f.done
+		f.counters.hint()
+		return f.succeeded
 	}
 	pin, err := f.pin(off, n)
 	if err != nil {
@@ -32,11 +32,11 @@ func (f *File) PageIn(ctx context.Context, off, n int64) *Future[struct{}] {
 	}
 	if f.probe(pin) {
 		pin.Release()
-		return f.done
+		return f.succeeded
 	}
-	if !f.enter() {
+	if !f.ref() {
 		pin.Release()
-		return closed[struct{}](f, "page-in")
+		return failClosed[struct{}](f, "page-in")
 	}
 	return f.fetch(ctx, pin)
 }
@@ -62,11 +62,11 @@ func (f *File) Load(ctx context.Context, off, n int64) *Future[*core.Pin] {
 	if f.resident(pin) {
 		return readyOwned(pin, (*core.Pin).Release)
 	}
-	if !f.enter() {
+	if !f.ref() {
 		pin.Release()
-		return closed[*core.Pin](f, "load")
+		return failClosed[*core.Pin](f, "load")
 	}
-	f.hits.cold.Add(1)
+	f.counters.cold.Add(1)
 	willNeed(f.core, pin)
 	return dispatch(ctx, f, LanePage, opLoad, pin, func(ctx context.Context) (*core.Pin, error) {
 		return pin, f.bringIn(ctx, pin)
@@ -89,8 +89,8 @@ func (f *File) TryLoad(off, n int64) (p *core.Pin, ok bool) {
 
 // pin pins bytes of a file that is not closing.
 func (f *File) pin(off, n int64) (*core.Pin, error) {
-	if f.shut.Load() {
-		return nil, f.fail("pin", fs.ErrClosed)
+	if f.closing.Load() {
+		return nil, f.pathError("pin", fs.ErrClosed)
 	}
 	return f.core.Pin(off, n)
 }
@@ -106,7 +106,7 @@ func (f *File) check(op string, off, n int64) error {
 	if pe, ok := err.(*fs.PathError); ok {
 		err = pe.Err
 	}
-	return f.fail(op, err)
+	return f.pathError(op, err)
 }
 
 // The reads for a cold page are started by who wants it, and waited for by the
@@ -136,7 +136,7 @@ func willNeed(f *core.File, pin *core.Pin) {
 // fetch brings in the bytes of a pin and releases it, for an operation that has
 // entered the file.
 func (f *File) fetch(ctx context.Context, pin *core.Pin) *Future[struct{}] {
-	f.hits.cold.Add(1)
+	f.counters.cold.Add(1)
 	willNeed(f.core, pin)
 	return dispatch(ctx, f, LanePage, opPageIn, pin, func(ctx context.Context) (struct{}, error) {
 		err := f.bringIn(ctx, pin)
@@ -147,7 +147,7 @@ func (f *File) fetch(ctx context.Context, pin *core.Pin) *Future[struct{}] {
 
 // fetchThen is fetch that has the pager call do as soon as the bytes are there.
 func (f *File) fetchThen(ctx context.Context, pin *core.Pin, do func() (int, error)) *Future[int] {
-	f.hits.cold.Add(1)
+	f.counters.cold.Add(1)
 	willNeed(f.core, pin)
 	return dispatch(ctx, f, LanePage, opRead, pin, func(ctx context.Context) (int, error) {
 		defer pin.Release()

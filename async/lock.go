@@ -9,92 +9,94 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// A Held is an advisory lock that [File.Lock] has acquired.
-type Held struct {
+// A FileLock is an advisory lock that [File.Lock] has acquired. It is safe for
+// concurrent use.
+type FileLock struct {
 	file *File
 	lock *lock.Lock
 	mode lock.Mode
 
-	cancel context.CancelCauseFunc // of the wait; nil without one; guarded by file.mu
+	cancel context.CancelCauseFunc // ends the wait; nil without one; guarded by file.mu
 
-	mu   sync.Mutex
-	over bool // guarded by mu
+	mu       sync.Mutex
+	released bool // guarded by mu
 }
 
-// Mode is how the lock is held.
-func (h *Held) Mode() lock.Mode { return h.mode }
+// Mode returns the mode in which the lock is held.
+func (l *FileLock) Mode() lock.Mode { return l.mode }
 
-// Release gives the lock back, and wakes who waits for it. It does not block.
+// Release releases the lock and wakes the next waiter. It does not block.
 // Releasing again does nothing, and neither does releasing after the file has
-// been closed, which gives its locks back by itself.
+// been closed, which releases its locks by itself.
 //
-// An error is the system's; the lock is then held still, and Release may be
-// tried again.
-func (h *Held) Release() error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.over {
+// An error is the system's; the lock is then still held, and Release may be
+// called again.
+func (l *FileLock) Release() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.released {
 		return nil
 	}
-	err := h.lock.Release()
+	err := l.lock.Release()
 	switch {
-	case errors.Is(err, fs.ErrClosed): // the file below is, and its locks are gone
+	case errors.Is(err, fs.ErrClosed): // the file below is closed, and its locks are gone
 		err = nil
 	case err != nil && !errors.Is(err, lock.ErrLost):
 		return err
 	}
-	h.over = true
-	h.file.forget(h)
+	l.released = true
+	l.file.removeLock(l)
 	return err
 }
 
-func (h *Held) giveBack() { _ = h.Release() } // nobody is there to be told
+// release is Release where no caller is left to receive the error.
+func (l *FileLock) release() { _ = l.Release() }
 
-// Lock acquires the file's advisory lock in mode m, for as long as the Held is
-// not released and the file not closed: beside the lock that opening takes, and
-// not hindered by that. Everybody else is kept out, other calls of Lock on this
-// same file included.
+// Lock acquires the file's advisory lock in mode m, until the FileLock is
+// released or the file closed. It is independent of the lock that opening takes.
+// It excludes every other holder of the file's lock, other calls of Lock on this
+// File included.
 //
-// Those who wait in this process are served in the order they came and hold no
+// Waiters in this process are served in the order of their calls and hold no
 // worker. When ctx is done first the future fails with its cause, and a lock
-// that arrives later is given back; so is one in a future that everybody has
-// dropped. Closing the file ends the wait with [fs.ErrClosed]. Memory without a
-// file answers [errors.ErrUnsupported].
-func (f *File) Lock(ctx context.Context, m lock.Mode) *Future[*Held] {
+// that arrives later is released; so is one in a future that is collected before
+// any caller has taken it. Closing the file ends the wait with [fs.ErrClosed].
+// For memory without a file the error is [errors.ErrUnsupported].
+func (f *File) Lock(ctx context.Context, m lock.Mode) *Future[*FileLock] {
 	const name = "lock"
 	switch {
 	case ctx.Err() != nil:
-		return Failed[*Held](context.Cause(ctx))
-	case f.shut.Load():
-		return closed[*Held](f, name)
-	case f.only:
-		return Failed[*Held](f.fail(name, errors.ErrUnsupported))
+		return Failed[*FileLock](context.Cause(ctx))
+	case f.closing.Load():
+		return failClosed[*FileLock](f, name)
+	case f.memoryOnly:
+		return Failed[*FileLock](f.pathError(name, errors.ErrUnsupported))
 	}
-	h := &Held{file: f, lock: f.core.NewLock(), mode: m}
-	if !f.remember(h, nil) {
-		return closed[*Held](f, name)
+	l := &FileLock{file: f, lock: f.core.NewLock(), mode: m}
+	if !f.addLock(l, nil) {
+		return failClosed[*FileLock](f, name)
 	}
-	switch err := h.lock.Try(m); {
+	switch err := l.lock.Try(m); {
 	case err == nil:
-		return readyOwned(h, (*Held).giveBack)
+		return readyOwned(l, (*FileLock).release)
 	case !errors.Is(err, lock.ErrLocked):
-		f.forget(h)
-		return Failed[*Held](err)
+		f.removeLock(l)
+		return Failed[*FileLock](err)
 	}
 	wait, cancel := context.WithCancelCause(ctx)
-	if !f.remember(h, cancel) {
+	if !f.addLock(l, cancel) {
 		cancel(nil)
-		f.forget(h)
-		return closed[*Held](f, name)
+		f.removeLock(l)
+		return failClosed[*FileLock](f, name)
 	}
-	out := newOwned((*Held).giveBack)
-	h.lock.AcquireFunc(wait, m, func(err error) {
+	out := newOwned((*FileLock).release)
+	l.lock.AcquireFunc(wait, m, func(err error) {
 		cancel(nil)
 		if err == nil {
-			out.resolveFor(ctx, h, nil)
+			out.resolveFor(ctx, l, nil)
 			return
 		}
-		f.forget(h)
+		f.removeLock(l)
 		if cause := context.Cause(ctx); cause != nil && errors.Is(err, cause) {
 			err = cause
 		}
@@ -103,53 +105,55 @@ func (f *File) Lock(ctx context.Context, m lock.Mode) *Future[*Held] {
 	return out
 }
 
-// remember notes a lock, and what ends the wait for it, for Close to know. It
+// addLock records a lock, and what ends the wait for it, for Close to end. It
 // reports false when closing has begun.
-func (f *File) remember(h *Held, cancel context.CancelCauseFunc) bool {
+func (f *File) addLock(l *FileLock, cancel context.CancelCauseFunc) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.shut.Load() {
+	if f.closing.Load() {
 		return false
 	}
 	if f.locks == nil {
-		f.locks = make(map[*Held]struct{})
+		f.locks = make(map[*FileLock]struct{})
 	}
-	f.locks[h] = struct{}{}
-	h.cancel = cancel
+	f.locks[l] = struct{}{}
+	l.cancel = cancel
 	return true
 }
 
-// forget undoes remember.
-func (f *File) forget(h *Held) {
+// removeLock undoes addLock.
+func (f *File) removeLock(l *FileLock) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.locks, h)
+	delete(f.locks, l)
 }
 
-// endWaits ends the waits for locks, when closing has begun.
-func (f *File) endWaits() {
+// cancelWaits ends the waits for locks, when closing has begun. A lock that is
+// already held is not affected.
+func (f *File) cancelWaits() {
 	f.mu.Lock()
-	var waits []context.CancelCauseFunc
-	for h := range f.locks {
-		if h.cancel != nil {
-			waits = append(waits, h.cancel)
+	var cancels []context.CancelCauseFunc
+	for l := range f.locks {
+		if l.cancel != nil {
+			cancels = append(cancels, l.cancel)
 		}
 	}
 	f.mu.Unlock()
-	for _, cancel := range waits {
-		cancel(fs.ErrClosed) // does nothing to a lock that is held by now
+	for _, cancel := range cancels {
+		cancel(fs.ErrClosed)
 	}
 }
 
-// unlock gives back the locks that are held, when the file is about to close.
-func (f *File) unlock() {
+// releaseLocks releases the locks that are held, when the file is about to be
+// closed.
+func (f *File) releaseLocks() {
 	f.mu.Lock()
-	held := make([]*Held, 0, len(f.locks))
-	for h := range f.locks {
-		held = append(held, h)
+	locks := make([]*FileLock, 0, len(f.locks))
+	for l := range f.locks {
+		locks = append(locks, l)
 	}
 	f.mu.Unlock()
-	for _, h := range held {
-		h.giveBack()
+	for _, l := range locks {
+		l.release()
 	}
 }

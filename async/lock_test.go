@@ -36,7 +36,7 @@ func TestLockIsFIFO(t *testing.T) {
 	first, err := f.Lock(bg, lock.Exclusive).Await(bg)
 	check(t, err)
 	const n = 100
-	waiting := make([]*async.Future[*async.Held], n)
+	waiting := make([]*async.Future[*async.FileLock], n)
 	for i := range waiting {
 		waiting[i] = f.Lock(bg, lock.Exclusive)
 	}
@@ -131,7 +131,7 @@ func TestLockAndClose(t *testing.T) {
 	check(t, err)
 	waiting := f.Lock(bg, lock.Exclusive)
 	pin := pinned(t, f, 0, 10)
-	closing := f.Close(bg)
+	closing := f.StartClose(bg)
 	wantErr(t, "a waiter", waiting.Wait(), fs.ErrClosed)
 	pending(t, closing)
 	pin.Release()
@@ -151,7 +151,7 @@ func TestLockOfClosedFileIsHandedOn(t *testing.T) {
 	other := opened(t, p, name, core.Options{NoLock: true})
 	waiting := other.Lock(bg, lock.Exclusive)
 	pending(t, waiting)
-	check(t, f.Close(bg).Wait())
+	check(t, f.Close())
 	held, err := waiting.Await(bg)
 	check(t, err)
 	check(t, held.Release())

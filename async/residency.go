@@ -164,7 +164,7 @@ func (h *hints) drop() {
 // resident reports whether the bytes of a pin are, as far as it is known.
 func (f *File) resident(pin *core.Pin) bool {
 	if f.hints.has(pin.Offset(), pin.Len(), f.core.Len()) {
-		f.hits.hint()
+		f.counters.hint()
 		return true
 	}
 	return f.probe(pin)
@@ -174,7 +174,7 @@ func (f *File) resident(pin *core.Pin) bool {
 // be resident.
 func (f *File) hinted(off, n int64) bool {
 	size := f.core.Len()
-	return bounds.Within(off, n, size) && !f.shut.Load() && f.hints.has(off, n, size)
+	return bounds.Within(off, n, size) && !f.closing.Load() && f.hints.has(off, n, size)
 }
 
 // maxProbe bounds what the caller looks at, which takes 0.4 ms for a GiB.
@@ -184,18 +184,18 @@ const maxProbe = 1 << 30
 // RWF_NOWAIT: that takes half as long for one page, but of one that is not there the kernel reads
 // the neighbours too, whatever advice the mapping was given.
 func (f *File) probe(pin *core.Pin) bool {
-	if f.unprobed.Load() || pin.Len() > maxProbe {
+	if f.noMincore.Load() || pin.Len() > maxProbe {
 		return false
 	}
 	pages, of, err := pin.Resident()
 	if errors.Is(err, errors.ErrUnsupported) {
-		f.unprobed.Store(true)
+		f.noMincore.Store(true)
 	}
 	if err != nil || pages < of {
 		return false
 	}
 	f.hints.set(pin, f.core.Len())
-	f.hits.probe.Add(1)
+	f.counters.probed.Add(1)
 	return true
 }
 
@@ -204,8 +204,8 @@ func (f *File) probe(pin *core.Pin) bool {
 // Advice that takes pages away is better given here than to [File.Core], as the
 // file then forgets that it has seen them.
 func (f *File) Advise(ctx context.Context, a core.Advice, off, n int64) *Future[struct{}] {
-	if !f.enter() {
-		return closed[struct{}](f, "advise")
+	if !f.ref() {
+		return failClosed[struct{}](f, "advise")
 	}
 	return dispatch(ctx, f, LanePage, opPageIn, nil, func(context.Context) (struct{}, error) {
 		defer f.hints.drop() // whatever came of it
@@ -228,18 +228,19 @@ type FileStats struct {
 // Stats returns a snapshot.
 func (f *File) Stats() FileStats {
 	return FileStats{
-		Hinted: uint64(stripe.Sum(f.hits.hints)),
-		Probed: f.hits.probe.Load(),
-		Cold:   f.hits.cold.Load(),
+		Hinted: uint64(stripe.Sum(f.counters.hinted)),
+		Probed: f.counters.probed.Load(),
+		Cold:   f.counters.cold.Load(),
 		Flush:  f.committer.Stats(),
 	}
 }
 
-// hits count requests for pages. Hints are counted in stripes, since a request
-// that a hint serves should not write to a cache line that other Ps write to.
-type hits struct {
-	probe, cold atomic.Uint64
-	hints       []stripe.Counter
+// counters count requests for pages. Hints are counted in stripes, since a
+// request that a hint serves should not write to a cache line that other Ps
+// write to.
+type counters struct {
+	probed, cold atomic.Uint64
+	hinted       []stripe.Counter
 }
 
-func (h *hits) hint() { stripe.Of(h.hints).Add(1) }
+func (c *counters) hint() { stripe.Of(c.hinted).Add(1) }

@@ -38,10 +38,10 @@ func TestChangesHoldNoWorker(t *testing.T) {
 			check(t, grow.Wait())
 
 			pin = pinned(t, f, 0, 10)
-			closing := f.Close(bg)
+			closing := f.StartClose(bg)
 			wantErr(t, "Load after Close", f.Load(bg, 0, 10).Wait(), fs.ErrClosed)
 			pending(t, closing)
-			check(t, other.Close(bg).Wait())
+			check(t, other.Close())
 			pin.Release()
 			check(t, closing.Wait())
 		})
@@ -56,7 +56,7 @@ func TestPageInHoldsChanges(t *testing.T) {
 	in := f.PageIn(bg, 50_000, 10)
 	load := f.Load(bg, 0, 10)
 	cut := f.Truncate(bg, 10)
-	closing := f.Close(bg)
+	closing := f.StartClose(bg)
 	for _, waits := range []*async.Future[struct{}]{in, cut, closing} {
 		pending(t, waits)
 	}
@@ -169,11 +169,11 @@ func TestChangesOverloaded(t *testing.T) {
 				t.Errorf("Len: got %d, want what it was", n)
 			}
 			check(t, f.Core().Truncate(100)) // no change was left behind
-			check(t, f.Close(bg).Wait())
+			check(t, f.Close())
 			free()
 			other, err := queued.Await(bg)
 			check(t, err)
-			check(t, other.Close(bg).Wait())
+			check(t, other.Close())
 		})
 	}
 }
@@ -192,7 +192,7 @@ func TestGrowthOfMemoryOverloaded(t *testing.T) {
 	free()
 	other, err := queued.Await(bg)
 	check(t, err)
-	check(t, other.Close(bg).Wait())
+	check(t, other.Close())
 }
 
 // Close lets everything finish that was accepted before it.
@@ -209,7 +209,7 @@ func TestCloseWithOperationsInFlight(t *testing.T) {
 	read, write := f.ReadAt(bg, make([]byte, 100_000), 0), f.WriteAt(bg, make([]byte, 10), 200_000)
 	in, copied := f.PageIn(bg, 300_000, 10), f.CopyTo(bg, f.Core().Name()+"2", 0, 10)
 	removed := f.Remove(bg)
-	closing := f.Close(bg)
+	closing := f.StartClose(bg)
 	for _, o := range operations {
 		wantErr(t, o.name+" after Close", o.call(bg, f).Wait(), fs.ErrClosed)
 	}
@@ -237,7 +237,7 @@ func TestCloseWaitsForQueuedOperations(t *testing.T) {
 			read := f.ReadAt(bg, make([]byte, 100_000), 0)
 			write := f.WriteAt(bg, make([]byte, 10), 200_000)
 			copied := f.CopyTo(bg, f.Core().Name()+"2", 0, 10)
-			closing := f.Close(bg)
+			closing := f.StartClose(bg)
 			pending(t, closing)
 			free()
 			want(t, read, 100_000, nil)
@@ -256,7 +256,7 @@ func TestCloseGivenUp(t *testing.T) {
 	pin := pinned(t, f, 0, 10)
 	cause := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(bg)
-	closing := f.Close(ctx)
+	closing := f.StartClose(ctx)
 	pending(t, closing)
 	cancel(cause)
 	if err := closing.Wait(); err != cause {
@@ -273,7 +273,7 @@ func TestCloseGivenUp(t *testing.T) {
 	})
 	t.Run("before it began", func(t *testing.T) {
 		f := opened(t, p, name, core.Options{Access: core.ReadWrite})
-		if err := f.Close(ctx).Wait(); err != nil && err != cause {
+		if err := f.CloseContext(ctx); err != nil && err != cause {
 			t.Errorf("got %v, want nil or the context's cause", err)
 		}
 		wantErr(t, "Load", f.Load(bg, 0, 10).Wait(), fs.ErrClosed)
@@ -294,7 +294,7 @@ func TestFileOfClosedPool(t *testing.T) {
 		giveBack(w)
 	}
 	check(t, f.Core().Truncate(50)) // no change was left behind
-	check(t, f.Close(bg).Wait())
+	check(t, f.Close())
 }
 
 // A pool that drops the last step of a Close does not keep the file open.
@@ -303,7 +303,7 @@ func TestCloseDroppedByPool(t *testing.T) {
 	check(t, err)
 	f := onDisk(t, p, 1000)
 	free := occupy(t, p, async.LaneMeta)
-	closing := f.Close(bg)
+	closing := f.StartClose(bg)
 	pending(t, closing)
 	ctx, cancel := context.WithCancel(bg)
 	cancel()
@@ -333,7 +333,7 @@ func TestPoolClosedWithFullQueues(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(bg)
 	cancel()
-	closing := other.Close(bg) // it has accepted work
+	closing := other.StartClose(bg) // it has accepted work
 	wantErr(t, "Close of the pool", p.Close(ctx), context.Canceled)
 	for i, w := range all {
 		if err := w.Wait(); !errors.Is(err, async.ErrClosed) && !errors.Is(err, async.ErrOverloaded) {
@@ -342,7 +342,7 @@ func TestPoolClosedWithFullQueues(t *testing.T) {
 	}
 	check(t, closing.Wait())
 	check(t, f.Core().Truncate(0)) // no pin and no change was left behind
-	check(t, f.Close(bg).Wait())
+	check(t, f.Close())
 	quit()
 	check(t, p.Close(bg))
 }

@@ -21,7 +21,7 @@ import (
 func (f *File) Stream(ctx context.Context, off, n, chunk int64, ahead int) iter.Seq2[*core.Pin, error] {
 	return func(yield func(*core.Pin, error) bool) {
 		if chunk <= 0 || ahead < 0 {
-			yield(nil, f.fail("stream", fs.ErrInvalid))
+			yield(nil, f.pathError("stream", fs.ErrInvalid))
 			return
 		}
 		if err := f.check("stream", off, n); err != nil {

@@ -95,7 +95,7 @@ func TestStreamLeftEarlyLeaksNothing(t *testing.T) {
 			n := 0
 			for pin, err := range f.Stream(bg, 0, size, 10_000, 8) {
 				if pin != nil && n == 0 {
-					f.Close(bg)
+					f.StartClose(bg)
 				} else if pin == nil {
 					wantErr(t, "stream of a closed file", err, fs.ErrClosed)
 				}
@@ -111,7 +111,7 @@ func TestStreamLeftEarlyLeaksNothing(t *testing.T) {
 				p := open(t, async.PoolOptions{Page: async.LaneOptions{Width: width}})
 				f := cold(t, p, size)
 				c.run(f)
-				if err := f.Close(bg).Wait(); err != nil && !errors.Is(err, fs.ErrClosed) { // waits for pins
+				if err := f.Close(); err != nil && !errors.Is(err, fs.ErrClosed) { // waits for pins
 					t.Error(err)
 				}
 				settled(func() bool { // a Close that came first may be on its way

@@ -164,13 +164,13 @@ func (s *Store) Barrier(ctx context.Context) error {
 func (s *Store) Close() (err error) {
 	ctx := context.Background()
 	if s.dirty != nil {
-		err = s.dirty.Stop().Wait()
+		err = s.dirty.Close()
 	}
 	if s.pin != nil {
 		s.pin.Release()
 	}
 	if s.file != nil {
-		if cerr := s.file.Close(ctx).Wait(); err == nil {
+		if cerr := s.file.Close(); err == nil {
 			err = cerr
 		}
 	}

@@ -49,7 +49,7 @@ func Example_server() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer func() { _ = f.Close(ctx).Wait() }()
+	defer f.Close()
 	handler := post(f, new(atomic.Int64))
 
 	var clients sync.WaitGroup

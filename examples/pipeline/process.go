@@ -42,7 +42,7 @@ func process(ctx context.Context, s settings, progress io.Writer) (sum summary, 
 	if err != nil {
 		return sum, err
 	}
-	defer func() { _ = in.Close(context.WithoutCancel(ctx)).Wait() }()
+	defer in.Close()
 	size := in.Core().Len()
 	chunks := (size + s.chunk - 1) / s.chunk
 	table, err := async.Open(ctx, pool, s.out, core.Options{Access: core.ReadWrite, Create: true, Truncate: true, Size: chunks * row}).Await(ctx)
@@ -53,7 +53,7 @@ func process(ctx context.Context, s settings, progress io.Writer) (sum summary, 
 		if err != nil {
 			_ = table.Remove(context.WithoutCancel(ctx)).Wait() // half a table is of no use
 		}
-		_ = table.Close(context.WithoutCancel(ctx)).Wait()
+		_ = table.Close()
 	}()
 
 	err = stages(ctx, s, in, table, chunks, progress)

@@ -104,7 +104,7 @@ func Open(ctx context.Context, name string, o Options) (*Log, error) {
 	}
 	l := &Log{file: file, opts: o}
 	if err := l.recover(ctx); err != nil {
-		_ = file.Close(ctx).Wait()
+		_ = file.Close()
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return l, nil
@@ -128,7 +128,7 @@ func (l *Log) Close(ctx context.Context) error {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
-		return l.file.Close(ctx).Wait()
+		return l.file.CloseContext(ctx)
 	}
 	l.closed = true
 	tail, growing := l.tail, l.growing
@@ -140,7 +140,7 @@ func (l *Log) Close(ctx context.Context) error {
 	if err == nil {
 		_, err = l.file.Truncate(ctx, tail).Await(ctx)
 	}
-	if _, cerr := l.file.Close(ctx).Await(ctx); err == nil {
+	if cerr := l.file.CloseContext(ctx); err == nil {
 		err = cerr
 	}
 	return err

@@ -93,7 +93,7 @@ func loading(name string, n int64) (reader, func(), error) {
 		return err
 	}
 	return do, func() {
-		_ = f.Close(ctx).Wait()
+		_ = f.Close()
 		_ = pool.Close(ctx)
 	}, nil
 }

@@ -88,7 +88,7 @@ func openCommit(c config, each, callers int, random bool) ([]side, func(), error
 	}}
 	return []side{ours, theirs}, func() {
 		p.Release()
-		_ = f.Close(ctx).Wait()
+		_ = f.Close()
 		_ = pool.Close(ctx)
 		_ = unix.Munmap(m)
 		fd.Close()

@@ -106,7 +106,7 @@ func (s *storm) end(t *testing.T) {
 	if s.disk != nil {
 		check(t, s.disk.Heal())
 	}
-	check(t, s.now.Load().Close(bg).Wait())
+	check(t, s.now.Load().Close())
 	check(t, s.now.Load().hand.Close())
 	check(t, s.pool.Close(bg))
 }
@@ -142,7 +142,7 @@ func (s *storm) replace() error {
 // reopen closes the victim and opens what has its name now.
 func (s *storm) reopen() error {
 	if v := s.now.Load(); v != nil {
-		if err := errors.Join(v.Close(bg).Wait(), v.hand.Close()); err != nil {
+		if err := errors.Join(v.Close(), v.hand.Close()); err != nil {
 			return err
 		}
 	}

@@ -174,7 +174,7 @@ func (h *hand) with(name string, o core.Options, do func(f *async.File) error) e
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(f), f.Close(bg).Wait())
+	return errors.Join(do(f), f.Close())
 }
 
 func (h *hand) create() error {

@@ -118,7 +118,7 @@ func (r *race) start(t *testing.T) {
 
 // end closes everything and reports.
 func (r *race) end(t *testing.T, b *budget) {
-	done := []error{r.now.Load().ground.Close(), r.now.Load().commits.Close(), r.now.Load().Close(bg).Wait()}
+	done := []error{r.now.Load().ground.Close(), r.now.Load().commits.Close(), r.now.Load().Close()}
 	for _, err := range done {
 		if err := r.expected(err); err != nil {
 			t.Error(err)
@@ -170,7 +170,7 @@ func (r *race) reopen(ctx context.Context, f *racing) error {
 		return nil
 	}
 	if f != nil {
-		err := errors.Join(r.expected(f.ground.CloseContext(ctx)), r.expected(f.commits.CloseContext(ctx)), r.expected(f.Close(ctx).Wait()))
+		err := errors.Join(r.expected(f.ground.CloseContext(ctx)), r.expected(f.commits.CloseContext(ctx)), r.expected(f.CloseContext(ctx)))
 		if err != nil {
 			return err
 		}

@@ -112,12 +112,12 @@ func (s *subject) reads(salts []byte) error {
 
 // close closes a file that has not failed.
 func (s *subject) close() error {
-	return errors.Join(s.steady.Close(), s.committer.Close(), s.file.Close(bg).Wait())
+	return errors.Join(s.steady.Close(), s.committer.Close(), s.file.Close())
 }
 
 // end closes a file that has failed. The failure has ended the backgrounds, and closing says so.
 func (s *subject) end() error {
-	if err := isFailed(s.file.Close(bg).Wait()); err != nil {
+	if err := isFailed(s.file.Close()); err != nil {
 		return fmt.Errorf("closing a file whose background has failed: %w", err)
 	}
 	if err := isFailed(s.steady.Close()); err != nil {
