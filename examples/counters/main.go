@@ -1,12 +1,15 @@
-// Command counters keeps named counters in a mapped file: increments cost an atomic add, survive the process at once,
-// and a power cut at most an interval later.
+// Command counters keeps named counters in a mapped file. An increment costs
+// one compare-and-swap. It survives the process at once, and a power cut after
+// an interval at most.
 //
-//	go run ./examples/counters -file hits.map add NAME [N]     add N, 1 if not given, and wait until it is durable
-//	go run ./examples/counters -file hits.map get [NAME]       one counter, or all of them
-//	go run ./examples/counters -file hits.map load N           add 1 to ten counters N times from many goroutines
+//	go run ./examples/counters -file hits.map add NAME [N]   add N, or 1, and wait until it is durable
+//	go run ./examples/counters -file hits.map get [NAME]     print one counter, or all of them
+//	go run ./examples/counters -file hits.map load N         add 1 to ten counters N times, each from a goroutine
 //
-// The file is a table of 4,096 counters with names of up to 56 bytes; add and load make it when absent. One process at a time
-// has it. Nothing is ever removed from it.
+// The file is a table of 4,095 counters with names of up to 56 bytes; add and
+// load create it when absent. One process at a time may write it; while none
+// does, any number may get. No counter is ever removed, and none wraps: an add
+// that would exceed 2^64-1 is an error and changes nothing.
 package main
 
 import (
@@ -16,48 +19,45 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"os/signal"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/fmmap-go/fmmap/examples/internal/cli"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "counters:", err)
-		stop()
-		os.Exit(1)
-	}
+	cli.Main("counters", func(ctx context.Context, args []string, out, _ io.Writer) error {
+		return run(ctx, args, out)
+	})
 }
 
-var errUsage = errors.New("usage: counters -file FILE add NAME [N] | get [NAME] | load N")
+const synopsis = "counters -file FILE [flags] add NAME [N] | get [NAME] | load N"
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags := flag.NewFlagSet("counters", flag.ContinueOnError)
-	file := flags.String("file", "", "the table of counters; add and load make it when absent")
+	file := flags.String("file", "", "the table of counters; add and load create it when absent")
 	interval := flags.Duration("interval", 100*time.Millisecond, "how long an increment may wait for the disk")
-	flags.SetOutput(io.Discard) // an error is told once, by who called
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		flags.SetOutput(out)
-		fmt.Fprintln(out, errUsage)
-		flags.PrintDefaults()
-		return err
-	case err != nil:
-		return err
-	}
-	do, err := command(flags.Args())
+	var do func(context.Context, *Store, io.Writer) error
+	err = cli.Parse(flags, synopsis, args, out, func() (err error) {
+		switch do, err = command(flags.Args()); {
+		case err != nil:
+			return err
+		case *file == "":
+			return errors.New("-file is missing")
+		case *interval <= 0:
+			return errors.New("-interval must be positive")
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	if *file == "" || *interval <= 0 {
-		return fmt.Errorf("-file and a positive -interval are needed; %w", errUsage)
+	open := func() (*Store, error) { return Open(ctx, *file, *interval) }
+	if flags.Arg(0) == "get" {
+		open = func() (*Store, error) { return OpenReadOnly(ctx, *file) }
 	}
-	s, err := Open(ctx, *file, flags.Arg(0) != "get", *interval)
+	s, err := open()
 	if err != nil {
 		return err
 	}
@@ -69,10 +69,12 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	return do(ctx, s, out)
 }
 
-// command checks the arguments before the file is touched.
+var errCommand = errors.New("the command is add NAME [N], get [NAME] or load N")
+
+// command checks the arguments and returns what they ask for.
 func command(args []string) (func(context.Context, *Store, io.Writer) error, error) {
 	if len(args) == 0 {
-		return nil, errUsage
+		return nil, errCommand
 	}
 	n := uint64(1)
 	number := func(at int) (err error) {
@@ -97,7 +99,7 @@ func command(args []string) (func(context.Context, *Store, io.Writer) error, err
 		}
 		return func(ctx context.Context, s *Store, out io.Writer) error { return load(ctx, s, out, n) }, nil
 	}
-	return nil, errUsage
+	return nil, errCommand
 }
 
 func add(ctx context.Context, s *Store, out io.Writer, name string, n uint64) error {
@@ -105,10 +107,13 @@ func add(ctx context.Context, s *Store, out io.Writer, name string, n uint64) er
 	if err != nil {
 		return err
 	}
-	c.Add(n)
-	if err := s.Barrier(ctx); err != nil { // now it survives a power cut
+	if err := c.Add(n); err != nil {
 		return err
 	}
+	if err := s.Barrier(ctx); err != nil {
+		return err
+	}
+	// Now the sum survives a power cut.
 	fmt.Fprintln(out, c.Value())
 	return nil
 }
@@ -130,11 +135,12 @@ func get(s *Store, out io.Writer, names []string) error {
 	return nil
 }
 
-// load shows what an increment costs while the background flushes.
+// load measures what an increment costs while the background flushes.
 func load(ctx context.Context, s *Store, out io.Writer, n uint64) error {
 	const counters = 10
 	begin := time.Now()
 	var wg sync.WaitGroup
+	failed := make([]error, counters)
 	for i := range counters {
 		c, err := s.Counter(fmt.Sprintf("load/%d", i))
 		if err != nil {
@@ -145,15 +151,20 @@ func load(ctx context.Context, s *Store, out io.Writer, n uint64) error {
 				if k%1024 == 0 && ctx.Err() != nil {
 					return
 				}
-				c.Add(1)
+				if failed[i] = c.Add(1); failed[i] != nil {
+					return
+				}
 			}
 		})
 	}
 	wg.Wait()
-	took := time.Since(begin)
+	if err := errors.Join(failed...); err != nil {
+		return err
+	}
+	elapsed := time.Since(begin)
 	if err := s.Barrier(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d increments, %.0f ns each, durable\n", counters*n, float64(took.Nanoseconds())/float64(max(counters*n, 1)))
+	fmt.Fprintf(out, "%d increments, %.0f ns each, durable\n", counters*n, float64(elapsed.Nanoseconds())/float64(max(counters*n, 1)))
 	return context.Cause(ctx)
 }

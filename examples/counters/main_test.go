@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/examples/internal/cli"
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
@@ -20,7 +22,7 @@ func TestMain(m *testing.M) {
 	testutil.VerifyMain(m, testutil.AntsOwn()...)
 }
 
-func command1(t *testing.T, args ...string) (string, error) {
+func runWith(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
 	err := run(t.Context(), args, &out)
@@ -30,24 +32,24 @@ func command1(t *testing.T, args ...string) (string, error) {
 func TestCountersSurviveTheProcess(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c")
 	for i, want := range []string{"1\n", "6\n"} {
-		got, err := command1(t, "-file", file, "add", "hits", []string{"1", "5"}[i])
+		got, err := runWith(t, "-file", file, "add", "hits", []string{"1", "5"}[i])
 		if err != nil || got != want {
 			t.Fatalf("got %q, %v, want %q", got, err, want)
 		}
 	}
-	if got, err := command1(t, "-file", file, "load", "1000"); err != nil || !strings.HasPrefix(got, "10000 increments") {
+	if got, err := runWith(t, "-file", file, "load", "1000"); err != nil || !strings.HasPrefix(got, "10000 increments") {
 		t.Errorf("load: %q, %v", got, err)
 	}
-	if got, err := command1(t, "-file", file, "get", "load/7"); err != nil || got != "1000\n" {
+	if got, err := runWith(t, "-file", file, "get", "load/7"); err != nil || got != "1000\n" {
 		t.Errorf("load/7: %q, %v", got, err)
 	}
-	if got, err := command1(t, "-file", file, "get"); err != nil || !strings.HasPrefix(got, "hits\t6\nload/0\t1000\n") {
+	if got, err := runWith(t, "-file", file, "get"); err != nil || !strings.HasPrefix(got, "hits\t6\nload/0\t1000\n") {
 		t.Errorf("all: %q, %v", got, err)
 	}
 }
 
 func TestManyGoroutines(t *testing.T) {
-	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "c"), true, time.Millisecond)
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "c"), time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +62,9 @@ func TestManyGoroutines(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				c.Add(1)
+				if err := c.Add(1); err != nil {
+					t.Error(err)
+				}
 				if i%50 == g {
 					if err := s.Barrier(t.Context()); err != nil {
 						t.Error(err)
@@ -86,7 +90,7 @@ func TestManyGoroutines(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	s, err := Open(context.Background(), filepath.Join(t.TempDir(), "c"), true, time.Hour)
+	s, err := Open(context.Background(), filepath.Join(t.TempDir(), "c"), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +113,7 @@ func TestLimits(t *testing.T) {
 func TestBadInput(t *testing.T) {
 	dir := t.TempDir()
 	foreign := filepath.Join(dir, "foreign")
-	for _, content := range []string{"something else", strings.Repeat("x", slots*64)} {
+	for _, content := range []string{"something else", strings.Repeat("x", tableSize), strings.Repeat("\x00", tableSize), strings.Repeat("x", slotSize)} {
 		if err := os.WriteFile(foreign, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +122,7 @@ func TestBadInput(t *testing.T) {
 			{"-file", foreign, "add"}, {"-file", foreign, "add", "x", "-1"}, {"-file", foreign, "add", "x", "y"}, {"-file", foreign, "load"},
 			{"-file", foreign, "remove", "x"}, {"-file", foreign, "-interval", "0s", "get"}, {"-file", filepath.Join(dir, "no", "c"), "get"},
 		} {
-			if _, err := command1(t, args...); err == nil {
+			if _, err := runWith(t, args...); err == nil {
 				t.Errorf("%v: no error", args)
 			}
 		}
@@ -127,10 +131,84 @@ func TestBadInput(t *testing.T) {
 		}
 	}
 	absent := filepath.Join(dir, "new")
-	if _, err := command1(t, "-file", absent, "get"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := runWith(t, "-file", absent, "get"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("get of a table that is not there: %v", err)
 	}
 	if _, err := os.Stat(absent); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("get has made a table")
+	}
+}
+
+// A counter at its limit stays there.
+func TestNoCounterWraps(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "c")
+	const half = "9223372036854775807"
+	for _, c := range []struct{ n, want string }{
+		{half, half}, {half, "18446744073709551614"}, {"2", ""}, {"1", "18446744073709551615"}, {"1", ""}, {half, ""},
+	} {
+		got, err := runWith(t, "-file", file, "add", "hits", c.n)
+		if c.want == "" && !errors.Is(err, errOverflow) || c.want != "" && (err != nil || got != c.want+"\n") {
+			t.Errorf("add %s: got %q, %v, want %q", c.n, got, err, c.want)
+		}
+	}
+	if got, err := runWith(t, "-file", file, "get", "hits"); err != nil || got != "18446744073709551615\n" {
+		t.Errorf("get: %q, %v", got, err)
+	}
+}
+
+// get asks for no more than it needs: no permission to write, and a lock that
+// other readers share.
+func TestGetOnlyReads(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "c")
+	if _, err := runWith(t, "-file", file, "add", "hits"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(file, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := core.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	if got, err := runWith(t, "-file", file, "get", "hits"); err != nil || got != "1\n" {
+		t.Errorf("get beside another reader: %q, %v", got, err)
+	}
+	if _, err := runWith(t, "-file", file, "add", "hits"); err == nil {
+		t.Error("add has no lock of its own")
+	}
+	s, err := OpenReadOnly(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := s.file.Core().Access(); a != core.ReadOnly {
+		t.Errorf("the access is %v", a)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A table whose creation was interrupted becomes a table at the next start.
+func TestInterruptedCreation(t *testing.T) {
+	first := slot{}
+	copy(first.name[:], magic)
+	for _, content := range []string{"", strings.Repeat("\x00", slotSize), strings.Repeat("\x00", 8) + string(first.name[:])} {
+		file := filepath.Join(t.TempDir(), "c")
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := runWith(t, "-file", file, "add", "hits"); err != nil || got != "1\n" {
+			t.Errorf("%d bytes: %q, %v", len(content), got, err)
+		}
+	}
+}
+
+func TestWrongArgumentsPrintUsage(t *testing.T) {
+	for _, args := range [][]string{{}, {"-what"}, {"-file", "f"}, {"get"}, {"-file", "f", "add"}, {"-file", "f", "-interval", "0s", "get"}} {
+		_, err := runWith(t, args...)
+		if usage, ok := errors.AsType[*cli.UsageError](err); !ok || !strings.HasPrefix(usage.Usage, "usage: "+synopsis) {
+			t.Errorf("%q: %v", args, err)
+		}
 	}
 }

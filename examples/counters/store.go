@@ -20,27 +20,33 @@ const (
 	maxName = 56
 )
 
-// slot is a counter as it lies in the file: one cache line, that counters do not share. A slot without a name is free;
-// names never change.
+// slot is a counter as it lies in the file: one cache line, which no other
+// counter shares. A slot without a name is free; names never change.
 type slot struct {
 	value atomic.Uint64
 	name  [maxName]byte // padded with zeros
 }
 
-// magic is the first slot's name: it tells the file from others.
+const (
+	slotSize  = 8 + maxName
+	tableSize = slots * slotSize
+)
+
+// magic is the name of the first slot. It marks the file as a table.
 const magic = "fmmap counters 1"
 
 var (
 	errNotCounters = errors.New("not a table of counters")
 	errFull        = fmt.Errorf("all %d counters are taken", slots-1)
 	errName        = fmt.Errorf("a name has 1 to %d bytes and no zero byte", maxName)
+	errOverflow    = errors.New("counter would exceed 18446744073709551615")
 )
 
 // Store is an open table. Its methods may be called by many goroutines.
 type Store struct {
 	pool  *async.Pool
 	file  *async.File
-	dirty *async.Background
+	dirty *async.Background // nil when read-only
 	pin   *core.Pin
 	table []slot // in the map, pinned for as long as the store is open
 
@@ -55,17 +61,46 @@ type Counter struct {
 	slot *slot
 }
 
-// Add adds n: an atomic add in the map, and a note for the background.
-func (c Counter) Add(n uint64) {
-	c.slot.value.Add(n)
-	c.s.dirty.MarkDirty(8)
+// Add adds n: one compare-and-swap in the map, and a note for the background.
+// It returns an error and changes nothing if the counter would wrap.
+func (c Counter) Add(n uint64) error {
+	for {
+		old := c.slot.value.Load()
+		if old+n < old {
+			return fmt.Errorf("%s: %w", c.slot.text(), errOverflow)
+		}
+		if c.slot.value.CompareAndSwap(old, old+n) {
+			c.s.dirty.MarkDirty(8)
+			return nil
+		}
+	}
 }
 
-// Value is what has been added so far.
+// Value returns the counter.
 func (c Counter) Value() uint64 { return c.slot.value.Load() }
 
-// Open opens the table at name, and makes one if create says so. What is added is flushed at most an interval later.
-func Open(ctx context.Context, name string, create bool, interval time.Duration) (_ *Store, err error) {
+// Open opens the table at name for writing, and creates it when absent. What
+// is added is flushed after the interval at most. It returns [lock.ErrLocked]
+// while another process has the table open.
+func Open(ctx context.Context, name string, interval time.Duration) (_ *Store, err error) {
+	s, err := open(ctx, name, core.Options{Access: core.ReadWrite, Create: true})
+	if err != nil {
+		return nil, err
+	}
+	if s.dirty, err = s.file.StartBackground(flush.Policy{Interval: interval}); err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// OpenReadOnly opens the table at name for reading. It needs no permission to
+// write, and other readers may have the table open at the same time.
+func OpenReadOnly(ctx context.Context, name string) (*Store, error) {
+	return open(ctx, name, core.Options{})
+}
+
+func open(ctx context.Context, name string, o core.Options) (_ *Store, err error) {
 	s := &Store{byName: map[string]*slot{}}
 	if s.pool, err = async.NewPool(async.PoolOptions{}); err != nil {
 		return nil, err
@@ -75,53 +110,77 @@ func Open(ctx context.Context, name string, create bool, interval time.Duration)
 			_ = s.Close()
 		}
 	}()
-	if s.file, err = async.Open(ctx, s.pool, name, core.Options{Access: core.ReadWrite, Create: create}).Await(ctx); err != nil {
+	if s.file, err = async.Open(ctx, s.pool, name, o).Await(ctx); err != nil {
 		return nil, err
 	}
-	const size = slots * 64
-	fresh := s.file.Core().Len() == 0
-	switch n := s.file.Core().Len(); {
-	case fresh:
-		_, err = s.file.Truncate(ctx, size).Await(ctx)
-	case n != size:
-		err = fmt.Errorf("%s: %w", name, errNotCounters)
+	if o.Access == core.ReadWrite {
+		if err := s.create(ctx); err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return nil, err
+	if s.file.Core().Len() != tableSize {
+		return nil, fmt.Errorf("%s: %w", name, errNotCounters)
 	}
-	if s.pin, err = s.file.Load(ctx, 0, size).Await(ctx); err != nil {
+	if s.pin, err = s.file.Load(ctx, 0, tableSize).Await(ctx); err != nil {
 		return nil, err
 	}
 	if s.table, err = core.Slice[slot](s.pin, 0, slots); err != nil {
 		return nil, err
 	}
-	if err := s.read(name, fresh); err != nil {
-		return nil, err
+	if err := s.pin.Do(s.read); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	s.dirty, err = s.file.StartBackground(flush.Policy{Interval: interval})
-	return s, err
+	return s, nil
 }
 
-// read takes up the counters that are there.
-func (s *Store) read(name string, fresh bool) error {
-	return s.pin.Do(func([]byte) error {
-		first := &s.table[0]
-		if fresh || s.table[0].name == [maxName]byte{} && s.table[1].name == [maxName]byte{} {
-			copy(first.name[:], magic)
-		}
-		if first.text() != magic {
-			return fmt.Errorf("%s: %w", name, errNotCounters)
-		}
-		for s.used = 1; s.used < slots && s.table[s.used].name[0] != 0; s.used++ {
-			s.byName[s.table[s.used].text()] = &s.table[s.used]
+// create makes a table of a new file, in an order that leaves no doubt after a
+// crash: the first slot is durable before the file has its full length. A file
+// of one slot, zeros or not, is therefore one whose creation was interrupted.
+// Any other length but zero is left as it is.
+func (s *Store) create(ctx context.Context) error {
+	f := s.file.Core()
+	if n := f.Len(); n != 0 && n != slotSize {
+		return nil
+	}
+	first := slot{}
+	copy(first.name[:], magic)
+	err := f.View(func(b []byte) error {
+		if name := bytes.TrimRight(b, "\x00"); len(name) > 0 && !bytes.Equal(b[8:], first.name[:]) {
+			return fmt.Errorf("%s: %w", f.Name(), errNotCounters)
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	if _, err := s.file.Truncate(ctx, slotSize).Await(ctx); err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(first.name[:], 8); err != nil {
+		return err
+	}
+	if _, err := s.file.Flush().Await(ctx); err != nil {
+		return err
+	}
+	_, err = s.file.Truncate(ctx, tableSize).Await(ctx)
+	return err
+}
+
+// read finds the counters that the table holds.
+func (s *Store) read([]byte) error {
+	if s.table[0].text() != magic {
+		return errNotCounters
+	}
+	for s.used = 1; s.used < slots && s.table[s.used].name[0] != 0; s.used++ {
+		s.byName[s.table[s.used].text()] = &s.table[s.used]
+	}
+	return nil
 }
 
 func (s *slot) text() string { return string(bytes.TrimRight(s.name[:], "\x00")) }
 
-// Counter returns the counter of that name, and makes it if there is none.
+// Counter returns the counter with the given name, and creates it if there is
+// none.
 func (s *Store) Counter(name string) (c Counter, err error) {
 	if name == "" || len(name) > maxName || strings.ContainsRune(name, 0) {
 		return c, errName
@@ -145,7 +204,7 @@ func (s *Store) Counter(name string) (c Counter, err error) {
 	return Counter{s, at}, nil
 }
 
-// All calls fn for each counter, in the order they were made.
+// All calls fn for each counter, in the order of their creation.
 func (s *Store) All(fn func(name string, v uint64)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// post stores each event in a page of its own and answers when it is on the disk.
+// post stores each event in a page of its own and responds when it is durable.
 func post(f *async.File, pages *atomic.Int64) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		off := (pages.Add(1) - 1) * 4096
@@ -36,8 +36,8 @@ func post(f *async.File, pages *atomic.Int64) http.HandlerFunc {
 	}
 }
 
-// A server calls what returns futures, and answers when they have resolved. A request
-// that is given up ends its wait, and nobody else's.
+// A server calls methods that return futures and responds when they have
+// resolved. A request whose context ends stops its own wait and no other.
 func Example_server() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "events")
@@ -56,9 +56,9 @@ func Example_server() {
 	codes := make([]int, 8)
 	for i := range codes {
 		clients.Go(func() {
-			answer := httptest.NewRecorder()
-			handler(answer, httptest.NewRequest("POST", "/events", strings.NewReader("an event")))
-			codes[i] = answer.Code
+			response := httptest.NewRecorder()
+			handler(response, httptest.NewRequest("POST", "/events", strings.NewReader("an event")))
+			codes[i] = response.Code
 		})
 	}
 	clients.Wait()

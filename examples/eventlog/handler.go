@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log"
 	"net/http"
 	"strconv"
 
@@ -20,10 +21,11 @@ type handler struct {
 	log  *reclog.Log
 	pool *async.Pool
 	max  int64
+	errs *log.Logger // of what clients are not told
 }
 
-func newHandler(l *reclog.Log, p *async.Pool, max int64) http.Handler {
-	h := &handler{l, p, max}
+func newHandler(l *reclog.Log, p *async.Pool, max int64, errs *log.Logger) http.Handler {
+	h := &handler{l, p, max, errs}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /events", h.post)
 	mux.HandleFunc("GET /events/{seq}", h.get)
@@ -35,16 +37,16 @@ func newHandler(l *reclog.Log, p *async.Pool, max int64) http.Handler {
 func (h *handler) post(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.max))
 	if err != nil {
-		refuse(w, err)
+		h.refuse(w, r, err)
 		return
 	}
 	e, err := h.log.Append(r.Context(), body)
 	if err != nil {
-		refuse(w, err)
+		h.refuse(w, r, err)
 		return
 	}
 	w.Header().Set("Location", fmt.Sprintf("/events/%d", e.Seq))
-	answer(w, http.StatusCreated, e)
+	respond(w, http.StatusCreated, e)
 }
 
 func (h *handler) get(w http.ResponseWriter, r *http.Request) {
@@ -53,21 +55,31 @@ func (h *handler) get(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "a sequence number is a decimal number from 1 on", http.StatusBadRequest)
 		return
 	}
-	rec, err := h.log.Read(r.Context(), seq) // waits for the disk, and holds nobody up meanwhile
+	rec, err := h.log.Read(r.Context(), seq) // waits for the disk without holding a processor
 	if err != nil {
-		refuse(w, err)
+		h.refuse(w, r, err)
 		return
 	}
 	defer rec.Release()
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Length", strconv.Itoa(len(rec.Bytes())))
 	if err := send(w, rec); err != nil {
-		panic(http.ErrAbortHandler) // the header is out: all that can be done is to break off
+		h.abort(r, err)
 	}
 }
 
-// send writes a record to the client from the map. A client that reads slowly holds the
-// pin that long: the log grows beside it, and only closing waits.
+// abort ends a response whose header has been sent: the connection is closed, so
+// that the client notices that the rest is missing.
+func (h *handler) abort(r *http.Request, err error) {
+	if errors.Is(err, core.ErrFault) { // and not that the client has gone
+		h.errs.Printf("%s %s: %v", r.Method, r.URL.Path, err)
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// send writes a record to the client from the map. The pin is held for as long as
+// the client takes to read it: the log grows meanwhile, and only closing waits.
+// The error is a [core.FaultError] if the file has lost the bytes.
 func send(w io.Writer, rec *reclog.Record) error {
 	return rec.Do(func(b []byte) error { _, err := w.Write(b); return err })
 }
@@ -97,7 +109,7 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request) {
 			_, err = io.WriteString(w, "\n")
 		}
 		if err != nil {
-			panic(http.ErrAbortHandler)
+			h.abort(r, err)
 		}
 		if limit--; limit == 0 {
 			return
@@ -105,7 +117,7 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// number is a query parameter.
+// number returns the query parameter with the given name.
 func number(r *http.Request, name string, otherwise uint64) (uint64, error) {
 	v := r.URL.Query().Get(name)
 	if v == "" {
@@ -119,7 +131,7 @@ func number(r *http.Request, name string, otherwise uint64) (uint64, error) {
 }
 
 func (h *handler) stats(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, map[string]any{
+	respond(w, http.StatusOK, map[string]any{
 		"events": h.log.Last(),
 		"bytes":  h.log.File().Core().Len(),
 		"file":   h.log.File().Stats(),
@@ -127,29 +139,48 @@ func (h *handler) stats(w http.ResponseWriter, _ *http.Request) {
 	})
 }
 
-func answer(w http.ResponseWriter, status int, v any) {
+func respond(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client has gone, or has it all
+	_ = json.NewEncoder(w).Encode(v) // fails only when the client has gone
 }
 
-// refuse says what was wrong, and whose fault it is.
-func refuse(w http.ResponseWriter, err error) {
-	status := http.StatusInternalServerError
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge), errors.Is(err, reclog.ErrTooLarge):
-		status = http.StatusRequestEntityTooLarge
-	case errors.Is(err, reclog.ErrEmpty), errors.Is(err, io.ErrUnexpectedEOF):
-		status = http.StatusBadRequest
-	case errors.Is(err, reclog.ErrNotFound):
-		status = http.StatusNotFound
-	case errors.Is(err, async.ErrOverloaded), errors.Is(err, fs.ErrClosed), errors.Is(err, core.ErrFlushFailed), errors.Is(err, context.Canceled):
-		status = http.StatusServiceUnavailable
+// refusals are the errors that a client may see, and their status. The text is
+// that of the error here: the one that was returned names files of the server.
+var refusals = []struct {
+	err    error
+	status int
+	logged bool // in full, by the server
+}{
+	{reclog.ErrTooLarge, http.StatusRequestEntityTooLarge, false},
+	{reclog.ErrEmpty, http.StatusBadRequest, false},
+	{io.ErrUnexpectedEOF, http.StatusBadRequest, false},
+	{reclog.ErrNotFound, http.StatusNotFound, false},
+	{reclog.ErrNoRoom, http.StatusInsufficientStorage, true},
+	{async.ErrOverloaded, http.StatusServiceUnavailable, false},
+	{core.ErrFlushFailed, http.StatusServiceUnavailable, true},
+	{fs.ErrClosed, http.StatusServiceUnavailable, false},
+	{context.Canceled, http.StatusServiceUnavailable, false},
+	{core.ErrFault, http.StatusInternalServerError, true},
+}
+
+// refuse responds with the status that belongs to err.
+func (h *handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	status, text, logged := http.StatusInternalServerError, "internal error", true
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		err = fmt.Errorf("%w: at most %d bytes", reclog.ErrTooLarge, tooLarge.Limit)
 	}
-	text := err.Error()
-	if tooLarge != nil {
-		text = fmt.Sprintf("%v: at most %d bytes", reclog.ErrTooLarge, tooLarge.Limit)
+	for _, known := range refusals {
+		if errors.Is(err, known.err) {
+			status, text, logged = known.status, known.err.Error(), known.logged
+			break
+		}
+	}
+	if status < 500 {
+		text = err.Error() // of the client's own making, and with the numbers
+	}
+	if logged {
+		h.errs.Printf("%s %s: %v", r.Method, r.URL.Path, err)
 	}
 	http.Error(w, text, status)
 }

@@ -2,15 +2,17 @@
 //
 //	cd examples/eventlog && go run . -addr 127.0.0.1:0 -file events.log
 //
-//	POST /events          the body is the record; 201 with {"seq":…,"offset":…} once it is durable
-//	GET  /events/{seq}    the record's bytes, written to the client from the map
-//	GET  /events?from=N   the records from N on, each as a line with its length followed by its bytes and a newline;
-//	                      &limit=M for M of them at most
-//	GET  /stats           what the flushes, the reads and the pool have done, as JSON
+//	POST /events          appends the body as a record; 201 with {"seq":…,"offset":…} once it is durable
+//	GET  /events/{seq}    returns the bytes of a record, written to the client from the map
+//	GET  /events?from=N   returns the records from N on, each as a line with its length followed by its bytes and a
+//	                      newline; with &limit=M at most M of them
+//	GET  /stats           returns the statistics of the flushes, the reads and the pool, as JSON
 //
-// A record is acknowledged only when an msync that began after it was stored has returned; all requests that
-// wait share one. SIGTERM and SIGINT let the requests under way finish, flush and close. After a crash the next start
-// cuts a torn record off the end and serves everything that was acknowledged.
+// A record is acknowledged only when an msync that began after it was stored
+// has returned; all requests that wait share one. On a full disk POST returns
+// 507 until there is room again. SIGTERM and SIGINT let the requests under way
+// finish, flush the log and close it. After a crash the next start cuts a torn
+// record off the end and serves everything that was acknowledged.
 package main
 
 import (
@@ -22,27 +24,15 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/fmmap-go/fmmap/async"
+	"github.com/fmmap-go/fmmap/examples/internal/cli"
 	"github.com/fmmap-go/fmmap/examples/reclog"
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	switch err := run(ctx, os.Args[1:], os.Stderr); {
-	case errors.Is(err, flag.ErrHelp):
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "eventlog:", err)
-		stop()
-		os.Exit(1)
-	}
-}
+func main() { cli.Main("eventlog", run) }
 
 // settings are the flags.
 type settings struct {
@@ -54,44 +44,38 @@ type settings struct {
 
 func parse(args []string, out io.Writer) (s settings, err error) {
 	flags := flag.NewFlagSet("eventlog", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // an error is told once, by who called
 	flags.StringVar(&s.addr, "addr", "127.0.0.1:8080", "`address` to listen on; port 0 takes a free one")
-	flags.StringVar(&s.file, "file", "", "the log; made when absent")
+	flags.StringVar(&s.file, "file", "", "the log; created when absent")
 	flags.Int64Var(&s.maxRecord, "max", 1<<20, "longest record in `bytes`")
-	flags.Int64Var(&s.grow, "grow", 16<<20, "how many `bytes` the file grows at a time")
+	flags.Int64Var(&s.grow, "grow", 16<<20, "how many `bytes` the file grows at a time; fewer on a full disk")
 	flags.DurationVar(&s.drain, "drain", 10*time.Second, "how long requests may take to finish after a signal")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		flags.SetOutput(out)
-		fmt.Fprintln(out, "usage: eventlog -file FILE [flags]")
-		flags.PrintDefaults()
-		return s, err
-	case err != nil:
-		return s, err
-	}
-	switch {
-	case flags.NArg() > 0:
-		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case s.file == "":
-		return s, errors.New("-file is missing")
-	case s.maxRecord < 1 || s.maxRecord > 1<<30:
-		return s, fmt.Errorf("-max %d: from 1 to %d", s.maxRecord, 1<<30)
-	case s.grow < 1 || s.grow > 1<<40:
-		return s, fmt.Errorf("-grow %d: from 1 to %d", s.grow, int64(1)<<40)
-	case s.drain < 0:
-		return s, errors.New("-drain is negative")
-	}
-	return s, nil
+	err = cli.Parse(flags, "eventlog -file FILE [flags]", args, out, func() error {
+		switch {
+		case flags.NArg() > 0:
+			return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+		case s.file == "":
+			return errors.New("-file is missing")
+		case s.maxRecord < 1 || s.maxRecord > 1<<30:
+			return fmt.Errorf("-max %d: from 1 to %d", s.maxRecord, 1<<30)
+		case s.grow < 1 || s.grow > 1<<40:
+			return fmt.Errorf("-grow %d: from 1 to %d", s.grow, int64(1)<<40)
+		case s.drain < 0:
+			return errors.New("-drain is negative")
+		}
+		return nil
+	})
+	return s, err
 }
 
-// run serves until ctx is done. It says on out where it listens.
-func run(ctx context.Context, args []string, out io.Writer) (err error) {
+// run serves until ctx is done. It logs to errs, first of all where it listens.
+func run(ctx context.Context, args []string, out, errs io.Writer) (err error) {
 	s, err := parse(args, out)
 	if err != nil {
 		return err
 	}
-	// First of all, so that an address that cannot be had leaves no file behind.
-	// Who connects before the log is open waits in the listener's queue.
+	// Listen before the log is created: an address that is not available leaves no
+	// file behind. A client that connects before the log is open waits in the
+	// listener's queue.
 	listener, err := net.Listen("tcp", s.addr)
 	if err != nil {
 		return err
@@ -109,7 +93,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	logger := log.New(out, "eventlog: ", 0)
+	logger := log.New(errs, "eventlog: ", 0)
 	if n := l.Cut(); n > 0 {
 		logger.Printf("cut a torn record of at least %d bytes off the end", n)
 	}
@@ -120,7 +104,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	}()
 	logger.Printf("listening on %s, %d events", listener.Addr(), l.Last())
 
-	server := &http.Server{Handler: newHandler(l, pool, s.maxRecord), ErrorLog: logger, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: newHandler(l, pool, s.maxRecord, logger), ErrorLog: logger, ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }() // ends with Shutdown or Close
 	select {
@@ -132,7 +116,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
-		server.Close() // the rest is cut off; nothing of theirs was acknowledged
+		server.Close() // cuts off the other requests, none of which was acknowledged
 	}
 	logger.Printf("closing, %d events", l.Last())
 	return nil

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,7 +24,7 @@ import (
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-// A test that is started with this variable set is the server.
+// A test binary that is started with this variable set is the server.
 const beServer = "EVENTLOG_TEST_ARGS"
 
 func TestMain(m *testing.M) {
@@ -35,16 +36,16 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// process is a server of its own.
+// process is a running server.
 type process struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	url  string
-	said *bytes.Buffer
-	end  chan error
+	t      *testing.T
+	cmd    *exec.Cmd
+	url    string
+	logged *bytes.Buffer
+	end    chan error
 }
 
-// start runs the server, and waits until it listens or ends.
+// start runs the server and waits until it listens or ends.
 func start(t *testing.T, file string, more ...string) *process {
 	t.Helper()
 	testutil.RequireProcesses(t)
@@ -52,7 +53,7 @@ func start(t *testing.T, file string, more ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, cmd: exec.Command(exe), said: new(bytes.Buffer), end: make(chan error, 1)}
+	p := &process{t: t, cmd: exec.Command(exe), logged: new(bytes.Buffer), end: make(chan error, 1)}
 	args := append([]string{"-addr", "127.0.0.1:0", "-file", file}, more...)
 	p.cmd.Env = append(os.Environ(), beServer+"="+strings.Join(args, "\n"))
 	stderr, err := p.cmd.StderrPipe()
@@ -68,7 +69,7 @@ func start(t *testing.T, file string, more ...string) *process {
 		defer close(listening)
 		lines := bufio.NewScanner(stderr)
 		for lines.Scan() {
-			fmt.Fprintln(p.said, lines.Text())
+			fmt.Fprintln(p.logged, lines.Text())
 			if _, rest, ok := strings.Cut(lines.Text(), "listening on "); ok {
 				addr, _, _ := strings.Cut(rest, ",")
 				listening <- "http://" + addr
@@ -76,7 +77,7 @@ func start(t *testing.T, file string, more ...string) *process {
 		}
 		p.end <- p.cmd.Wait()
 	}()
-	p.url = <-listening // empty when it ended instead
+	p.url = <-listening // empty if it has ended
 	go func() {
 		for range listening {
 		}
@@ -84,8 +85,8 @@ func start(t *testing.T, file string, more ...string) *process {
 	return p
 }
 
-// ended waits for the process and returns its error and what it has said.
-func (p *process) ended() (said string, err error) { err = <-p.end; return p.said.String(), err }
+// ended waits for the process and returns its log and its error.
+func (p *process) ended() (logged string, err error) { err = <-p.end; return p.logged.String(), err }
 
 func (p *process) do(method, path string, body []byte) (int, []byte) {
 	p.t.Helper()
@@ -164,7 +165,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// Whatever was acknowledged is there after a kill, and nothing else than what was sent.
+// What was acknowledged is there after a kill, byte for byte.
 func TestKillLosesNothingAcknowledged(t *testing.T) {
 	const clients = 32
 	file := logFile(t)
@@ -187,7 +188,7 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 					acked[e.Seq] = rec
 					mu.Unlock()
 					if total.Add(1) == 1000 {
-						_ = p.cmd.Process.Kill() // in the middle of everybody's next
+						_ = p.cmd.Process.Kill() // while the others are being stored
 					}
 				}
 			})
@@ -239,8 +240,8 @@ func TestSignalDrains(t *testing.T) {
 	if status := <-done; !strings.HasPrefix(status, "201") {
 		t.Errorf("the request under way: %s", status)
 	}
-	if said, err := p.ended(); err != nil || !strings.Contains(said, "closing, 1 events") {
-		t.Errorf("ended with %v, having said %s", err, said)
+	if logged, err := p.ended(); err != nil || !strings.Contains(logged, "closing, 1 events") {
+		t.Errorf("ended with %v and logged %s", err, logged)
 	}
 	p = start(t, file)
 	if _, b := p.do("GET", "/events/1", nil); string(b) != "first half, second half" {
@@ -274,12 +275,13 @@ func TestTornRecordIsCutOff(t *testing.T) {
 		t.Errorf("the next one: %d %s", status, b)
 	}
 	_ = p.cmd.Process.Kill()
-	if said, _ := p.ended(); !strings.Contains(said, "cut a torn record") {
-		t.Errorf("it said %s", said)
+	if logged, _ := p.ended(); !strings.Contains(logged, "cut a torn record") {
+		t.Errorf("it logged %s", logged)
 	}
 }
 
-// Somebody cuts the file while the server runs. Those who ask for what is gone learn so; the server lives.
+// Another process cuts the file while the server runs. A request for lost bytes
+// fails, without the path of the file, and the server goes on.
 func TestTruncatedUnderTheServer(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows shortens no file that is mapped")
@@ -293,11 +295,19 @@ func TestTruncatedUnderTheServer(t *testing.T) {
 	if err := os.Truncate(file, 4096); err != nil {
 		t.Fatal(err)
 	}
-	if status, b, err := request("GET", p.url+"/events/3", nil); err == nil && status == 200 && len(b) == len(rec) {
+	status, b, err := request("GET", p.url+"/events/3", nil)
+	if err == nil && status == 200 && len(b) == len(rec) {
 		t.Error("got a record that is gone")
+	}
+	if strings.Contains(string(b), file) {
+		t.Errorf("the response names the server's file: %s", b)
 	}
 	if status, _ := p.do("GET", "/stats", nil); status != 200 {
 		t.Errorf("stats: %d", status)
+	}
+	_ = p.cmd.Process.Kill()
+	if logged, _ := p.ended(); !strings.Contains(logged, file) {
+		t.Errorf("the log names no file: %s", logged)
 	}
 }
 
@@ -310,11 +320,16 @@ func TestRefusals(t *testing.T) {
 	if err := os.WriteFile(foreign, []byte("this is something else entirely"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	zeros := filepath.Join(dir, "zeros")
+	if err := os.WriteFile(zeros, make([]byte, 2<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name string
 		args []string
 		want string
 	}{
+		{"zeros", []string{"-file", zeros}, "not a record log"},
 		{"in use", []string{"-file", file}, "in use by another process"},
 		{"foreign", []string{"-file", foreign}, "not a record log"},
 		{"directory", []string{"-file", dir}, dir},
@@ -327,7 +342,7 @@ func TestRefusals(t *testing.T) {
 		{"address", []string{"-file", filepath.Join(dir, "log"), "-addr", "127.0.0.1:x"}, "port"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := run(context.Background(), c.args, io.Discard)
+			err := run(context.Background(), c.args, io.Discard, io.Discard)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want something about %q", err, c.want)
 			}
@@ -335,5 +350,53 @@ func TestRefusals(t *testing.T) {
 	}
 	if got, _ := os.ReadFile(foreign); string(got) != "this is something else entirely" {
 		t.Errorf("the foreign file is %q", got)
+	}
+	if fi, err := os.Stat(zeros); err != nil || fi.Size() != 2<<20 {
+		t.Errorf("the file of zeros is %v, %v", fi, err)
+	}
+}
+
+func TestWrongArgumentsPrintUsage(t *testing.T) {
+	p := start(t, logFile(t), "-what")
+	logged, err := p.ended()
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok || exit.ExitCode() != 2 || !strings.Contains(logged, "usage: eventlog") {
+		t.Errorf("ended with %v and printed %s", err, logged)
+	}
+}
+
+// On a full disk the server says so with 507, names no file of its own, and has
+// used all of the disk first: it grows by less when the usual step does not fit.
+func TestFullDisk(t *testing.T) {
+	const disk, step = 8 << 20, 5 << 20
+	dir := testutil.LoopDisk(t, disk, "tmpfs")
+	p := start(t, filepath.Join(dir, "events.log"), "-grow", fmt.Sprint(step))
+	rec := bytes.Repeat([]byte("x"), 100_000)
+	events := 0
+	for {
+		status, b := p.do("POST", "/events", rec)
+		if status == http.StatusCreated {
+			events++
+			continue
+		}
+		if status != http.StatusInsufficientStorage || strings.Contains(string(b), dir) {
+			t.Errorf("on a full disk: %d %s", status, b)
+		}
+		break
+	}
+	if stored := events * len(rec); stored < disk-2*len(rec) {
+		t.Errorf("of a disk of %d bytes the events have %d", disk, stored)
+	}
+	if status, b := p.do("GET", fmt.Sprintf("/events/%d", events), nil); status != 200 || !bytes.Equal(b, rec) {
+		t.Errorf("the last event: %d, %d bytes", status, len(b))
+	}
+	if status, _ := p.do("POST", "/events", []byte("small")); status != http.StatusCreated && status != http.StatusInsufficientStorage {
+		t.Errorf("a small event: %d", status)
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if logged, err := p.ended(); err != nil || !strings.Contains(logged, reclog.ErrNoRoom.Error()) {
+		t.Errorf("ended with %v and logged %s", err, logged)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fmmap-go/fmmap/examples/internal/cli"
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
@@ -104,6 +105,15 @@ func TestBadInput(t *testing.T) {
 	for _, args := range [][]string{{dir}, {filepath.Join(dir, "no")}, {"a", "b"}, {"-chunk", "0"}, {"-ahead", "-1"}, {"-workers", "0"}, {"-size", "-5"}, {"-x"}} {
 		if err := run(context.Background(), args, new(bytes.Buffer), nil); err == nil {
 			t.Errorf("%v: no error", args)
+		}
+	}
+}
+
+func TestWrongArgumentsPrintUsage(t *testing.T) {
+	for _, args := range [][]string{{"-what"}, {"-chunk", "0"}, {"a", "b"}, {"-workers", "x"}} {
+		err := run(t.Context(), args, new(bytes.Buffer), nil)
+		if usage, ok := errors.AsType[*cli.UsageError](err); !ok || !strings.HasPrefix(usage.Usage, "usage: pipeline") {
+			t.Errorf("%q: %v", args, err)
 		}
 	}
 }

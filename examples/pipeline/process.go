@@ -18,7 +18,7 @@ import (
 // A row of the table: the chunk's digest, its lines, and how often each byte occurs in it.
 const row = sha256.Size + 8 + 256*8
 
-// summary is what all rows come to.
+// summary is the sum of all rows.
 type summary struct {
 	bytes, chunks, lines int64
 	commonest            byte
@@ -51,7 +51,7 @@ func process(ctx context.Context, s settings, progress io.Writer) (sum summary, 
 	}
 	defer func() {
 		if err != nil {
-			_ = table.Remove(context.WithoutCancel(ctx)).Wait() // half a table is of no use
+			_ = table.Remove(context.WithoutCancel(ctx)).Wait() // an unfinished table is of no use
 		}
 		_ = table.Close()
 	}()
@@ -68,7 +68,7 @@ func process(ctx context.Context, s settings, progress io.Writer) (sum summary, 
 	return sum, err
 }
 
-// stages runs what works side by side, and returns when the table is durable.
+// stages runs the stages side by side and returns when the table is durable.
 func stages(ctx context.Context, s settings, in, table *async.File, chunks int64, progress io.Writer) error {
 	pieces := make(chan piece)
 	done := make([]chan struct{}, 0, chunks)
@@ -108,8 +108,9 @@ func stages(ctx context.Context, s settings, in, table *async.File, chunks int64
 	return g.Wait()
 }
 
-// load hands chunks on in order. A chunk stays pinned until it is done with, or the pipeline ends: the stream would
-// release it when the loop goes on, so each gets a pin of its own, which is cheap now that it is in memory.
+// load sends the chunks of in to the channel to, in order. The stream releases
+// its pin when the loop continues, so load pins each chunk once more for the
+// worker that receives it, which is cheap because the chunk is in memory.
 func load(ctx context.Context, in *async.File, s settings, to chan<- piece) error {
 	index := int64(0)
 	for loaded, err := range in.Stream(ctx, 0, in.Core().Len(), s.chunk, s.ahead) {
@@ -131,7 +132,7 @@ func load(ctx context.Context, in *async.File, s settings, to chan<- piece) erro
 	return nil
 }
 
-// store computes a chunk's row and puts it into the table, in place.
+// store computes the row of a chunk and stores it in the table.
 func store(table *async.File, p piece) error {
 	defer p.pin.Release()
 	var r [row]byte

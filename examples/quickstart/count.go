@@ -9,7 +9,7 @@ import (
 //go:embed main.go
 var source []byte
 
-// counted is what wc would say.
+// counted holds what wc(1) prints.
 type counted struct{ bytes, lines, words int }
 
 // count reads a file without copying a byte of it.
@@ -19,7 +19,7 @@ func count(name string) (c counted, err error) {
 		return c, err
 	}
 	defer f.Close()
-	err = f.View(func(b []byte) error { // b is the file; were it cut short meanwhile, this would return an error
+	err = f.View(func(b []byte) error { // b is the file; if another process cuts it short, View returns an error
 		c.bytes = len(b)
 		inside := false
 		for _, ch := range b {

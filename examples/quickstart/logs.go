@@ -21,7 +21,7 @@ const (
 	recordSize = 256
 )
 
-// outcome is what one way of appending has achieved.
+// outcome is the result of one way of appending.
 type outcome struct {
 	records, msyncs int64
 	reads           int64
@@ -37,7 +37,8 @@ func (o outcome) print(out io.Writer, way string) {
 		way, o.rate(), o.msyncs, o.longest.Round(time.Millisecond), o.size>>20, o.reads)
 }
 
-// appendFor appends for some time, with readers beside that pin records while the file grows.
+// appendFor appends for the time d while readers pin records of the growing
+// file.
 func appendFor(ctx context.Context, name string, alone bool, d time.Duration) (o outcome, err error) {
 	l, err := reclog.Open(ctx, name, reclog.Options{Grow: 1 << 20, Alone: alone})
 	if err != nil {
@@ -56,11 +57,11 @@ func appendFor(ctx context.Context, name string, alone bool, d time.Duration) (o
 	for a := range appenders {
 		g.Go(func() error {
 			for n := 0; time.Now().Before(end); n++ {
-				asked := time.Now()
+				start := time.Now()
 				if _, err := l.Append(ctx, record(a, n)); err != nil {
 					return err
 				}
-				longest[a] = max(longest[a], time.Since(asked))
+				longest[a] = max(longest[a], time.Since(start))
 			}
 			return nil
 		})
@@ -90,7 +91,7 @@ func appendFor(ctx context.Context, name string, alone bool, d time.Duration) (o
 	return o, nil
 }
 
-// read pins a record that is durable, looks at it for a while, and gives it back.
+// read pins a durable record for a millisecond, checks it and releases it.
 func read(ctx context.Context, l *reclog.Log) error {
 	last := l.Last()
 	if last == 0 {
@@ -107,7 +108,7 @@ func read(ctx context.Context, l *reclog.Log) error {
 	return whole(r.Bytes())
 }
 
-// record is a text that can be checked.
+// record returns record n of appender a: a text that [whole] can check.
 func record(a, n int) []byte {
 	b := fmt.Appendf(make([]byte, 0, recordSize), "appender %d, record %d ", a, n)
 	return append(b, bytes.Repeat([]byte{'.'}, recordSize-len(b))...)

@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fmmap-go/fmmap/examples/internal/cli"
 )
 
 func TestRun(t *testing.T) {
@@ -43,12 +46,51 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// A write to a pipe that has no reader ends a process, so nothing may be left
+// in the temporary directory whenever something is printed.
+func TestNoDirectoryIsLeftWhenOutputEnds(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	t.Setenv("TMP", dir) // on Windows
+	var out checkedWriter
+	if err := run(context.Background(), nil, &out, time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if out.writes == 0 || len(out.left) > 0 {
+		t.Errorf("in %d writes these were left behind: %v", out.writes, out.left)
+	}
+}
+
+// checkedWriter lists what the temporary directory holds at each write.
+type checkedWriter struct {
+	writes int
+	left   []string
+}
+
+func (w *checkedWriter) Write(b []byte) (int, error) {
+	w.writes++
+	entries, err := os.ReadDir(os.TempDir())
+	for _, e := range entries {
+		w.left = append(w.left, e.Name())
+	}
+	return len(b), err
+}
+
 func TestBadInput(t *testing.T) {
 	dir := t.TempDir()
 	for _, args := range [][]string{{filepath.Join(dir, "no")}, {dir}, {"a", "b"}, {"-x"}} {
 		var out bytes.Buffer
 		if err := run(context.Background(), args, &out, time.Millisecond); err == nil {
 			t.Errorf("%v: no error", args)
+		}
+	}
+}
+
+func TestWrongArgumentsPrintUsage(t *testing.T) {
+	for _, args := range [][]string{{"-what"}, {"a", "b"}} {
+		err := run(t.Context(), args, new(bytes.Buffer), time.Millisecond)
+		if usage, ok := errors.AsType[*cli.UsageError](err); !ok || !strings.HasPrefix(usage.Usage, "usage: quickstart") {
+			t.Errorf("%q: %v", args, err)
 		}
 	}
 }

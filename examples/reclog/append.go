@@ -3,6 +3,7 @@ package reclog
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io/fs"
@@ -12,14 +13,16 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checksum covers the sequence number too, so that an old record is never taken for a new one.
+// checksum covers the sequence number too, so that an old record is never taken
+// for a new one.
 func checksum(seq uint64, rec []byte) uint32 {
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], seq)
 	return crc32.Update(crc32.Checksum(b[:], castagnoli), castagnoli, rec)
 }
 
-// Append stores a record and returns when it is durable. When ctx is done first the record may become durable all the same.
+// Append stores a record and returns when it is durable. If ctx is done first,
+// Append returns, and the record may still become durable.
 func (l *Log) Append(ctx context.Context, rec []byte) (Entry, error) {
 	e, flushed, err := l.Start(ctx, rec)
 	if err != nil {
@@ -31,8 +34,8 @@ func (l *Log) Append(ctx context.Context, rec []byte) (Entry, error) {
 	return e, nil
 }
 
-// Start stores a record and returns a future that resolves when it, and every earlier one, is durable. It waits only
-// when the file has to grow first.
+// Start stores a record and returns a future that resolves when it, and every
+// earlier one, is durable. It waits only when the file has to grow first.
 func (l *Log) Start(ctx context.Context, rec []byte) (Entry, *async.Future[struct{}], error) {
 	switch n := int64(len(rec)); {
 	case n == 0:
@@ -45,8 +48,8 @@ func (l *Log) Start(ctx context.Context, rec []byte) (Entry, *async.Future[struc
 		switch {
 		case err != nil:
 			return Entry{}, nil, err
-		case s.room != nil:
-			if _, err := s.room.Await(ctx); err != nil {
+		case s.room.future != nil:
+			if err := s.room.await(ctx, footprint(int64(len(rec)))); err != nil {
 				return Entry{}, nil, err
 			}
 		case l.opts.Alone:
@@ -57,16 +60,18 @@ func (l *Log) Start(ctx context.Context, rec []byte) (Entry, *async.Future[struc
 	}
 }
 
-// stored is what became of a record, or what it has to wait for first.
+// stored is the result of store: the place of the record, or the growth that it
+// has to wait for.
 type stored struct {
 	entry      Entry
 	flush      *async.Future[struct{}]
-	since, end int64 // what is not known to be durable up to this record
-	room       *async.Future[struct{}]
+	since, end int64 // the bytes, up to the record's end, that are not known to be durable
+	room       growth
 }
 
-// store puts the record at the tail and joins the batch that forms. Both happen under the mutex, so that batches are
-// joined in the order of the records: one that is done leaves no earlier record behind.
+// store puts the record at the tail and joins the forming batch. Both happen
+// under the mutex, so that batches are joined in the order of the records: when
+// one is durable, so are all before it.
 func (l *Log) store(rec []byte) (s stored, err error) {
 	need := footprint(int64(len(rec)))
 	l.mu.Lock()
@@ -75,11 +80,13 @@ func (l *Log) store(rec []byte) (s stored, err error) {
 		return s, fs.ErrClosed
 	}
 	size := l.file.Core().Len()
-	if l.tail+need > size-l.opts.Grow/2 {
-		l.grow(size, need) // ahead of time, if only just
+	full := l.tail+need > size
+	ahead := l.step == l.opts.Grow && l.tail+need > size-l.opts.Grow/2
+	if full || ahead {
+		l.grow(size, need)
 	}
-	if l.tail+need > size {
-		return stored{room: l.growing}, nil
+	if full {
+		return stored{room: l.growth}, nil
 	}
 	s.entry = Entry{Seq: uint64(len(l.places)) + 1, Offset: l.tail + recordHeader}
 	err = l.file.Core().Update(func(b []byte) error {
@@ -97,11 +104,11 @@ func (l *Log) store(rec []byte) (s stored, err error) {
 	l.tail += need
 	l.places = append(l.places, place{s.entry.Offset, int64(len(rec))})
 	if l.opts.Alone {
-		s.since, s.end = l.places[l.settle()].off-recordHeader, l.tail
+		s.since, s.end = l.places[l.updateDurable()].off-recordHeader, l.tail
 		return s, nil
 	}
 	s.flush = l.file.FlushRange(from, need)
-	l.settle()
+	l.updateDurable()
 	if n := len(l.pending); n > 0 && l.pending[n-1].flush == s.flush {
 		l.pending[n-1].seq = s.entry.Seq
 	} else {
@@ -110,8 +117,8 @@ func (l *Log) store(rec []byte) (s stored, err error) {
 	return s, nil
 }
 
-// flushAlone is the msync of one record. It covers the earlier ones that are not known to be durable: nobody
-// else answers for them.
+// flushAlone flushes one record, and with it the earlier ones that are not known
+// to be durable: a record is durable only when all before it are.
 func (l *Log) flushAlone(s stored) *async.Future[struct{}] {
 	if err := l.file.Core().FlushRange(s.since, s.end-s.since); err != nil {
 		return async.Failed[struct{}](err)
@@ -122,8 +129,9 @@ func (l *Log) flushAlone(s stored) *async.Future[struct{}] {
 	return async.Ready(struct{}{})
 }
 
-// settle looks which flushes are over and returns up to which record everything is durable. The mutex is held.
-func (l *Log) settle() uint64 {
+// updateDurable removes the flushes that are over from l.pending and returns the
+// sequence number up to which everything is durable. l.mu is held.
+func (l *Log) updateDurable() uint64 {
 	n := 0
 	for _, p := range l.pending {
 		_, err, over := p.flush.TryResult()
@@ -139,12 +147,54 @@ func (l *Log) settle() uint64 {
 	return l.durable
 }
 
-// grow starts making the file longer, once at a time. The mutex is held.
-func (l *Log) grow(size, need int64) {
-	if l.growing != nil {
-		if _, _, over := l.growing.TryResult(); !over {
-			return
+// growth is a growth of the file.
+type growth struct {
+	future *async.Future[struct{}]
+	by     int64
+}
+
+// await waits for the growth on behalf of a record that needs so many bytes. It
+// is no error that the growth failed if a smaller one may succeed, which the next
+// call of store starts.
+func (g growth) await(ctx context.Context, need int64) error {
+	_, err := g.future.Await(ctx)
+	switch {
+	case err == nil || ctx.Err() != nil || !noRoom(err):
+		return err
+	case g.by > need:
+		return nil
+	default:
+		return fmt.Errorf("%w: %w", ErrNoRoom, err)
+	}
+}
+
+// noRoom reports whether a growth failed because the system refused it, as on a
+// full disk or past a limit, and not because the file or the pool could not take
+// the task.
+func noRoom(err error) bool {
+	for _, other := range []error{fs.ErrClosed, async.ErrClosed, async.ErrOverloaded, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, other) {
+			return false
 		}
 	}
-	l.growing = l.file.Truncate(context.Background(), size+max(l.opts.Grow, need))
+	return true
+}
+
+// grow starts to make the file longer, one growth at a time. After a growth
+// that the disk had no room for it tries half as much, down to what the record
+// needs; after one that succeeded twice as much, up to opts.Grow. l.mu is held.
+func (l *Log) grow(size, need int64) {
+	if l.growth.future != nil {
+		_, err, over := l.growth.future.TryResult()
+		switch {
+		case !over:
+			return
+		case err == nil:
+			l.step = min(2*l.growth.by, l.opts.Grow)
+		case noRoom(err):
+			l.step = min(l.growth.by/2, l.opts.Grow)
+		}
+	}
+	by := max(l.step, need)
+	l.growth = growth{l.file.Truncate(context.Background(), size+by), by}
 }

@@ -1,14 +1,15 @@
-// Package reclog is a durable append-only log of records in one mapped file: what the examples
-// share, and a pattern to start a log, a queue or a journal from.
+// Package reclog is a durable append-only log of records in one mapped file.
+// The examples share it, and a log, a queue or a journal can start from it.
 //
 //	┌──────────┬────────────────────────────────┬─────────────────────────┬─ ─ ─ ─ ─ ─ ─
 //	│ "fmmaplog│ length │ CRC-32C │ sequence no. │ record, padded to 8     │ zeros, to grow
 //	│  " + ver.│   4    │    4    │      8       │                         │ into
 //	└──────────┴────────────────────────────────┴─────────────────────────┴─ ─ ─ ─ ─ ─ ─
 //
-// Records are stored in order, under a mutex, and each joins the batch of its flush under that same mutex. So when
-// a record is reported durable all the earlier ones are, and recovery, which reads up to the first record
-// that is not whole, never stops before an acknowledged one.
+// Records are stored in order, under a mutex, and each joins the batch of its
+// flush under the same mutex. So when a record is reported durable all earlier
+// ones are, and recovery, which reads up to the first record that is not whole,
+// never stops before an acknowledged one.
 package reclog
 
 import (
@@ -23,14 +24,18 @@ import (
 )
 
 var (
-	// ErrNotALog answers a file that holds something else.
+	// ErrNotALog is returned for a file that holds something else.
 	ErrNotALog = errors.New("not a record log")
-	// ErrEmpty answers a record without bytes: it could not be told from the end of the log.
+	// ErrEmpty is returned for a record without bytes: recovery could not
+	// distinguish it from the end of the log.
 	ErrEmpty = errors.New("empty record")
-	// ErrTooLarge answers a record of more than Options.MaxRecord bytes.
+	// ErrTooLarge is returned for a record longer than Options.MaxRecord.
 	ErrTooLarge = errors.New("record too large")
-	// ErrNotFound answers a sequence number that no durable record has.
+	// ErrNotFound is returned for a sequence number that no durable record has.
 	ErrNotFound = errors.New("no such record")
+	// ErrNoRoom is returned for a record that the file cannot grow for, as on a
+	// full disk. The log stays usable: records that fit may still be appended.
+	ErrNoRoom = errors.New("no room for the record")
 )
 
 const (
@@ -44,15 +49,16 @@ const (
 
 var magic = [8]byte{'f', 'm', 'm', 'a', 'p', 'l', 'o', 'g'}
 
-// Options say how a log is opened. The zero value is right for a server.
+// Options are the parameters of a log. The zero value is right for a server.
 type Options struct {
 	MaxRecord int64       // longest record in bytes; 0 means 1 MiB
-	Grow      int64       // how much the file grows at a time; 0 means 16 MiB
-	Pool      *async.Pool // where the work runs; nil means the process's own
-	Alone     bool        // flush each record by a call of its own: to see what group commit saves
+	Grow      int64       // how much the file grows at a time, while the disk has room; 0 means 16 MiB
+	Pool      *async.Pool // where the work runs; nil means async.Default
+	Alone     bool        // flush each record by a call of its own, to measure what group commit saves
 }
 
-// Entry is the place of a record: sequence numbers count from 1, offsets are those of the record's bytes in the file.
+// Entry is the place of a record: sequence numbers count from 1, offsets are
+// those of the record's bytes in the file.
 type Entry struct {
 	Seq    uint64 `json:"seq"`
 	Offset int64  `json:"offset"`
@@ -69,12 +75,13 @@ type Log struct {
 	tail    int64      // where the next record goes
 	places  []place    // of record 1 and so on
 	durable uint64     // sequence number up to which everything is durable
-	pending []pending  // flushes not yet known to be over, a batch each
-	growing *async.Future[struct{}]
+	pending []pending  // flushes not yet known to be over, one per batch
+	growth  growth     // the last growth of the file, which may be under way
+	step    int64      // how much the file grows next; at most opts.Grow
 	closed  bool
 }
 
-// place is where a record's bytes are.
+// place is where the bytes of a record are.
 type place struct {
 	off int64
 	n   int64
@@ -86,8 +93,9 @@ type pending struct {
 	flush *async.Future[struct{}]
 }
 
-// Open opens the log at name, or makes one. What a crash left behind the last whole record is cut off;
-// see [Log.Cut]. A file that is no log is left as it is, with [ErrNotALog].
+// Open opens the log at name, and creates it when absent. It cuts off what a
+// crash has left after the last whole record; see [Log.Cut]. A file that is not
+// a log is left as it is, and the error is [ErrNotALog].
 func Open(ctx context.Context, name string, o Options) (*Log, error) {
 	if o.MaxRecord == 0 {
 		o.MaxRecord = defaultMax
@@ -102,7 +110,7 @@ func Open(ctx context.Context, name string, o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{file: file, opts: o}
+	l := &Log{file: file, opts: o, step: o.Grow}
 	if err := l.recover(ctx); err != nil {
 		_ = file.Close()
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -110,20 +118,22 @@ func Open(ctx context.Context, name string, o Options) (*Log, error) {
 	return l, nil
 }
 
-// Cut is the number of bytes that recovery found behind the last whole record and dropped.
+// Cut returns the number of bytes after the last whole record that Open has cut
+// off, as far as they are not zero. It looks at 64 KiB at most.
 func (l *Log) Cut() int64 { return l.cut }
 
-// Last is the sequence number of the last durable record, 0 when there is none.
+// Last returns the sequence number of the last durable record, or 0.
 func (l *Log) Last() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.settle()
+	return l.updateDurable()
 }
 
-// File is the file underneath, for its statistics.
+// File returns the file of the log, for its statistics.
 func (l *Log) File() *async.File { return l.file }
 
-// Close waits for the appends under way and for readers to release their records, and closes the file.
+// Close waits for the appends under way and for readers to release their
+// records, and closes the file.
 func (l *Log) Close(ctx context.Context) error {
 	l.mu.Lock()
 	if l.closed {
@@ -131,10 +141,10 @@ func (l *Log) Close(ctx context.Context) error {
 		return l.file.CloseContext(ctx)
 	}
 	l.closed = true
-	tail, growing := l.tail, l.growing
+	tail, growing := l.tail, l.growth.future
 	l.mu.Unlock()
 	if growing != nil {
-		_, _ = growing.Await(ctx) // its outcome was for those who needed the room
+		_, _ = growing.Await(ctx) // its error belongs to the appends that need the room
 	}
 	_, err := l.file.Flush().Await(ctx)
 	if err == nil {
@@ -146,10 +156,10 @@ func (l *Log) Close(ctx context.Context) error {
 	return err
 }
 
-// footprint is how many bytes a record of n bytes takes.
+// footprint returns how many bytes of the file a record of n bytes takes.
 func footprint(n int64) int64 { return recordHeader + (n+align-1)&^(align-1) }
 
-// header is the first bytes of the file.
+// header returns the first bytes of a log.
 func header() (b [fileHeader]byte) {
 	copy(b[:], magic[:])
 	binary.LittleEndian.PutUint32(b[8:], version)

@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -192,15 +194,16 @@ func TestBadInput(t *testing.T) {
 		}
 	}
 	other := filepath.Join(dir, "other")
-	for _, b := range []string{"short", "something else altogether, and longer than a header"} {
+	zeros := strings.Repeat("\x00", 2<<20) // the length of a log that has grown, but no header
+	for _, b := range []string{"short", "something else altogether, and longer than a header", zeros, zeros[:17], zeros[:15], zeros[:1]} {
 		if err := os.WriteFile(other, []byte(b), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := reclog.Open(t.Context(), other, reclog.Options{Pool: pool}); !errors.Is(err, reclog.ErrNotALog) {
-			t.Errorf("%q: %v", b, err)
+			t.Errorf("%d bytes %.20q: %v", len(b), b, err)
 		}
 		if got, _ := os.ReadFile(other); string(got) != b {
-			t.Errorf("it was %q and is %q", b, got)
+			t.Errorf("%d bytes %.20q have become %d bytes %.20q", len(b), b, len(got), got)
 		}
 	}
 	if _, err := reclog.Open(t.Context(), dir, reclog.Options{Pool: pool}); err == nil {
@@ -243,4 +246,75 @@ func TestNothingIsAcknowledgedAfterAFailedFlush(t *testing.T) {
 		t.Errorf("reading what is not durable: %v", err)
 	}
 	holds(t, l, 1)
+}
+
+// A crash while a log is created leaves a file that is opened as an empty log.
+func TestInterruptedCreation(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "log")
+	for _, size := range []int{0, 16} {
+		if err := os.WriteFile(name, make([]byte, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l := open(t, name, reclog.Options{Grow: 4096})
+		holds(t, l, 0)
+		if _, err := l.Append(t.Context(), record(1)); err != nil {
+			t.Errorf("a file of %d zeros: %v", size, err)
+		}
+		if err := l.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// On a disk that has no room for a whole step the log grows by less, down to
+// what a record needs. A record that has no room is refused, and the log goes
+// on: it takes what still fits, and grows by whole steps when there is room
+// again.
+func TestGrowsByLessOnAFullDisk(t *testing.T) {
+	const step = 1 << 20
+	l := open(t, filepath.Join(t.TempDir(), "log"), reclog.Options{Grow: step})
+	length := l.File().Core().Len
+	var refuse atomic.Int64 // so many allocations
+	defer sys.Inject(func(op string) error {
+		if op == "fallocate" && refuse.Add(-1) >= 0 {
+			return sys.ErrNoSpace
+		}
+		return nil
+	})()
+	rec, n := make([]byte, 10_000), 0
+	for _, c := range []struct {
+		refusals int64
+		by       int64 // how much the file grows
+	}{{0, step}, {1, step / 2}, {3, step / 8}, {2, step / 16}, {0, step / 8}, {0, step / 4}} {
+		size := length()
+		refuse.Store(c.refusals)
+		for length() == size {
+			n++
+			if _, err := l.Append(t.Context(), rec); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := length() - size; got != c.by {
+			t.Errorf("after %d refusals of %d bytes the file grew by %d, want %d", c.refusals, size, got, c.by)
+		}
+	}
+
+	refuse.Store(1 << 60)
+	for {
+		_, err := l.Append(t.Context(), rec)
+		if err != nil {
+			if !errors.Is(err, reclog.ErrNoRoom) || !errors.Is(err, sys.ErrNoSpace) {
+				t.Errorf("on a full disk: %v", err)
+			}
+			break
+		}
+		n++
+	}
+	refuse.Store(0)
+	if _, err := l.Append(t.Context(), rec); err != nil {
+		t.Errorf("once there is room again: %v", err)
+	}
+	if l.Last() != uint64(n+1) {
+		t.Errorf("%d records, want %d", l.Last(), n+1)
+	}
 }

@@ -9,26 +9,28 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// Record is a durable record, in memory and in place: its bytes are those of the map. Release it.
+// Record is a durable record. Its bytes are those of the map, in memory, until
+// Release.
 type Record struct {
 	Entry
 	pin *core.Pin
 }
 
-// Bytes are the record, valid until Release.
+// Bytes returns the bytes of the record, valid until Release.
 func (r *Record) Bytes() []byte { return r.pin.Bytes() }
 
-// Do calls fn with the bytes of the record; a fault during fn is an error. See core.Pin.Do.
+// Do calls fn with the bytes of the record; a fault during fn is an error. See
+// [core.Pin.Do].
 func (r *Record) Do(fn func(b []byte) error) error { return r.pin.Do(fn) }
 
-// Release gives the record's bytes back.
+// Release ends the use of the record's bytes.
 func (r *Record) Release() { r.pin.Release() }
 
-// Read returns a durable record once it is in memory, or ErrNotFound. It waits for the disk without
-// holding a processor.
+// Read returns a durable record once it is in memory, or [ErrNotFound]. It waits
+// for the disk without holding a processor.
 func (l *Log) Read(ctx context.Context, seq uint64) (*Record, error) {
 	l.mu.Lock()
-	durable := l.settle()
+	durable := l.updateDurable()
 	if l.closed {
 		l.mu.Unlock()
 		return nil, fs.ErrClosed
@@ -46,8 +48,8 @@ func (l *Log) Read(ctx context.Context, seq uint64) (*Record, error) {
 	return &Record{Entry{seq, p.off}, pin}, nil
 }
 
-// All yields the durable records from a sequence number on, in order. Each is released when the loop goes on; an error
-// ends it.
+// All yields the durable records from a sequence number on, in order. Each is
+// released when the loop continues; an error ends it.
 func (l *Log) All(ctx context.Context, from uint64) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		for seq := max(from, 1); seq <= l.Last(); seq++ {

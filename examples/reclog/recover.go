@@ -6,32 +6,33 @@ import (
 	"encoding/binary"
 )
 
-// ahead is how much is brought into memory before it is looked at.
+// ahead is how many bytes are read into memory before they are scanned.
 const ahead = 4 << 20
 
-// recover finds the end of the log: the first record that is not whole. What lies behind it was never acknowledged. It
-// is cut off, and durably so, lest its bytes be taken for records of a later life.
+// recover finds the end of the log: the first record that is not whole. What
+// follows was never acknowledged. recover cuts it off, durably, so that its bytes
+// are never taken for later records.
 func (l *Log) recover(ctx context.Context) error {
 	f := l.file
 	size := f.Core().Len()
-	if size < fileHeader {
-		return l.begin(ctx, size)
+	if size == 0 {
+		return l.begin(ctx)
 	}
 	pin, err := f.Core().Pin(0, size)
 	if err != nil {
 		return err
 	}
-	fresh := false
+	interrupted := false
 	err = pin.Do(func(b []byte) (err error) {
-		fresh, err = l.scan(ctx, b)
+		interrupted, err = l.scan(ctx, b)
 		return err
 	})
 	pin.Release()
 	if err != nil {
 		return err
 	}
-	if fresh {
-		return l.begin(ctx, size)
+	if interrupted {
+		return l.begin(ctx)
 	}
 	if l.tail == size {
 		return nil
@@ -39,8 +40,13 @@ func (l *Log) recover(ctx context.Context) error {
 	return l.cutTail(ctx)
 }
 
-// scan walks the records from the front. It reports whether the file was made but never written.
-func (l *Log) scan(ctx context.Context, b []byte) (fresh bool, err error) {
+// scan reads the records from the front. It reports whether the file is one whose
+// creation was interrupted: a header's length of zeros and nothing else. A longer
+// file of zeros is not a log, see begin.
+func (l *Log) scan(ctx context.Context, b []byte) (interrupted bool, err error) {
+	if len(b) < fileHeader {
+		return false, ErrNotALog
+	}
 	resident := int64(0)
 	need := func(end int64) error {
 		for resident < end {
@@ -56,7 +62,7 @@ func (l *Log) scan(ctx context.Context, b []byte) (fresh bool, err error) {
 		return false, err
 	}
 	switch h := header(); {
-	case bytes.Equal(b[:fileHeader], make([]byte, fileHeader)):
+	case bytes.Equal(b, make([]byte, fileHeader)):
 		return true, nil
 	case !bytes.Equal(b[:fileHeader], h[:]):
 		return false, ErrNotALog
@@ -90,14 +96,15 @@ func (l *Log) scan(ctx context.Context, b []byte) (fresh bool, err error) {
 	return false, nil
 }
 
-// torn is the length of what is not zero behind the end: 0 when the log ended cleanly.
+// torn returns the length of what is not zero at the beginning of b, the bytes
+// after the last record. It is 0 when the log ended cleanly.
 func torn(b []byte) int64 {
-	const look = 64 << 10 // a torn record begins where the log ends
+	const look = 64 << 10 // enough to notice a torn record: it begins here
 	b = b[:min(len(b), look)]
 	return int64(len(bytes.TrimRight(b, "\x00")))
 }
 
-// cutTail gives back what lies behind the last record. Growing again gives zeros.
+// cutTail cuts off what follows the last record. Growing again yields zeros.
 func (l *Log) cutTail(ctx context.Context) error {
 	if _, err := l.file.Truncate(ctx, l.tail).Await(ctx); err != nil {
 		return err
@@ -106,21 +113,12 @@ func (l *Log) cutTail(ctx context.Context) error {
 	return err
 }
 
-// begin makes an empty log of a file that has nothing yet.
-func (l *Log) begin(ctx context.Context, size int64) error {
-	if size > 0 && size < fileHeader {
-		b, err := l.file.Core().Clone()
-		if err != nil {
-			return err
-		}
-		if len(bytes.Trim(b, "\x00")) > 0 {
-			return ErrNotALog
-		}
-	}
-	if _, err := l.file.Truncate(ctx, 0).Await(ctx); err != nil {
-		return err
-	}
-	if _, err := l.file.Truncate(ctx, max(l.opts.Grow, fileHeader)).Await(ctx); err != nil {
+// begin makes an empty log of a new file. The header is durable before the file
+// is longer than the header, so that a crash at any moment leaves a file that
+// Open accepts, and no file of another program looks like one of these. The first
+// record makes the file grow.
+func (l *Log) begin(ctx context.Context) error {
+	if _, err := l.file.Truncate(ctx, fileHeader).Await(ctx); err != nil {
 		return err
 	}
 	h := header()
