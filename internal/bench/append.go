@@ -14,7 +14,8 @@ import (
 	"github.com/fmmap-go/fmmap/examples/reclog"
 )
 
-// appends: 64 goroutines append records of 256 bytes to one log, and each waits until its own is durable.
+// appends: 64 goroutines append records of 256 bytes to one log, and each waits
+// until its own record is durable.
 func appends() []workload {
 	return []workload{{name: "append/64", unit: "records/s", open: openAppend}}
 }
@@ -33,7 +34,8 @@ func openAppend(c config) ([]side, func(), error) {
 	for i := range rec {
 		rec[i] = byte(i)
 	}
-	// Each run begins with a log of its own: fresh makes it, and returns what appends and what closes it.
+	// Each run begins with a new log: fresh creates it, and returns the functions
+	// that append and close.
 	run := func(name string, fresh func(path string) (func() error, func(), error)) side {
 		return side{name, func() (float64, error) {
 			dir, err := os.MkdirTemp(c.dir, "append-")

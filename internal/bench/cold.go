@@ -15,8 +15,8 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// colds: 64 readers of random requests on a file that is not in memory, each yielding after
-// a request as a server's handler does when it answers.
+// colds: 64 readers of random ranges of a file that is not in memory. Each yields
+// after a request, as the handler of a server does when it responds.
 func colds() (ws []workload) {
 	for _, c := range []struct {
 		name string
@@ -35,7 +35,8 @@ func colds() (ws []workload) {
 
 const readers = 64
 
-// openCold has both sides read the file at name, n bytes at random multiples of n.
+// openCold returns the two sides, which read n bytes at random multiples of n
+// from the file at name.
 func openCold(c config, name string, n int64, remove func()) ([]side, func(), error) {
 	measure := func(do reader) (float64, error) { return c.rate(readers, do) }
 	return coldSides(name, n, measure), remove, nil
@@ -44,8 +45,8 @@ func openCold(c config, name string, n int64, remove func()) ([]side, func(), er
 // reader reads once.
 type reader func(worker int, rng *rand.Rand) error
 
-// coldSides are both sides on a file that is not in memory when a run begins. Pages that
-// somebody has mapped cannot be dropped, so each run maps the file afresh.
+// coldSides are the two sides on a file that is not in memory when a run begins.
+// Mapped pages cannot be dropped, so each run maps the file anew.
 func coldSides(name string, n int64, measure func(reader) (float64, error)) []side {
 	run := func(open func() (reader, func(), error)) func() (float64, error) {
 		return func() (float64, error) {
@@ -136,7 +137,8 @@ func sum(b []byte) error {
 	return nil
 }
 
-// lateness runs the readers and measures beside them how late a ticker of 100 µs is, in the median, in microseconds.
+// lateness runs the readers and returns the median lateness of a ticker of 100 µs
+// beside them, in microseconds.
 func (c config) lateness(do reader) (float64, error) {
 	const period = 100 * time.Microsecond
 	stop, late := make(chan bool), make(chan []float64)

@@ -7,21 +7,22 @@ import (
 	"strings"
 )
 
-// workload is one thing to do, and who does it.
+// workload is a task, and the sides that perform it.
 type workload struct {
 	name string
 	unit string // "…/s" counts work, more is better; anything else is time, less is better
-	// open prepares what all sides share, and returns them, ours first, and what undoes it.
+	// open prepares what the sides share. It returns the sides, this library first,
+	// and a function that undoes the preparation.
 	open func(c config) (sides []side, closer func(), err error)
 }
 
-// side does the work of a workload once and returns the figure.
+// side performs the workload once and returns the figure.
 type side struct {
 	name string
 	run  func() (float64, error)
 }
 
-// line is the outcome for one pair.
+// line is the result of one pair.
 type line struct {
 	Workload string  `json:"workload"`
 	Ours     float64 `json:"ours"`
@@ -33,13 +34,13 @@ type line struct {
 	Greatest float64 `json:"greatest"`
 }
 
-// workloads is everything there is, in the order it is printed.
+// workloads returns all workloads, in the order of printing.
 func workloads() []workload {
 	return slices.Concat(commits(), appends(), colds(), slows(), hots(), opens(), grows(), locks(), futures(), copies())
 }
 
-// contest runs the rounds of one workload. Within a round everybody comes once; who begins
-// changes from round to round.
+// contest runs the rounds of one workload. Each side runs once per round; the
+// side that begins changes from round to round.
 func (c config) contest(w workload) ([]line, error) {
 	sides, closer, err := w.open(c)
 	if err != nil {
@@ -71,7 +72,7 @@ func (c config) contest(w workload) ([]line, error) {
 	return lines, nil
 }
 
-// ratio is above 1 when ours is better.
+// ratio returns how many times better this library is than the peer.
 func (w workload) ratio(ours, theirs float64) float64 {
 	if strings.HasSuffix(w.unit, "/s") {
 		return ours / theirs

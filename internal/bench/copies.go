@@ -9,7 +9,7 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// copies: a file of 256 MiB copied, and durable.
+// copies: a durable copy of a file of 256 MiB.
 func copies() []workload {
 	return []workload{{name: "copy", unit: "ms", open: func(c config) ([]side, func(), error) {
 		name, err := c.written("copy", 256*mib, mib)

@@ -11,8 +11,9 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// grows: a file that gets longer by 1 MiB at a time while it is mapped. Everybody allocates the new blocks, so that
-// a full disk is an error and not a SIGBUS, and touches the new pages; in grow/large also all the old ones.
+// grows: a mapped file grows by 1 MiB at a time. Each side allocates the new
+// blocks, so that a full disk is an error and not a SIGBUS, and touches the new
+// pages; in grow/large also all old ones.
 func grows() []workload {
 	return []workload{
 		{name: "grow/small", unit: "µs/growth", open: func(c config) ([]side, func(), error) {
@@ -33,7 +34,8 @@ type growth struct {
 	all   bool // touch everything after each step
 }
 
-// measure times the steps: grow makes the file size bytes long and returns its bytes.
+// measure times the steps. grow makes the file size bytes long and returns its
+// bytes.
 func (g growth) measure(grow func(size int64) ([]byte, error)) (float64, error) {
 	b, err := grow(g.start)
 	if err != nil {
@@ -80,7 +82,7 @@ func (g growth) ours() (float64, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer p.Release() // nobody shrinks or closes it here
+		defer p.Release() // nothing shrinks or closes it here
 		return p.Bytes(), nil
 	})
 }

@@ -28,7 +28,7 @@ const (
 	cached  = 256 * kib // what fits into the second-level cache
 )
 
-// hot is a file in memory, opened by everybody.
+// hot is a file in memory, opened by all sides.
 type hot struct {
 	name  string
 	ours  *core.File
@@ -67,7 +67,7 @@ func (h *hot) close() {
 	os.Remove(h.name)
 }
 
-// loads adds up every uint64 of b, n times over a part that is cached.
+// loads sums the uint64s of a cached part of b, n times.
 //
 //go:noinline
 func loads(b []byte, n int) (s uint64) {
@@ -124,7 +124,7 @@ func openReadAt(c config) ([]side, func(), error) {
 	}, h.close, nil
 }
 
-// guarded is what people write round a slice that may be unmapped.
+// guarded is the usual lock around a slice that may be unmapped.
 type guarded struct {
 	mu sync.RWMutex
 	b  []byte
@@ -136,9 +136,10 @@ func (g *guarded) ReadAt(p []byte, off int64) (int, error) {
 	return copy(p, g.b[off:]), nil
 }
 
-// openParallel reads 64 bytes at random places of the first size bytes, on all cores. Where those are cached, the rate
-// is that of the code; over the whole file most of the time goes into waiting for memory, which out-of-order
-// execution overlaps the better the fewer instructions there are between two reads.
+// openParallel reads 64 bytes at random places of the first size bytes, on all
+// cores. If those are cached, it measures the code. Over the whole file it mostly
+// waits for memory, and the processor overlaps more of these waits the fewer
+// instructions lie between two reads.
 func openParallel(c config, size int64) ([]side, func(), error) {
 	h, err := c.hot()
 	if err != nil {

@@ -12,9 +12,11 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// locks: an exclusive lock on a whole file, taken and given back by one, and handed round by 64 goroutines. In lock/64
-// ours share one open file and have a lock each, which is how a program uses them; in lock/64files each opens the file
-// for itself, as gofrs/flock always does, so that each hand-over takes two system calls.
+// locks: an exclusive lock on a whole file, acquired and released by one
+// goroutine, or passed around by 64. In lock/64 the goroutines of this library
+// share one open file and have a lock each, as a program would use it. In
+// lock/64files each opens the file, as gofrs/flock always does, so that each
+// hand-over takes two system calls.
 func locks() []workload {
 	return []workload{
 		{name: "lock/idle", unit: "ns", open: openIdleLock},
@@ -65,7 +67,7 @@ func openIdleLock(c config) ([]side, func(), error) {
 
 const (
 	lockers = 64
-	rounds  = 16 // each of them takes the lock so often
+	rounds  = 16 // acquisitions per goroutine
 )
 
 func openLockRound(c config, shared bool) ([]side, func(), error) {
@@ -103,8 +105,8 @@ func openLockRound(c config, shared bool) ([]side, func(), error) {
 	}, func() { file.Close(); os.Remove(name) }, nil
 }
 
-// handRound lets everybody take the lock several times, hold it for 10 µs, and returns the
-// 99th percentile of the time from wanting it to having it, in microseconds.
+// handRound makes each goroutine acquire the lock several times and hold it for
+// 10 µs. It returns the 99th percentile of the wait in microseconds.
 func handRound(open func() (take, give func() error, closer func(), err error)) (float64, error) {
 	var (
 		wg    sync.WaitGroup

@@ -1,22 +1,25 @@
-// Command bench holds this library against what people use today. Each workload
-// is run by ours and by each peer in turn, in one process, for several rounds, and one line is printed for each
-// pair, tab-separated:
+// Command bench compares this library with its peers. Each workload is run by
+// this library and by each peer in turn, in one process, for several rounds, and
+// one line is printed per pair, tab-separated:
 //
 //	workload  ours  unit  peer  theirs  ratio
 //
-// The figures are medians of the rounds; a ratio above 1 means that ours is better, whether
-// the unit counts work (…/s) or time (ns, µs). Figures of one run can be compared with each other and not with those of
-// another machine, or of another hour.
+// The figures are medians of the rounds. A ratio above 1 means that this library
+// is better, whether the unit counts work (…/s) or time (ns, µs). Figures of one
+// run can be compared with each other, but not with those of another machine or
+// of another hour.
 //
 //	go run . [-run REGEXP] [-rounds N] [-time D] [-dir DIR] [-spread] [-json] [-plot DIR]
 //
-// Files go into DIR, which should be on a disk: on tmpfs nothing is ever cold
-// and a flush costs nothing. Some workloads need root to empty the page cache, and one needs FUSE; without,
-// they say so on standard error and are left out.
+// Files are created in DIR, which should be on a disk: on tmpfs nothing is ever
+// cold and a flush costs nothing. Some workloads need root to empty the page
+// cache, and one needs FUSE. A workload that cannot run is left out, with the
+// reason on standard error.
 package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -31,11 +34,23 @@ import (
 )
 
 func main() {
-	disk.Main() // this program, started again, is the slow disk
-	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+	disk.Main() // returns unless this process was started to serve the slow disk
+	os.Exit(status(run(os.Args[1:], os.Stdout, os.Stderr), os.Stderr))
+}
+
+// errUsage is the error of a command line that the program does not understand.
+var errUsage = errors.New("wrong arguments")
+
+// status prints err and returns the exit status that belongs to it.
+func status(err error, errs io.Writer) int {
+	switch {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.Is(err, errUsage): // run has printed it, with the usage
+		return 2
 	}
+	fmt.Fprintln(errs, "bench:", err)
+	return 1
 }
 
 type config struct {
@@ -47,26 +62,47 @@ type config struct {
 	plot   string
 }
 
-func run(args []string, out, errs io.Writer) error {
-	var c config
+// parse returns the flags and what -run matches. After -h it has printed the
+// usage to out, and after arguments that are wrong to errs.
+func parse(args []string, out, errs io.Writer) (c config, match *regexp.Regexp, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.SetOutput(errs)
 	pattern := flags.String("run", "", "only workloads whose name matches this `regexp`")
 	flags.IntVar(&c.rounds, "rounds", 5, "rounds, of which the median is taken")
 	flags.DurationVar(&c.time, "time", time.Second, "`duration` of one measurement")
 	flags.StringVar(&c.dir, "dir", ".", "where the files go; on a disk, not on tmpfs")
 	flags.BoolVar(&c.spread, "spread", false, "add the least and the greatest of the rounds' ratios")
-	flags.BoolVar(&c.json, "json", false, "print one JSON object a line instead")
-	flags.StringVar(&c.plot, "plot", "", "write SVG plots of what was run to this `directory`")
-	if err := flags.Parse(args); err != nil {
-		return err
+	flags.BoolVar(&c.json, "json", false, "print one JSON object per line instead")
+	flags.StringVar(&c.plot, "plot", "", "write SVG plots of the results to this `directory`")
+	flags.SetOutput(io.Discard)
+	err = flags.Parse(args)
+	if err == nil {
+		match, err = regexp.Compile(*pattern)
 	}
-	match, err := regexp.Compile(*pattern)
+	switch {
+	case err != nil:
+	case flags.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case c.rounds < 1 || c.time <= 0:
+		err = errors.New("-rounds and -time must be positive")
+	}
+	if err == nil {
+		return c, match, nil
+	}
+	to := out
+	if !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(errs, "bench:", err)
+		to, err = errs, errUsage
+	}
+	fmt.Fprintln(to, "usage: bench [flags]")
+	flags.SetOutput(to)
+	flags.PrintDefaults()
+	return c, nil, err
+}
+
+func run(args []string, out, errs io.Writer) error {
+	c, match, err := parse(args, out, errs)
 	if err != nil {
 		return err
-	}
-	if c.rounds < 1 || c.time <= 0 {
-		return fmt.Errorf("-rounds and -time must be positive")
 	}
 	dir, err := os.MkdirTemp(c.dir, "bench-")
 	if err != nil {
@@ -75,8 +111,8 @@ func run(args []string, out, errs io.Writer) error {
 	c.dir = dir
 	defer os.RemoveAll(dir)
 	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
-	go func() { // ends with the process
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE) // SIGPIPE: the reader of the output has gone
+	go func() {                                                         // ends with the process
 		<-stop
 		os.RemoveAll(dir)
 		os.Exit(130)

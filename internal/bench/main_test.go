@@ -26,8 +26,8 @@ func lines(t *testing.T, args ...string) (all [][]string) {
 	return all
 }
 
-// Every workload that needs neither a cold cache nor a slow disk is run once, for as short a time as can be, against
-// each of its peers. What the figures are is not looked at.
+// Every workload that needs neither a cold cache nor a slow disk is run once,
+// for a very short time, against each of its peers. The figures are not checked.
 func TestWorkloadsRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes a few hundred MiB")
@@ -50,7 +50,7 @@ func TestWorkloadsRun(t *testing.T) {
 				}
 				for _, i := range []int{1, 4, 5} {
 					if v, err := strconv.ParseFloat(fields[i], 64); err != nil || v <= 0 {
-						t.Errorf("field %d of %q is no figure", i, fields)
+						t.Errorf("field %d of %q is not a positive number", i, fields)
 					}
 				}
 			}
@@ -66,7 +66,7 @@ func TestJSONAndPlots(t *testing.T) {
 	for _, fields := range lines(t, "-run", "^commit/", "-json", "-plot", dir) {
 		var l line
 		if err := json.Unmarshal([]byte(fields[0]), &l); err != nil || !strings.HasPrefix(l.Workload, "commit/") || l.Ratio <= 0 {
-			t.Errorf("%q is no line: %v", fields[0], err)
+			t.Errorf("%q is not a line of JSON: %v", fields[0], err)
 		}
 	}
 	svg, err := os.ReadFile(filepath.Join(dir, "commit.svg"))
@@ -75,7 +75,7 @@ func TestJSONAndPlots(t *testing.T) {
 	}
 }
 
-// The names that the figures are known by.
+// docs/figures.md has these names.
 func TestNames(t *testing.T) {
 	want := "commit/1 commit/8 commit/64 commit/256 commit4k/1 commit4k/8 commit4k/64 commit4k/256 scatter/64 scatter4k/64 append/64 " +
 		"cold/4k cold/64k slow/4k slow/ticker hot/view hot/readat4k hot/parallel hot/far open grow/small grow/large " +
@@ -89,11 +89,29 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func TestWrongArguments(t *testing.T) {
-	for _, args := range [][]string{{"-run", "("}, {"-rounds", "0"}, {"-time", "-1s"}, {"-dir", "/nowhere/at/all"}, {"-what"}} {
+func TestArgumentsAndStatus(t *testing.T) {
+	for _, c := range []struct {
+		args      string
+		status    int
+		out, errs string // how standard output and standard error begin
+	}{
+		{"-h", 0, "usage: bench", ""},
+		{"-help", 0, "usage: bench", ""},
+		{"-what", 2, "", "bench: flag provided but not defined: -what\nusage: bench"},
+		{"-run (", 2, "", "bench: error parsing regexp"},
+		{"-rounds 0", 2, "", "bench: -rounds and -time must be positive\nusage: bench"},
+		{"-time -1s", 2, "", "bench: -rounds and -time must be positive\nusage: bench"},
+		{"commit", 2, "", "bench: unexpected argument \"commit\"\nusage: bench"},
+		{"-dir /nowhere/at/all", 1, "", "bench: stat /nowhere"},
+	} {
 		var out, errs bytes.Buffer
-		if err := run(args, &out, &errs); err == nil || out.Len() > 0 {
-			t.Errorf("%q: %v, %q", args, err, &out)
+		if got := status(run(strings.Fields(c.args), &out, &errs), &errs); got != c.status {
+			t.Errorf("%s: exit status %d, want %d", c.args, got, c.status)
+		}
+		for _, s := range []struct{ stream, got, want string }{{"output", out.String(), c.out}, {"error", errs.String(), c.errs}} {
+			if !strings.HasPrefix(s.got, s.want) || s.want == "" && s.got != "" || strings.Contains(s.got, "help requested") {
+				t.Errorf("%s: standard %s is %q, want %q", c.args, s.stream, s.got, s.want)
+			}
 		}
 	}
 }

@@ -18,7 +18,8 @@ const (
 	page = 4 * kib
 )
 
-// rate runs n goroutines until the time is over, each calling do again and again, and returns calls per second.
+// rate runs n goroutines, each of which calls do until the time is over, and
+// returns the calls per second.
 func (c config) rate(n int, do func(worker int, rng *rand.Rand) error) (float64, error) {
 	var (
 		wg    sync.WaitGroup
@@ -48,7 +49,8 @@ func (c config) rate(n int, do func(worker int, rng *rand.Rand) error) (float64,
 	return float64(calls.Load()) / time.Since(begin).Seconds(), nil
 }
 
-// each returns the nanoseconds of one call of do, over at least a tenth of the time of a measurement.
+// each returns the nanoseconds per call of do, over at least a tenth of the time
+// of a measurement.
 func (c config) each(do func(n int) error) (float64, error) {
 	for n := 1; ; n *= 2 {
 		begin := time.Now()
@@ -61,8 +63,8 @@ func (c config) each(do func(n int) error) (float64, error) {
 	}
 }
 
-// written makes a file by writes of the given size, which is also the size of the folios that
-// the page cache then holds it in.
+// written creates a file by writes of the given size, which is also the size of
+// the folios in which the page cache then holds it.
 func (c config) written(name string, size, each int) (string, error) {
 	name = filepath.Join(c.dir, name)
 	f, err := os.Create(name)
@@ -83,7 +85,8 @@ func (c config) written(name string, size, each int) (string, error) {
 	return name, f.Sync()
 }
 
-// chill drops a file from the page cache, and says so when it is still there.
+// chill drops a file from the page cache. It is an error if the file is still
+// there.
 func chill(name string) error {
 	f, err := os.Open(name)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// plot writes the pictures that the results have the figures for: commits by number of callers.
+// plot writes the plots that the results have figures for.
 func plot(dir string, all []line) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -42,8 +42,8 @@ const (
 	top, right    = 40, 150
 )
 
-// chart draws ours and the first peer over the number at the end of the workload's name, on
-// a logarithmic scale both ways.
+// chart draws this library and the first peer over the number at the end of the
+// workload's name, with two logarithmic scales.
 func chart(title, axis string, points []line) string {
 	x := func(l line) float64 {
 		n, _ := strconv.ParseFloat(l.Workload[strings.LastIndex(l.Workload, "/")+1:], 64)
@@ -86,7 +86,7 @@ func chart(title, axis string, points []line) string {
 	return s.String()
 }
 
-// bars draws the lateness of the ticker, one bar a side.
+// bars draws the lateness of the ticker, one bar per side.
 func bars(dir string, all []line) error {
 	i := slices.IndexFunc(all, func(l line) bool { return l.Workload == "slow/ticker" })
 	if i < 0 {

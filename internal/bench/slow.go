@@ -9,7 +9,8 @@ import (
 	"github.com/fmmap-go/fmmap/internal/torture/disk"
 )
 
-// slows: the readers of colds on a disk that takes a millisecond for each read, and how late a ticker is beside them.
+// slows: the readers of colds on a disk that takes a millisecond per read, and the
+// lateness of a ticker beside them.
 func slows() []workload {
 	return []workload{
 		{name: "slow/4k", unit: "requests/s", open: func(c config) ([]side, func(), error) {
@@ -28,7 +29,8 @@ const (
 	slowDelay = time.Millisecond
 )
 
-// slowDisk is a file on a FUSE file system whose reads take a millisecond, served by a process of its own.
+// slowDisk is a file on a FUSE file system whose reads take a millisecond, served
+// by a process of its own.
 func slowDisk() (name string, closer func(), err error) {
 	if os.Geteuid() != 0 {
 		return "", nil, errors.New("mounting needs root")
@@ -49,7 +51,7 @@ func slowDisk() (name string, closer func(), err error) {
 	return d.File(), closer, nil
 }
 
-// fill writes all of a file of the slow disk, before it becomes slow.
+// fill writes a whole file of the slow disk, before the disk becomes slow.
 func fill(name string) error {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
