@@ -7,7 +7,6 @@ import (
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/flush"
-	"github.com/fmmap-go/fmmap/internal/bounds"
 )
 
 // A target is the file as a committer flushes it: ranges that were in the window
@@ -68,10 +67,8 @@ func (f *File) Flush() *Future[struct{}] {
 // [core.ErrRange] when they do not lie within the window now. What is cut off
 // before its turn comes needs no flushing. An empty range is durable already.
 func (f *File) FlushRange(off, n int64) *Future[struct{}] {
-	if !bounds.Within(off, n, f.core.Len()) {
-		if err := f.check("flush", off, n); err != nil {
-			return Failed[struct{}](err)
-		}
+	if err := f.checkRange("flush", off, n); err != nil {
+		return Failed[struct{}](err)
 	}
 	if refused := f.unflushable(); refused != nil {
 		return refused

@@ -11,18 +11,18 @@ import (
 const copyInCaller = 64 << 10
 
 // ReadAt copies bytes of the window from off on into p, as [core.File.ReadAt]
-// does: fewer than len(p) come with [io.EOF], and the future then has both. p
-// belongs to the operation until the future has resolved, also when an Await of
-// it has ended before.
+// does: if there are fewer than len(p) the error is [io.EOF], and the future has
+// both. p belongs to the operation until the future has resolved, also when an
+// Await of it has ended before.
 //
 // A few bytes that are resident are copied before ReadAt returns. Cold ones are
 // brought in first, as by PageIn.
 func (f *File) ReadAt(ctx context.Context, p []byte, off int64) *Future[int] {
 	n := min(int64(len(p)), f.core.Len()-off)
 	if off < 0 || n < 0 {
-		n = 0 // core knows what to answer
+		n = 0 // core reports the error
 	}
-	return transfer{f, opRead, p, off}.begin(ctx, n)
+	return transfer{f, opRead, p, off}.start(ctx, n)
 }
 
 // WriteAt copies p into the window at off, as [core.File.WriteAt] does: when p
@@ -36,9 +36,9 @@ func (f *File) WriteAt(ctx context.Context, p []byte, off int64) *Future[int] {
 	n := int64(len(p))
 	a := f.core.Access()
 	if a == core.ReadOnly || a == core.ReadExec || off < 0 || off > f.core.Len()-n {
-		n = 0 // as above
+		n = 0 // core reports the error
 	}
-	return transfer{f, opWrite, p, off}.begin(ctx, n)
+	return transfer{f, opWrite, p, off}.start(ctx, n)
 }
 
 // A transfer is a ReadAt or a WriteAt.
@@ -49,7 +49,7 @@ type transfer struct {
 	off  int64
 }
 
-// copy does it, wherever the bytes are by now.
+// copy copies the bytes, whether or not they are resident.
 func (t transfer) copy() (int, error) {
 	if t.op == opRead {
 		return t.file.core.ReadAt(t.p, t.off)
@@ -61,8 +61,8 @@ func (t transfer) copy() (int, error) {
 	return n, err
 }
 
-// begin does it when n bytes of the window are in memory.
-func (t transfer) begin(ctx context.Context, n int64) *Future[int] {
+// start copies n bytes that lie in the window, once they are in memory.
+func (t transfer) start(ctx context.Context, n int64) *Future[int] {
 	f := t.file
 	small := n <= copyInCaller
 	switch {
@@ -90,7 +90,7 @@ func (t transfer) begin(ctx context.Context, n int64) *Future[int] {
 	return t.copyWarm(ctx)
 }
 
-// copyWarm copies more than the caller should.
+// copyWarm copies on the Short lane what is too much for the caller.
 func (t transfer) copyWarm(ctx context.Context) *Future[int] {
 	if !t.file.ref() {
 		return failClosed[int](t.file, t.op.String())
@@ -99,19 +99,19 @@ func (t transfer) copyWarm(ctx context.Context) *Future[int] {
 }
 
 // copyCold copies when the bytes of a pin, which it releases, have been brought
-// in. A few bytes the pager reads itself, rather than hand them on. It does not
-// write: a store may have to wait once more, for the file system.
+// in. The pager itself copies a few bytes out of the window, which costs less
+// than a hand-over. It does not write: a store may have to wait once more, for
+// the file system.
 func (t transfer) copyCold(ctx context.Context, pin *core.Pin, small bool) *Future[int] {
 	f := t.file
-	if !f.ref() {
+	if small && t.op == opRead {
+		return fetch(ctx, f, t.op, pin, t.copy, nil)
+	}
+	if !f.ref() { // until the copy is done, which is after the fetch
 		pin.Release()
 		return failClosed[int](f, t.op.String())
 	}
-	if small && t.op == opRead {
-		return f.fetchThen(ctx, pin, t.copy)
-	}
-	f.addRef()
-	pages := f.fetch(ctx, pin)
+	pages := fetch(ctx, f, t.op, pin, nothing, nil)
 	copied := Then(ctx, f.pool, pages, func(context.Context, struct{}) (int, error) { return t.copy() })
 	onResolved(copied, f.unref)
 	return copied

@@ -6,18 +6,20 @@ import (
 	"io/fs"
 
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/bounds"
 )
 
 // PageIn brings the bytes [off, off+n) of the window into memory. When it has
 // succeeded, every page of them was resident at some instant after the call
-// began, or not more than 0.8 s before it: for so long the file trusts what it
-// has seen, which saves the system call. The kernel may take any of them away
-// again later. To be sure that they stay mapped as well, use Load.
+// began, or at most 0.8 s before it: for that long the file trusts what it has
+// seen, which saves the system call. The kernel may evict any of them again
+// later. To be sure that they stay mapped as well, use Load.
 //
-// Bytes that are resident resolve at once. For others the caller starts the
-// reads and the pager waits for them. A range outside the window answers
-// [core.ErrRange], pages that cannot be had, because the file was made shorter
-// by somebody else or the device fails, [core.ErrFault].
+// If the bytes are resident the future has resolved when PageIn returns.
+// Otherwise the caller starts the reads and the pager waits for them. A range
+// outside the window fails with [core.ErrRange], and pages that are not
+// available, because another process made the file shorter or the device fails,
+// with [core.ErrFault].
 func (f *File) PageIn(ctx context.Context, off, n int64) *Future[struct{}] {
 	if ctx.Err() != nil {
 		return Failed[struct{}](context.Cause(ctx))
@@ -34,23 +36,22 @@ func (f *File) PageIn(ctx context.Context, off, n int64) *Future[struct{}] {
 		pin.Release()
 		return f.succeeded
 	}
-	if !f.ref() {
-		pin.Release()
-		return failClosed[struct{}](f, "page-in")
-	}
-	return f.fetch(ctx, pin)
+	return fetch(ctx, f, opPageIn, pin, nothing, nil)
 }
 
+// nothing is what follows where it is enough that the pages are resident.
+func nothing() (struct{}, error) { return struct{}{}, nil }
+
 // Load pins the bytes [off, off+n) of the window and brings them into memory: a
-// future of bytes that can be touched without waiting for a disk. The pin is the
-// caller's to release. It is given back if it arrives when ctx is done, or if
-// the future is collected before anybody has taken it.
+// future of bytes that can be touched without waiting for a disk. The caller
+// releases the pin. It is released for the caller if it arrives when ctx is
+// done, or if the future is collected before any caller has taken it.
 //
-// Bytes that are resident come at once, with no other goroutine involved, and
-// cold ones as with PageIn. Resident means resident when it was last looked at:
-// the kernel may evict a page at any time, and the file trusts for up to 0.8 s
-// what it has seen, so that touching the bytes may in rare cases wait for a page
-// after all.
+// If the bytes are resident the future has resolved when Load returns, and no
+// other goroutine was involved; cold ones are brought in as by PageIn. Resident
+// means resident when last probed: the kernel may evict a page at any time, and
+// the file trusts for up to 0.8 s what it has seen, so that touching the bytes
+// may in rare cases wait for a page after all.
 func (f *File) Load(ctx context.Context, off, n int64) *Future[*core.Pin] {
 	if ctx.Err() != nil {
 		return Failed[*core.Pin](context.Cause(ctx))
@@ -62,19 +63,11 @@ func (f *File) Load(ctx context.Context, off, n int64) *Future[*core.Pin] {
 	if f.resident(pin) {
 		return readyOwned(pin, (*core.Pin).Release)
 	}
-	if !f.ref() {
-		pin.Release()
-		return failClosed[*core.Pin](f, "load")
-	}
-	f.counters.cold.Add(1)
-	willNeed(f.core, pin)
-	return dispatch(ctx, f, LanePage, opLoad, pin, func(ctx context.Context) (*core.Pin, error) {
-		return pin, f.bringIn(ctx, pin)
-	}, (*core.Pin).Release)
+	return fetch(ctx, f, opLoad, pin, func() (*core.Pin, error) { return pin, nil }, (*core.Pin).Release)
 }
 
 // TryLoad is Load for bytes that are resident, and otherwise does nothing and
-// reports false: where a future of what is there already costs too much.
+// reports false: where a future of bytes that are there already costs too much.
 func (f *File) TryLoad(off, n int64) (p *core.Pin, ok bool) {
 	pin, err := f.pin(off, n)
 	if err != nil {
@@ -95,10 +88,12 @@ func (f *File) pin(off, n int64) (*core.Pin, error) {
 	return f.core.Pin(off, n)
 }
 
-// check says what keeps [off, off+n) from being pinned: the range, or that the
-// file is closed, here or below.
-func (f *File) check(op string, off, n int64) error {
-	pin, err := f.pin(off, n)
+// checkRange returns the error that pin would return, for the operation op.
+func (f *File) checkRange(op string, off, n int64) error {
+	if size := f.core.Len(); size > 0 && bounds.Within(off, n, size) && !f.closing.Load() {
+		return nil
+	}
+	pin, err := f.pin(off, n) // which tells a closed file from an empty one
 	if err == nil {
 		pin.Release()
 		return nil
@@ -109,23 +104,45 @@ func (f *File) check(op string, off, n int64) error {
 	return f.pathError(op, err)
 }
 
-// The reads for a cold page are started by who wants it, and waited for by the
-// pager: a worker of lane Page, of which there is one. So any number of reads
-// are in flight at once, and while the pager sits in a system call it is one P
-// that is not available, and not all of them. Touching the pages instead holds
-// a P each for the time of a read, and populating them on many workers is
-// bistable: the scheduler takes the P back from a system call of this length
-// only now and then [go.dev/issue/28701].
+// The read of a cold page is started by the caller who wants it, and waited for
+// by the pager: a worker of lane Page, of which there is one. So any number of
+// reads are in flight at once, and while the pager is in a system call one P is
+// unavailable, and not all of them. Touching the pages instead holds a P each
+// for the time of a read, and populating them on many workers is bistable: the
+// scheduler retakes the P from a system call of this length only now and then
+// [go.dev/issue/28701].
 
-// readStep is how many bytes are read at once: what the caller starts to read
-// and the pager waits for before it looks whether somebody still wants the rest.
-// Starting to read more than the device's queue holds would make the caller wait
-// for it.
+// readStep is how many bytes are read at once: what the caller starts to read,
+// and what the pager waits for before it checks whether the rest is still
+// wanted. Starting to read more than the device's queue holds would make the
+// caller wait for it.
 const readStep = 2 << 20
 
-// willNeed starts to read the first bytes of a pin. What the system cannot start
-// the pager reads.
-func willNeed(f *core.File, pin *core.Pin) {
+// fetch has the pager bring in the bytes of a pin and then call then, whose
+// outcome the future has. The pin is fetch's to release, unless it is the value
+// of the future: then release is its Release method, and otherwise nil.
+func fetch[T any](ctx context.Context, f *File, o op, pin *core.Pin, then func() (T, error), release func(T)) *Future[T] {
+	if !f.ref() {
+		pin.Release()
+		return failClosed[T](f, o.String())
+	}
+	f.counters.cold.Add(1)
+	startReads(f.core, pin)
+	return dispatch(ctx, f, LanePage, o, pin, func(ctx context.Context) (v T, err error) {
+		if release == nil {
+			defer pin.Release() // before the future resolves
+		}
+		if err := f.populate(ctx, pin); err != nil {
+			return v, err
+		}
+		f.hints.set(pin, f.core.Len())
+		return then()
+	}, release)
+}
+
+// startReads starts to read the first bytes of a pin. What the system does not
+// start the pager reads.
+func startReads(f *core.File, pin *core.Pin) {
 	if pin.Len() <= readStep {
 		_ = pin.Advise(core.AdviceWillNeed)
 		return
@@ -133,42 +150,8 @@ func willNeed(f *core.File, pin *core.Pin) {
 	_ = f.Advise(core.AdviceWillNeed, pin.Offset(), readStep)
 }
 
-// fetch brings in the bytes of a pin and releases it, for an operation that has
-// entered the file.
-func (f *File) fetch(ctx context.Context, pin *core.Pin) *Future[struct{}] {
-	f.counters.cold.Add(1)
-	willNeed(f.core, pin)
-	return dispatch(ctx, f, LanePage, opPageIn, pin, func(ctx context.Context) (struct{}, error) {
-		err := f.bringIn(ctx, pin)
-		pin.Release()
-		return struct{}{}, err
-	}, nil)
-}
-
-// fetchThen is fetch that has the pager call do as soon as the bytes are there.
-func (f *File) fetchThen(ctx context.Context, pin *core.Pin, do func() (int, error)) *Future[int] {
-	f.counters.cold.Add(1)
-	willNeed(f.core, pin)
-	return dispatch(ctx, f, LanePage, opRead, pin, func(ctx context.Context) (int, error) {
-		defer pin.Release()
-		if err := f.bringIn(ctx, pin); err != nil {
-			return 0, err
-		}
-		return do()
-	}, nil)
-}
-
-// bringIn waits on the pager until the bytes of a pin are in memory.
-func (f *File) bringIn(ctx context.Context, pin *core.Pin) error {
-	err := f.populate(ctx, pin)
-	if err == nil {
-		f.hints.set(pin, f.core.Len())
-	}
-	return err
-}
-
-// populate brings in the bytes of a pin step by step, each with the reads of the
-// next one under way.
+// populate waits on the pager until the bytes of a pin are in memory: step by
+// step, each with the reads of the next one under way.
 func (f *File) populate(ctx context.Context, pin *core.Pin) error {
 	if pin.Len() <= readStep {
 		return pin.Populate()

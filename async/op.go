@@ -16,6 +16,7 @@ const (
 	opOpen
 	opPageIn
 	opLoad
+	opAdvise
 	opRead
 	opWrite
 	opFlush
@@ -33,6 +34,7 @@ var opNames = [ops]string{
 	opOpen:     "open",
 	opPageIn:   "page-in",
 	opLoad:     "load",
+	opAdvise:   "advise",
 	opRead:     "read",
 	opWrite:    "write",
 	opFlush:    "flush",

@@ -14,30 +14,30 @@ import (
 	"github.com/fmmap-go/fmmap/internal/stripe"
 )
 
-// No system call can tell in less than half a microsecond whether a page is
-// resident. So a file remembers which pages it has seen so lately, and trusts
-// that for a while. A hint that is wrong costs a page fault, no more.
+// A system call that reports whether a page is resident costs as much as a small
+// copy. So a file remembers which pages it has lately seen to be resident, and
+// trusts that for a while. A wrong hint costs a page fault and nothing else.
 const (
 	hintTick  = 100 * time.Millisecond // what the hints' clock counts
-	hintTicks = 8                      // how many ticks a hint is good for
+	hintTicks = 8                      // how many ticks a hint is valid for
 
-	hintUnit  = 4 << 10              // bytes to a bit: no page is smaller
-	hintUnits = 16                   // bits to a stamp
-	hintBlock = hintUnits * hintUnit // bytes to a stamp
-	hintChunk = 1024                 // stamps to a chunk, of 64 MiB of file
+	hintUnit  = 4 << 10              // bytes per bit: no page is smaller
+	hintUnits = 16                   // bits per stamp
+	hintBlock = hintUnits * hintUnit // bytes per stamp
+	hintChunk = 1024                 // stamps per chunk, of 64 MiB of file
 )
 
-// hints are the pages of a window that were lately seen to be resident. The zero
-// value must be started.
+// hints record the pages of a window that were lately seen to be resident. Call
+// start before use.
 type hints struct {
 	base  time.Time
 	table atomic.Pointer[hintTable] // nil: nothing is known
-	mu    sync.Mutex                // held to replace table
+	mu    sync.Mutex                // held while replacing table
 }
 
 // A hintTable has a stamp for each block of a window: the tick in which it was
 // made, and a bit for each unit that was resident then. Blocks start at page
-// boundaries, as many bytes before the window as skew says.
+// boundaries, the first one skew bytes before the window.
 type hintTable struct {
 	size   int64 // of the window when the table was made
 	skew   int64
@@ -46,7 +46,7 @@ type hintTable struct {
 
 func (h *hints) start() { h.base = time.Now() }
 
-// now is the tick, which is never 0. Reading the clock for it costs 26 ns.
+// now returns the current tick, which is never 0.
 func (h *hints) now() uint64 { return uint64(time.Since(h.base)/hintTick) + 1 }
 
 // has reports whether all of [off, off+n), which lies in a window of the given
@@ -57,8 +57,8 @@ func (h *hints) has(off, n, size int64) bool {
 		return false
 	}
 	now := h.now()
-	for off, end := off+t.skew, off+t.skew+n; off < end; {
-		stamp, mask, next := t.find(off, end)
+	for at, end := off+t.skew, off+t.skew+n; at < end; {
+		stamp, mask, next := t.find(at, end)
 		if stamp == nil {
 			return false
 		}
@@ -66,53 +66,53 @@ func (h *hints) has(off, n, size int64) bool {
 		if now-s>>hintUnits >= hintTicks || s&mask != mask {
 			return false
 		}
-		off = next
+		at = next
 	}
 	return true
 }
 
-// find returns the stamp of the block that off is in, the bits that [off, end)
-// has there, and where the next block begins. off and end count from the first
-// block. The stamp is nil if the table has none.
-func (t *hintTable) find(off, end int64) (stamp *atomic.Uint64, mask uint64, next int64) {
-	block := off / hintBlock
+// find returns the stamp of the block that at lies in, the bits that [at, end)
+// has there, and where the next block begins. at and end count from the start of
+// the first block. The stamp is nil if the table has none.
+func (t *hintTable) find(at, end int64) (stamp *atomic.Uint64, mask uint64, next int64) {
+	block := at / hintBlock
 	next = (block + 1) * hintBlock
 	if i := block / hintChunk; i < int64(len(t.chunks)) {
 		if c := t.chunks[i].Load(); c != nil {
 			stamp = &c[block%hintChunk]
 		}
 	}
-	first := uint(off % hintBlock / hintUnit)
+	first := uint(at % hintBlock / hintUnit)
 	last := uint((min(end, next) - 1) % hintBlock / hintUnit)
 	return stamp, (2<<last - 1) &^ (1<<first - 1), next
 }
 
-// set notes that the bytes of p, a pin in a window of the given size, were
-// resident a moment ago.
+// set records that the bytes of p, a pin in a window of the given size, have
+// just been seen to be resident.
 func (h *hints) set(p *core.Pin, size int64) {
 	n := min(p.Len(), size-p.Offset()) // the window may be about to shrink
 	if n <= 0 {
 		return
 	}
-	// Only the page's offset in memory is asked for, which is that in the file.
+	// Only the offset within a page is used, which is the same in memory and in
+	// the file.
 	addr := uintptr(unsafe.Pointer(unsafe.SliceData(p.Bytes())))
 	skew := (int64(addr%hintUnit) - p.Offset()) & (hintUnit - 1)
 	t := h.tableFor(size, skew)
 	now := h.now()
-	for off, end := p.Offset()+skew, p.Offset()+skew+n; off < end; {
-		i := off / hintBlock / hintChunk
+	for at, end := p.Offset()+skew, p.Offset()+skew+n; at < end; {
+		i := at / hintBlock / hintChunk
 		if t.chunks[i].Load() == nil {
 			t.chunks[i].CompareAndSwap(nil, new([hintChunk]atomic.Uint64))
 		}
-		stamp, mask, next := t.find(off, end)
+		stamp, mask, next := t.find(at, end)
 		mark(stamp, now, mask)
-		off = next
+		at = next
 	}
 }
 
 // mark adds the units of mask to a stamp. Units seen in an earlier tick are
-// forgotten: carried over, they could live for ever by what their neighbours
-// see.
+// dropped: carried over, they would never expire while their neighbors are seen.
 func mark(stamp *atomic.Uint64, now, mask uint64) {
 	for {
 		old := stamp.Load()
@@ -129,8 +129,8 @@ func mark(stamp *atomic.Uint64, now, mask uint64) {
 	}
 }
 
-// tableFor returns a table for a window of the given size, a new one if there is
-// none or if it is too small or was made for a longer window.
+// tableFor returns a table for a window of the given size. It makes one if there
+// is none, or if the one there is was made for a window of another size.
 func (h *hints) tableFor(size, skew int64) *hintTable {
 	t := h.table.Load()
 	if t != nil && t.size == size {
@@ -154,14 +154,14 @@ func (h *hints) tableFor(size, skew int64) *hintTable {
 	return grown
 }
 
-// drop forgets everything.
+// drop removes all hints.
 func (h *hints) drop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.table.Store(nil)
 }
 
-// resident reports whether the bytes of a pin are, as far as it is known.
+// resident reports whether the bytes of a pin are in memory, as far as is known.
 func (f *File) resident(pin *core.Pin) bool {
 	if f.hints.has(pin.Offset(), pin.Len(), f.core.Len()) {
 		f.counters.hint()
@@ -177,12 +177,16 @@ func (f *File) hinted(off, n int64) bool {
 	return bounds.Within(off, n, size) && !f.closing.Load() && f.hints.has(off, n, size)
 }
 
-// maxProbe bounds what the caller looks at, which takes 0.4 ms for a GiB.
+// maxProbe bounds what the caller probes, since mincore looks at every page.
 const maxProbe = 1 << 30
 
-// probe asks the system whether the bytes of a pin are resident. On Linux that is mincore, and not preadv2 with
-// RWF_NOWAIT: that takes half as long for one page, but of one that is not there the kernel reads
-// the neighbours too, whatever advice the mapping was given.
+// probe asks the system whether the bytes of a pin are resident. On Linux it
+// does so by mincore. A preadv2 with RWF_NOWAIT takes half as long for one page,
+// but for a page that is not there the kernel starts to read the neighbours too,
+// whatever advice the mapping was given.
+//
+// Where the system does not report residency, or masks it from this process,
+// that is remembered: from then on only hints are trusted.
 func (f *File) probe(pin *core.Pin) bool {
 	if f.noMincore.Load() || pin.Len() > maxProbe {
 		return false
@@ -201,14 +205,14 @@ func (f *File) probe(pin *core.Pin) bool {
 
 // Advise tells the kernel how the bytes [off, off+n) of the window will be used,
 // as [core.File.Advise] does, on the Page lane: some advice waits for the disk.
-// Advice that takes pages away is better given here than to [File.Core], as the
-// file then forgets that it has seen them.
+// Advice that evicts pages should be given here and not to [File.Core], since
+// the file then forgets that it has seen them.
 func (f *File) Advise(ctx context.Context, a core.Advice, off, n int64) *Future[struct{}] {
 	if !f.ref() {
-		return failClosed[struct{}](f, "advise")
+		return failClosed[struct{}](f, opAdvise.String())
 	}
-	return dispatch(ctx, f, LanePage, opPageIn, nil, func(context.Context) (struct{}, error) {
-		defer f.hints.drop() // whatever came of it
+	return dispatch(ctx, f, LanePage, opAdvise, nil, func(context.Context) (struct{}, error) {
+		defer f.hints.drop() // whatever the outcome
 		return struct{}{}, f.core.Advise(a, off, n)
 	}, nil)
 }
@@ -216,11 +220,11 @@ func (f *File) Advise(ctx context.Context, a core.Advice, off, n int64) *Future[
 // FileStats describe what a [File] has done. They are plain data, fit for expvar
 // and JSON.
 type FileStats struct {
-	// How requests for pages were answered, those of Load, TryLoad, PageIn,
-	// ReadAt and WriteAt alike. The first two took no hand-over.
+	// How requests for pages were served, those of Load, TryLoad, PageIn, ReadAt
+	// and WriteAt alike. The first two involved no other goroutine.
 	Hinted uint64 `json:"hinted"` // resident: seen lately
-	Probed uint64 `json:"probed"` // resident: the system said so
-	Cold   uint64 `json:"cold"`   // sent to the pager
+	Probed uint64 `json:"probed"` // resident: reported by the system
+	Cold   uint64 `json:"cold"`   // not known to be resident: left to the pager
 
 	Flush flush.Stats `json:"flush"`
 }

@@ -9,22 +9,23 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// Stream goes through the bytes [off, off+n) of the window in order, in pins of
-// chunk bytes, the last one of what is left. Beside the chunk at hand it keeps
-// the next ahead ones loading, so that whoever works on the bytes finds them in
-// memory. All of it is bounded by 1+ahead chunks, however long the range is.
+// Stream returns an iterator over the bytes [off, off+n) of the window in order,
+// in pins of chunk bytes; the last one has what is left. While the loop body
+// works on one chunk the next ahead chunks are loading, so that it finds them in
+// memory. At most 1+ahead chunks are pinned, however long the range is.
 //
-// A pin is good until the loop body ends: Stream releases it then, if the body
+// A pin is valid until the loop body ends: Stream then releases it, if the body
 // has not. Breaking out of the loop cancels what is loading and leaves nothing
-// pinned. An error, ctx's cause included, comes with a nil pin and ends the
-// stream; a chunk of no bytes or less is [fs.ErrInvalid].
+// pinned. An error, including ctx's cause, comes with a nil pin and ends the
+// stream. A chunk of less than one byte, or a negative ahead, is
+// [fs.ErrInvalid].
 func (f *File) Stream(ctx context.Context, off, n, chunk int64, ahead int) iter.Seq2[*core.Pin, error] {
 	return func(yield func(*core.Pin, error) bool) {
 		if chunk <= 0 || ahead < 0 {
 			yield(nil, f.pathError("stream", fs.ErrInvalid))
 			return
 		}
-		if err := f.check("stream", off, n); err != nil {
+		if err := f.checkRange("stream", off, n); err != nil {
 			yield(nil, err)
 			return
 		}
@@ -32,39 +33,39 @@ func (f *File) Stream(ctx context.Context, off, n, chunk int64, ahead int) iter.
 		s := stream{file: f, ctx: ctx, next: off, end: off + n, chunk: chunk, ahead: ahead}
 		defer func() {
 			cancel()
-			s.drop()
+			s.discardAll()
 		}()
-		for s.advance() {
-			pin, err := s.head()
+		for s.request() {
+			pin, err := s.take()
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			if !s.lend(pin, yield) {
+			if !yieldPin(pin, yield) {
 				return
 			}
 		}
 	}
 }
 
-// A stream is one pass of Stream, in one goroutine.
+// A stream is one pass over a Stream, in one goroutine.
 type stream struct {
 	file      *File
 	ctx       context.Context // ends with the pass
-	next, end int64           // what has not been asked for yet
+	next, end int64           // what has not been requested yet
 	chunk     int64
 	ahead     int
-	loading   []*Future[*core.Pin] // in order; [0] is the chunk at hand
+	loading   []*Future[*core.Pin] // in order; [0] is the chunk to yield next
 }
 
-// advance asks for chunks as far as it may look ahead, and reports whether there
-// is one at hand.
-func (s *stream) advance() bool {
+// request starts to load chunks as far as it may look ahead, and reports whether
+// there is one to yield.
+func (s *stream) request() bool {
 	for s.next < s.end && len(s.loading) <= s.ahead {
 		n := min(s.chunk, s.end-s.next)
 		load := s.file.Load(s.ctx, s.next, n)
 		if len(s.loading) > 0 && errors.Is(load.Err(), ErrOverloaded) {
-			break // ask again when it is its turn
+			break // request it again when it is the next
 		}
 		s.loading = append(s.loading, load)
 		s.next += n
@@ -72,40 +73,36 @@ func (s *stream) advance() bool {
 	return len(s.loading) > 0
 }
 
-// head waits for the chunk at hand.
-func (s *stream) head() (*core.Pin, error) {
+// take waits for the next chunk.
+func (s *stream) take() (*core.Pin, error) {
 	load := s.loading[0]
 	pin, err := load.Await(s.ctx)
 	if wait := (*AwaitError)(nil); errors.As(err, &wait) {
-		return nil, wait.Cause // it stays in loading, to be dropped
+		return nil, wait.Cause // it stays in loading, to be discarded
 	}
 	s.loading = s.loading[1:]
 	return pin, err
 }
 
-// lend gives the pin to the loop body, which may end with a panic.
-func (s *stream) lend(pin *core.Pin, yield func(*core.Pin, error) bool) bool {
+// yieldPin calls the loop body with the pin, and releases the pin even if the
+// body panics.
+func yieldPin(pin *core.Pin, yield func(*core.Pin, error) bool) bool {
 	defer pin.Release()
 	return yield(pin, nil)
 }
 
-// drop gives back what nobody will take, now or when it arrives.
-func (s *stream) drop() {
+// discardAll cancels what is loading, and has the pins that arrive all the same
+// released.
+func (s *stream) discardAll() {
 	for _, load := range s.loading {
-		c := &callback{w: (*discard)(load)}
-		if !load.Cancel(nil) && !load.subscribe(c) {
-			c.w.resolved(0)
+		if load.Cancel(nil) {
+			continue
 		}
+		onResolved(load, func() {
+			if pin, err, ok := load.TryResult(); ok && err == nil {
+				pin.Release()
+			}
+		})
 	}
 	s.loading = nil
-}
-
-// A discard is a future whose pin nobody will take.
-type discard Future[*core.Pin]
-
-func (d *discard) resolved(int) *callback {
-	if pin, err, ok := (*Future[*core.Pin])(d).TryResult(); ok && err == nil {
-		pin.Release()
-	}
-	return nil
 }
