@@ -1,5 +1,6 @@
-// Package docs holds the documentation to its word: every program in it compiles, vets, runs and prints what it is
-// said to print, and every name of this module that it mentions exists.
+// Package docs holds the documentation to its word: every program in it
+// compiles, vets, runs and prints what it is said to print, and every name of
+// this module that it mentions exists.
 package docs
 
 import (
@@ -25,7 +26,8 @@ type block struct {
 
 func (b block) String() string { return fmt.Sprintf("%s:%d", b.doc, b.line) }
 
-// program reports whether the block is a whole file of Go, which is compiled; other Go is an excerpt.
+// program reports whether the block is a whole file of Go, which is compiled;
+// other Go is an excerpt.
 func (b block) program() bool {
 	return b.info == "go" && strings.HasPrefix(b.text, "package ")
 }
@@ -77,8 +79,8 @@ func blocks(t *testing.T, doc string) (all []block) {
 // ours is the module's path.
 const ours = "github.com/fmmap-go/fmmap"
 
-// module makes a module of the programs, each a package named for its number, which gets this library as a
-// reader's own module would, but from here.
+// module makes a module of the programs, each a package named for its number,
+// which gets this library as a reader's own module would, but from here.
 func module(t *testing.T, programs []block) (dir string) {
 	t.Helper()
 	root, err := filepath.Abs("..")
@@ -126,7 +128,8 @@ func command(dir, name string, args ...string) (stdout, stderr string, err error
 	return out.String(), errs.String(), err
 }
 
-// Every program of the documents is sound, runs to its end, and prints what stands below it.
+// Every program of the documents is sound, runs to its end, and prints what
+// stands below it.
 func TestProgramsOfTheDocuments(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a dozen programs, which takes a while")

@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// Go that is not a whole program cannot be compiled as it stands, so it is a copy of something that is: of an example of
-// the packages, or of the programs in examples.
+// Go that is not a whole program cannot be compiled as it stands, so it is a
+// copy of something that is: of an example of the packages, or of the programs
+// in examples.
 func TestExcerptsAreCopies(t *testing.T) {
 	var sources []string
 	for _, root := range []string{"core", "lock", "flush", "async", "examples"} {

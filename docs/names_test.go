@@ -16,52 +16,88 @@ var packages = map[string]string{
 	"core": "../core", "lock": "../lock", "flush": "../flush", "async": "../async", "asynctest": "../async/asynctest",
 }
 
-// exported has what the packages export: "core", "core.File", "core.File.View", and the latter two without the
-// package as well.
+// exported returns the exported names of the packages: "core", "core.File",
+// "core.File.View", and the latter two without the package as well.
 func exported(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
 	for pkg, dir := range packages {
-		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		add := func(name string) {
-			names[name] = true
-			names[pkg+"."+name] = true
-		}
-		for _, file := range files {
-			if strings.HasSuffix(file, "_test.go") {
-				continue
-			}
-			f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
-			if err != nil {
-				t.Fatal(err)
-			}
+		files := parsed(t, dir)
+		promoters := embedders(files)
+		for _, f := range files {
 			for _, d := range f.Decls {
-				declared(d, add)
+				declared(d, promoters, func(name string) {
+					names[name] = true
+					names[pkg+"."+name] = true
+				})
 			}
 		}
 	}
 	return names
 }
 
-// declared calls add for each name that a declaration makes; a type's methods and fields come as Type.Name.
-func declared(d ast.Decl, add func(string)) {
+// parsed returns the files of a package, except its tests.
+func parsed(t *testing.T, dir string) (files []*ast.File) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, f)
+	}
+	return files
+}
+
+// embedders returns, for each type, the structs of the package that embed it and
+// so have its methods.
+func embedders(files []*ast.File) map[string][]string {
+	all := map[string][]string{}
+	for _, f := range files {
+		ast.Inspect(f, func(n ast.Node) bool {
+			spec, ok := n.(*ast.TypeSpec)
+			if !ok {
+				return true
+			}
+			typ, ok := spec.Type.(*ast.StructType)
+			if !ok {
+				return false
+			}
+			for _, field := range typ.Fields.List {
+				embedded := field.Type
+				if star, ok := embedded.(*ast.StarExpr); ok {
+					embedded = star.X
+				}
+				if id, ok := embedded.(*ast.Ident); ok && len(field.Names) == 0 {
+					all[id.Name] = append(all[id.Name], spec.Name.Name)
+				}
+			}
+			return false
+		})
+	}
+	return all
+}
+
+// declared calls add for each name that a declaration makes; a method or field
+// comes as Type.Name, also for the types that embed its type.
+func declared(d ast.Decl, embedders map[string][]string, add func(string)) {
 	switch d := d.(type) {
 	case *ast.FuncDecl:
 		if d.Recv == nil {
 			add(d.Name.Name)
 			return
 		}
-		ast.Inspect(d.Recv.List[0].Type, func(n ast.Node) bool {
-			if id, ok := n.(*ast.Ident); ok && (len(id.Name) > 1 || !id.IsExported()) {
-				for _, typ := range promoters(id.Name) {
-					add(typ + "." + d.Name.Name)
-				}
-			}
-			return true
-		})
+		typ := receiver(d)
+		for _, t := range append(embedders[typ], typ) {
+			add(t + "." + d.Name.Name)
+		}
 	case *ast.GenDecl:
 		for _, spec := range d.Specs {
 			switch spec := spec.(type) {
@@ -77,14 +113,26 @@ func declared(d ast.Decl, add func(string)) {
 	}
 }
 
-// promoters are the exported types that have the methods of a type: itself, or those that embed it.
-func promoters(name string) []string {
-	if name == "cursor" {
-		return []string{"Reader", "Writer"}
+// receiver returns the name of the type that a method belongs to.
+func receiver(d *ast.FuncDecl) string {
+	typ := d.Recv.List[0].Type
+	for {
+		switch t := typ.(type) {
+		case *ast.StarExpr:
+			typ = t.X
+		case *ast.IndexExpr:
+			typ = t.X
+		case *ast.IndexListExpr:
+			typ = t.X
+		case *ast.Ident:
+			return t.Name
+		default:
+			return ""
+		}
 	}
-	return []string{name}
 }
 
+// members calls add for each field of a struct and each method of an interface.
 func members(spec *ast.TypeSpec, add func(string)) {
 	var fields *ast.FieldList
 	switch typ := spec.Type.(type) {
@@ -104,12 +152,13 @@ func members(spec *ast.TypeSpec, add func(string)) {
 
 var (
 	span = regexp.MustCompile("`[^`\n]+`")
-	// A name as it is written in text, of a package or of a type that is the package's.
+	// A name as it is written in text, of a package or of a type that is the
+	// package's.
 	name = regexp.MustCompile(`(^|[^\w./])((?:core|lock|flush|async|asynctest)\.[A-Z]\w*(?:\.[A-Z]\w*)?|[A-Z]\w*\.[A-Z]\w*)`)
 )
 
-// What stands in code spans as a name of this module is one. Names of others are told by their types: those
-// that this module does not have.
+// Every name of this module in a code span exists. A name whose package or type
+// this module does not have is taken for one of another module.
 func TestNamesInTheDocuments(t *testing.T) {
 	if _, err := os.Stat("../go.mod"); err != nil {
 		t.Skipf("needs the sources, which are not there: %v", err)
@@ -132,7 +181,7 @@ func TestNamesInTheDocuments(t *testing.T) {
 				for _, m := range name.FindAllStringSubmatch(strings.Trim(s, "`"), -1) {
 					first, _, _ := strings.Cut(m[2], ".")
 					if packages[first] == "" && !known[first] {
-						continue // somebody else's
+						continue // of another module
 					}
 					if !known[m[2]] {
 						t.Errorf("%s:%d: there is no %s", doc, i+1, m[2])

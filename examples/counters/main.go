@@ -2,9 +2,11 @@
 // one compare-and-swap. It survives the process at once, and a power cut after
 // an interval at most.
 //
-//	go run ./examples/counters -file hits.map add NAME [N]   add N, or 1, and wait until it is durable
-//	go run ./examples/counters -file hits.map get [NAME]     print one counter, or all of them
-//	go run ./examples/counters -file hits.map load N         add 1 to ten counters N times, each from a goroutine
+//	go run ./examples/counters -file hits.map COMMAND
+//
+//	add NAME [N]  add N, or 1, and wait until it is durable
+//	get [NAME]    print one counter, or all of them
+//	load N        add 1 to ten counters N times, each from a goroutine
 //
 // The file is a table of 4,095 counters with names of up to 56 bytes; add and
 // load create it when absent. One process at a time may write it; while none

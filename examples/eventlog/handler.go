@@ -68,8 +68,8 @@ func (h *handler) get(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// abort ends a response whose header has been sent: the connection is closed, so
-// that the client notices that the rest is missing.
+// abort ends a response whose header has been sent: the connection is closed,
+// so that the client notices that the rest is missing.
 func (h *handler) abort(r *http.Request, err error) {
 	if errors.Is(err, core.ErrFault) { // and not that the client has gone
 		h.errs.Printf("%s %s: %v", r.Method, r.URL.Path, err)
@@ -77,9 +77,9 @@ func (h *handler) abort(r *http.Request, err error) {
 	panic(http.ErrAbortHandler)
 }
 
-// send writes a record to the client from the map. The pin is held for as long as
-// the client takes to read it: the log grows meanwhile, and only closing waits.
-// The error is a [core.FaultError] if the file has lost the bytes.
+// send writes a record to the client from the map. The pin is held for as long
+// as the client takes to read it: the log grows meanwhile, and only closing
+// waits. The error is a [core.FaultError] if the file has lost the bytes.
 func send(w io.Writer, rec *reclog.Record) error {
 	return rec.Do(func(b []byte) error { _, err := w.Write(b); return err })
 }

@@ -2,11 +2,14 @@
 //
 //	cd examples/eventlog && go run . -addr 127.0.0.1:0 -file events.log
 //
-//	POST /events          appends the body as a record; 201 with {"seq":…,"offset":…} once it is durable
-//	GET  /events/{seq}    returns the bytes of a record, written to the client from the map
-//	GET  /events?from=N   returns the records from N on, each as a line with its length followed by its bytes and a
-//	                      newline; with &limit=M at most M of them
-//	GET  /stats           returns the statistics of the flushes, the reads and the pool, as JSON
+//	POST /events         appends the body as a record; 201 with
+//	                     {"seq":…,"offset":…} once it is durable
+//	GET  /events/{seq}   returns the bytes of a record, from the map
+//	GET  /events?from=N  returns the records from N on, each as a line with its
+//	                     length followed by its bytes and a newline; with
+//	                     &limit=M at most M of them
+//	GET  /stats          returns the statistics of the flushes, the reads and
+//	                     the pool, as JSON
 //
 // A record is acknowledged only when an msync that began after it was stored
 // has returned; all requests that wait share one. On a full disk POST returns
@@ -73,9 +76,9 @@ func run(ctx context.Context, args []string, out, errs io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	// Listen before the log is created: an address that is not available leaves no
-	// file behind. A client that connects before the log is open waits in the
-	// listener's queue.
+	// Listen before the log is created: an address that is not available leaves
+	// no file behind. A client that connects before the log is open waits in
+	// the listener's queue.
 	listener, err := net.Listen("tcp", s.addr)
 	if err != nil {
 		return err

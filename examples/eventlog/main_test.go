@@ -213,7 +213,8 @@ func TestSignalDrains(t *testing.T) {
 	p := start(t, file)
 	body, feed := io.Pipe()
 	done := make(chan string)
-	// The body is sent only once the handler asks for it, so the first half has gone to a handler that runs.
+	// The body is sent only once the handler asks for it, so the first half has
+	// gone to a handler that runs.
 	client := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute}}
 	req, err := http.NewRequest("POST", p.url+"/events", body)
 	if err != nil {
@@ -366,7 +367,8 @@ func TestWrongArgumentsPrintUsage(t *testing.T) {
 }
 
 // On a full disk the server says so with 507, names no file of its own, and has
-// used all of the disk first: it grows by less when the usual step does not fit.
+// used all of the disk first: it grows by less when the usual step does not
+// fit.
 func TestFullDisk(t *testing.T) {
 	const disk, step = 8 << 20, 5 << 20
 	dir := testutil.LoopDisk(t, disk, "tmpfs")

@@ -15,7 +15,8 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// A row of the table: the chunk's digest, its lines, and how often each byte occurs in it.
+// A row of the table: the chunk's digest, its lines, and how often each byte
+// occurs in it.
 const row = sha256.Size + 8 + 256*8
 
 // summary is the sum of all rows.

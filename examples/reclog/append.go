@@ -117,8 +117,8 @@ func (l *Log) store(rec []byte) (s stored, err error) {
 	return s, nil
 }
 
-// flushAlone flushes one record, and with it the earlier ones that are not known
-// to be durable: a record is durable only when all before it are.
+// flushAlone flushes one record, and with it the earlier ones that are not
+// known to be durable: a record is durable only when all before it are.
 func (l *Log) flushAlone(s stored) *async.Future[struct{}] {
 	if err := l.file.Core().FlushRange(s.since, s.end-s.since); err != nil {
 		return async.Failed[struct{}](err)
@@ -129,8 +129,8 @@ func (l *Log) flushAlone(s stored) *async.Future[struct{}] {
 	return async.Ready(struct{}{})
 }
 
-// updateDurable removes the flushes that are over from l.pending and returns the
-// sequence number up to which everything is durable. l.mu is held.
+// updateDurable removes the flushes that are over from l.pending and returns
+// the sequence number up to which everything is durable. l.mu is held.
 func (l *Log) updateDurable() uint64 {
 	n := 0
 	for _, p := range l.pending {
@@ -154,8 +154,8 @@ type growth struct {
 }
 
 // await waits for the growth on behalf of a record that needs so many bytes. It
-// is no error that the growth failed if a smaller one may succeed, which the next
-// call of store starts.
+// is no error that the growth failed if a smaller one may succeed, which the
+// next call of store starts.
 func (g growth) await(ctx context.Context, need int64) error {
 	_, err := g.future.Await(ctx)
 	switch {
@@ -169,8 +169,8 @@ func (g growth) await(ctx context.Context, need int64) error {
 }
 
 // noRoom reports whether a growth failed because the system refused it, as on a
-// full disk or past a limit, and not because the file or the pool could not take
-// the task.
+// full disk or past a limit, and not because the file or the pool could not
+// take the task.
 func noRoom(err error) bool {
 	for _, other := range []error{fs.ErrClosed, async.ErrClosed, async.ErrOverloaded, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, other) {

@@ -1,10 +1,10 @@
 // Package reclog is a durable append-only log of records in one mapped file.
 // The examples share it, and a log, a queue or a journal can start from it.
 //
-//	┌──────────┬────────────────────────────────┬─────────────────────────┬─ ─ ─ ─ ─ ─ ─
-//	│ "fmmaplog│ length │ CRC-32C │ sequence no. │ record, padded to 8     │ zeros, to grow
-//	│  " + ver.│   4    │    4    │      8       │                         │ into
-//	└──────────┴────────────────────────────────┴─────────────────────────┴─ ─ ─ ─ ─ ─ ─
+//	┌──────────┬────────┬─────────┬──────────────┬────────────┬─ ─ ─ ─ ─
+//	│ "fmmaplog│ length │ CRC-32C │ sequence no. │ record,    │ zeros, to
+//	│  " + ver.│   4    │    4    │      8       │ padded to 8│ grow into
+//	└──────────┴────────┴─────────┴──────────────┴────────────┴─ ─ ─ ─ ─
 //
 // Records are stored in order, under a mutex, and each joins the batch of its
 // flush under the same mutex. So when a record is reported durable all earlier

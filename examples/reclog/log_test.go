@@ -23,7 +23,8 @@ import (
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-// pool is where the tests' work runs: unlike the process's own it can be closed.
+// pool is where the tests' work runs: unlike the process's own it can be
+// closed.
 var pool, _ = async.NewPool(async.PoolOptions{})
 
 func TestMain(m *testing.M) {
@@ -134,7 +135,8 @@ func TestManyAppendersWhileReadersHoldPins(t *testing.T) {
 	}
 }
 
-// A crash may leave any prefix of the last record, and anything in its place. Recovery keeps what is whole.
+// A crash may leave any prefix of the last record, and anything in its place.
+// Recovery keeps what is whole.
 func TestTornTails(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "log")
@@ -220,7 +222,8 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// Once a flush has failed nothing is acknowledged any more, and nothing that was not becomes readable.
+// Once a flush has failed nothing is acknowledged any more, and nothing that
+// was not becomes readable.
 func TestNothingIsAcknowledgedAfterAFailedFlush(t *testing.T) {
 	l := open(t, filepath.Join(t.TempDir(), "log"), reclog.Options{})
 	if _, err := l.Append(t.Context(), record(1)); err != nil {

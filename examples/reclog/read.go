@@ -26,8 +26,8 @@ func (r *Record) Do(fn func(b []byte) error) error { return r.pin.Do(fn) }
 // Release ends the use of the record's bytes.
 func (r *Record) Release() { r.pin.Release() }
 
-// Read returns a durable record once it is in memory, or [ErrNotFound]. It waits
-// for the disk without holding a processor.
+// Read returns a durable record once it is in memory, or [ErrNotFound]. It
+// waits for the disk without holding a processor.
 func (l *Log) Read(ctx context.Context, seq uint64) (*Record, error) {
 	l.mu.Lock()
 	durable := l.updateDurable()

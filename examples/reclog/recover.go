@@ -10,8 +10,8 @@ import (
 const ahead = 4 << 20
 
 // recover finds the end of the log: the first record that is not whole. What
-// follows was never acknowledged. recover cuts it off, durably, so that its bytes
-// are never taken for later records.
+// follows was never acknowledged. recover cuts it off, durably, so that its
+// bytes are never taken for later records.
 func (l *Log) recover(ctx context.Context) error {
 	f := l.file
 	size := f.Core().Len()
@@ -40,9 +40,9 @@ func (l *Log) recover(ctx context.Context) error {
 	return l.cutTail(ctx)
 }
 
-// scan reads the records from the front. It reports whether the file is one whose
-// creation was interrupted: a header's length of zeros and nothing else. A longer
-// file of zeros is not a log, see begin.
+// scan reads the records from the front. It reports whether the file is one
+// whose creation was interrupted: a header's length of zeros and nothing else.
+// A longer file of zeros is not a log, see begin.
 func (l *Log) scan(ctx context.Context, b []byte) (interrupted bool, err error) {
 	if len(b) < fileHeader {
 		return false, ErrNotALog
@@ -115,8 +115,8 @@ func (l *Log) cutTail(ctx context.Context) error {
 
 // begin makes an empty log of a new file. The header is durable before the file
 // is longer than the header, so that a crash at any moment leaves a file that
-// Open accepts, and no file of another program looks like one of these. The first
-// record makes the file grow.
+// Open accepts, and no file of another program looks like one of these. The
+// first record makes the file grow.
 func (l *Log) begin(ctx context.Context) error {
 	if _, err := l.file.Truncate(ctx, fileHeader).Await(ctx); err != nil {
 		return err

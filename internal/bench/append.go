@@ -34,8 +34,8 @@ func openAppend(c config) ([]side, func(), error) {
 	for i := range rec {
 		rec[i] = byte(i)
 	}
-	// Each run begins with a new log: fresh creates it, and returns the functions
-	// that append and close.
+	// Each run begins with a new log: fresh creates it, and returns the
+	// functions that append and close.
 	run := func(name string, fresh func(path string) (func() error, func(), error)) side {
 		return side{name, func() (float64, error) {
 			dir, err := os.MkdirTemp(c.dir, "append-")

@@ -15,8 +15,8 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// colds: 64 readers of random ranges of a file that is not in memory. Each yields
-// after a request, as the handler of a server does when it responds.
+// colds: 64 readers of random ranges of a file that is not in memory. Each
+// yields after a request, as the handler of a server does when it responds.
 func colds() (ws []workload) {
 	for _, c := range []struct {
 		name string
@@ -45,8 +45,8 @@ func openCold(c config, name string, n int64, remove func()) ([]side, func(), er
 // reader reads once.
 type reader func(worker int, rng *rand.Rand) error
 
-// coldSides are the two sides on a file that is not in memory when a run begins.
-// Mapped pages cannot be dropped, so each run maps the file anew.
+// coldSides are the two sides on a file that is not in memory when a run
+// begins. Mapped pages cannot be dropped, so each run maps the file anew.
 func coldSides(name string, n int64, measure func(reader) (float64, error)) []side {
 	run := func(open func() (reader, func(), error)) func() (float64, error) {
 		return func() (float64, error) {
@@ -137,8 +137,8 @@ func sum(b []byte) error {
 	return nil
 }
 
-// lateness runs the readers and returns the median lateness of a ticker of 100 µs
-// beside them, in microseconds.
+// lateness runs the readers and returns the median lateness of a ticker of 100
+// µs beside them, in microseconds.
 func (c config) lateness(do reader) (float64, error) {
 	const period = 100 * time.Microsecond
 	stop, late := make(chan bool), make(chan []float64)

@@ -13,10 +13,11 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// commits: many callers, each of which stores to a page and flushes it. In commit
-// and commit4k each has a page of its own and the pages are adjacent, as in a log
-// or a table. In scatter and scatter4k each takes a random page every time; in a
-// file that was written by 1 MiB writes every flush then writes 1 MiB.
+// commits: many callers, each of which stores to a page and flushes it. In
+// commit and commit4k each has a page of its own and the pages are adjacent, as
+// in a log or a table. In scatter and scatter4k each takes a random page every
+// time; in a file that was written by 1 MiB writes every flush then writes 1
+// MiB.
 func commits() (ws []workload) {
 	for _, c := range []struct {
 		name    string

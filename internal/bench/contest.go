@@ -11,8 +11,8 @@ import (
 type workload struct {
 	name string
 	unit string // "…/s" counts work, more is better; anything else is time, less is better
-	// open prepares what the sides share. It returns the sides, this library first,
-	// and a function that undoes the preparation.
+	// open prepares what the sides share. It returns the sides, this library
+	// first, and a function that undoes the preparation.
 	open func(c config) (sides []side, closer func(), err error)
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/fmmap-go/fmmap/async"
 )
 
-// futures: tasks that do almost nothing, started and awaited one at a time or 256
-// together.
+// futures: tasks that do almost nothing, started and awaited one at a time or
+// 256 together.
 func futures() (ws []workload) {
 	for _, n := range []int{1, 256} {
 		ws = append(ws, workload{name: fmt.Sprintf("future/%d", n), unit: "ns", open: func(c config) ([]side, func(), error) { return openFutures(c, n) }})

@@ -137,9 +137,9 @@ func (g *guarded) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // openParallel reads 64 bytes at random places of the first size bytes, on all
-// cores. If those are cached, it measures the code. Over the whole file it mostly
-// waits for memory, and the processor overlaps more of these waits the fewer
-// instructions lie between two reads.
+// cores. If those are cached, it measures the code. Over the whole file it
+// mostly waits for memory, and the processor overlaps more of these waits the
+// fewer instructions lie between two reads.
 func openParallel(c config, size int64) ([]side, func(), error) {
 	h, err := c.hot()
 	if err != nil {

@@ -1,15 +1,16 @@
 // Command bench compares this library with its peers. Each workload is run by
-// this library and by each peer in turn, in one process, for several rounds, and
-// one line is printed per pair, tab-separated:
+// this library and by each peer in turn, in one process, for several rounds,
+// and one line is printed per pair, tab-separated:
 //
 //	workload  ours  unit  peer  theirs  ratio
 //
-// The figures are medians of the rounds. A ratio above 1 means that this library
-// is better, whether the unit counts work (…/s) or time (ns, µs). Figures of one
-// run can be compared with each other, but not with those of another machine or
-// of another hour.
+// The figures are medians of the rounds. A ratio above 1 means that this
+// library is better, whether the unit counts work (…/s) or time (ns, µs).
+// Figures of one run can be compared with each other, but not with those of
+// another machine or of another hour.
 //
-//	go run . [-run REGEXP] [-rounds N] [-time D] [-dir DIR] [-spread] [-json] [-plot DIR]
+//	go run . [-run REGEXP] [-rounds N] [-time D] [-dir DIR] [-spread] [-json]
+//	         [-plot DIR]
 //
 // Files are created in DIR, which should be on a disk: on tmpfs nothing is ever
 // cold and a flush costs nothing. Some workloads need root to empty the page

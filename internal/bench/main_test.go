@@ -27,7 +27,8 @@ func lines(t *testing.T, args ...string) (all [][]string) {
 }
 
 // Every workload that needs neither a cold cache nor a slow disk is run once,
-// for a very short time, against each of its peers. The figures are not checked.
+// for a very short time, against each of its peers. The figures are not
+// checked.
 func TestWorkloadsRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes a few hundred MiB")

@@ -49,8 +49,8 @@ func (c config) rate(n int, do func(worker int, rng *rand.Rand) error) (float64,
 	return float64(calls.Load()) / time.Since(begin).Seconds(), nil
 }
 
-// each returns the nanoseconds per call of do, over at least a tenth of the time
-// of a measurement.
+// each returns the nanoseconds per call of do, over at least a tenth of the
+// time of a measurement.
 func (c config) each(do func(n int) error) (float64, error) {
 	for n := 1; ; n *= 2 {
 		begin := time.Now()

@@ -9,8 +9,8 @@ import (
 	"github.com/fmmap-go/fmmap/internal/torture/disk"
 )
 
-// slows: the readers of colds on a disk that takes a millisecond per read, and the
-// lateness of a ticker beside them.
+// slows: the readers of colds on a disk that takes a millisecond per read, and
+// the lateness of a ticker beside them.
 func slows() []workload {
 	return []workload{
 		{name: "slow/4k", unit: "requests/s", open: func(c config) ([]side, func(), error) {
@@ -29,8 +29,8 @@ const (
 	slowDelay = time.Millisecond
 )
 
-// slowDisk is a file on a FUSE file system whose reads take a millisecond, served
-// by a process of its own.
+// slowDisk is a file on a FUSE file system whose reads take a millisecond,
+// served by a process of its own.
 func slowDisk() (name string, closer func(), err error) {
 	if os.Geteuid() != 0 {
 		return "", nil, errors.New("mounting needs root")

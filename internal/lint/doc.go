@@ -1,3 +1,3 @@
-// Package lint tests the tree itself: what the compiler and vet do not see, and a
-// reader would trip over.
+// Package lint tests the sources and documents of the repository for what the
+// compiler and vet do not check.
 package lint

@@ -9,10 +9,11 @@ import (
 	"testing"
 )
 
-// public are the packages that people import.
+// public are the packages for users of the module.
 var public = map[string]bool{"core": true, "lock": true, "flush": true, "async": true, "async/asynctest": true}
 
-// Every exported identifier is documented, and every exported type has an example.
+// Every exported identifier is documented, and every exported type has an
+// example.
 func TestExportedIsDocumented(t *testing.T) {
 	examples := map[string]string{} // by package: the names of its examples
 	all := sources(t)
@@ -46,7 +47,7 @@ func TestExportedIsDocumented(t *testing.T) {
 	}
 }
 
-// obvious are methods that say all by their name.
+// obvious are methods that need no comment.
 var obvious = map[string]bool{"Error": true, "String": true}
 
 func exportedReceiver(f *ast.FuncDecl) bool {
@@ -84,7 +85,8 @@ var (
 	local = regexp.MustCompile(`(?:^|[\s"'(])/(work|root|home)/`)
 )
 
-// Links of the documentation lead to files that are there, and nothing names a path of somebody's machine.
+// Links of the documents lead to existing files, and no file names a path of the
+// machine it was written on.
 func TestDocumentsPointToWhatIsThere(t *testing.T) {
 	for _, name := range files(t, ".md") {
 		b, err := os.ReadFile(filepath.Join(root(t), name))
@@ -96,7 +98,7 @@ func TestDocumentsPointToWhatIsThere(t *testing.T) {
 				continue
 			}
 			if _, err := os.Stat(filepath.Join(root(t), filepath.Dir(name), m[1])); err != nil {
-				t.Errorf("%s links to %s, which is not there", name, m[1])
+				t.Errorf("%s links to %s, which does not exist", name, m[1])
 			}
 		}
 		if m := local.FindString(string(b)); m != "" {
@@ -112,7 +114,7 @@ func TestDocumentsPointToWhatIsThere(t *testing.T) {
 
 var testName = regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w*)`")
 
-// Tests that the documents name as proofs are there.
+// The tests that the documents name exist.
 func TestProofsExist(t *testing.T) {
 	there := map[string]bool{}
 	for _, s := range sources(t) {
@@ -129,7 +131,7 @@ func TestProofsExist(t *testing.T) {
 		}
 		for _, m := range testName.FindAllStringSubmatch(string(b), -1) {
 			if !there[m[1]] {
-				t.Errorf("%s names %s, which is not there", name, m[1])
+				t.Errorf("%s names %s, which does not exist", name, m[1])
 			}
 		}
 	}

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// allowed is who may import whom within the module, tests apart.
+// allowed lists the packages of the module that each package may import, except
+// in tests.
 var allowed = map[string][]string{
 	"core":                  {"lock", "internal/sys", "internal/bounds", "internal/invariant", "internal/stripe"},
 	"lock":                  {"internal/sys", "internal/invariant"},
@@ -36,7 +37,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		}
 		may, known := allowed[s.pkg]
 		if !known && s.pkg != "docs" {
-			t.Errorf("%s: a package that the house does not know", s.path)
+			t.Errorf("%s: a package that is not in the list of imports", s.path)
 		}
 		for _, i := range s.ast.Imports {
 			path, err := strconv.Unquote(i.Path.Value)
@@ -50,7 +51,8 @@ func TestImportsPointOneWay(t *testing.T) {
 	}
 }
 
-// nested tells the folders that are modules of their own, and have rules of their own. (examples/eventlog keeps the house's.)
+// nested reports whether a folder is a module of its own, with rules of its own.
+// (examples/eventlog is one that keeps these.)
 func nested(pkg string) bool {
 	for _, m := range []string{"internal/bench", "internal/tools", "internal/torture"} {
 		if pkg == m || strings.HasPrefix(pkg, m+"/") {
@@ -60,26 +62,28 @@ func nested(pkg string) bool {
 	return false
 }
 
-// platforms may have files for some systems alone. The nested modules are for Linux.
+// platforms is the folder that may have files for certain systems. (So may the
+// nested modules, which are for Linux.)
 const platforms = "internal/sys"
 
 // invariants has the one tag that is no platform: it turns a constant on.
 const invariants = "internal/invariant"
 
-// constrained tells a file that is for some systems alone by its name.
+// constrained matches the names of files that are built for certain systems.
 var constrained = regexp.MustCompile(`_(aix|android|darwin|dragonfly|freebsd|illumos|ios|js|linux|netbsd|openbsd|plan9|solaris|wasip1|windows|386|amd64|arm|arm64|s390x|wasm)(_test)?\.go$`)
 
-// System calls and build tags are in their place.
+// Only the folder platforms has system calls and build tags.
 func TestPlatformsStayInTheirPlace(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.pkg == platforms || s.pkg == invariants || nested(s.pkg) {
 			continue
 		}
 		if strings.Contains(s.text, "\n//go:build ") || strings.HasPrefix(s.text, "//go:build ") || constrained.MatchString(s.path) {
-			t.Errorf("%s is for some systems alone", s.path)
+			t.Errorf("%s is for certain systems", s.path)
 		}
 		for _, i := range s.ast.Imports {
-			// What is not a test, nor a program that takes signals, names no system call.
+			// What is not a test, nor a program that takes signals, names no
+			// system call.
 			if p := i.Path.Value; !s.test() && (strings.HasPrefix(p, `"golang.org/x/sys`) || p == `"syscall"` && !strings.HasPrefix(s.pkg, "examples/")) {
 				t.Errorf("%s imports %s", s.path, p)
 			}
@@ -88,22 +92,24 @@ func TestPlatformsStayInTheirPlace(t *testing.T) {
 }
 
 var unwanted = []struct {
-	what  string
-	re    *regexp.Regexp
-	tests bool // in tests alone
+	what string
+	re   *regexp.Regexp
+	in   func(source) bool // nil: in all files
 }{
-	{"something left to do", regexp.MustCompile(`\b(TODO|FIXME|XXX)\b`), false},
-	{"a sleep", regexp.MustCompile(`\btime\.Sleep\(`), true},
-	{"a skip without a reason", regexp.MustCompile(`\bt\.(Skip|SkipNow)\(\)`), true},
+	{"something left to do", regexp.MustCompile(`\b(TODO|FIXME|XXX)\b`), nil},
+	{"a sleep", regexp.MustCompile(`\btime\.Sleep\(`), func(s source) bool { return s.test() && !s.imports("testing/synctest") }},
+	{"a skip without a reason", regexp.MustCompile(`\bt\.(Skip|SkipNow)\(\)`), source.test},
 }
 
+// Nothing is left to do, no test sleeps outside a bubble of synctest, and no
+// file is too long to read.
 func TestNothingIsLeftToDo(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.pkg == "internal/lint" {
 			continue
 		}
 		for _, u := range unwanted {
-			if at := u.re.FindStringIndex(s.text); at != nil && (s.test() || !u.tests) {
+			if at := u.re.FindStringIndex(s.text); at != nil && (u.in == nil || u.in(s)) {
 				t.Errorf("%s:%d: %s", s.path, 1+strings.Count(s.text[:at[0]], "\n"), u.what)
 			}
 		}

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -19,11 +21,18 @@ type source struct {
 	pkg  string // its folder
 	text string
 	ast  *ast.File
+
+	lines []string
+	fset  *token.FileSet
 }
 
 func (s source) test() bool { return strings.HasSuffix(s.path, "_test.go") }
 
-// root is where the repository begins.
+func (s source) imports(path string) bool {
+	return slices.ContainsFunc(s.ast.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == strconv.Quote(path) })
+}
+
+// root returns the root of the repository.
 func root(t *testing.T) string {
 	t.Helper()
 	if _, err := os.Stat("../../go.mod"); err != nil {
@@ -32,7 +41,8 @@ func root(t *testing.T) string {
 	return "../.."
 }
 
-// files are the names below the root, nested modules included, that match the suffix.
+// files returns the names of the files below the root that end with the suffix,
+// in nested modules too, but not in vendored code.
 func files(t *testing.T, suffix string) (names []string) {
 	t.Helper()
 	top := root(t)
@@ -41,7 +51,7 @@ func files(t *testing.T, suffix string) (names []string) {
 			return err
 		}
 		name := d.Name()
-		if d.IsDir() && path != top && (strings.HasPrefix(name, ".") && name != ".ci" && name != ".github" || name == "testdata" || strings.HasPrefix(name, "bench-")) {
+		if d.IsDir() && path != top && (strings.HasPrefix(name, ".") && name != ".ci" && name != ".github" || name == "testdata" || name == "vendor" || strings.HasPrefix(name, "bench-")) {
 			return filepath.SkipDir
 		}
 		if !d.IsDir() && strings.HasSuffix(name, suffix) {
@@ -59,7 +69,7 @@ func files(t *testing.T, suffix string) (names []string) {
 	return names
 }
 
-// sources are all Go files.
+// sources returns all Go files.
 func sources(t *testing.T) (all []source) {
 	t.Helper()
 	fset := token.NewFileSet()
@@ -72,7 +82,7 @@ func sources(t *testing.T) (all []source) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, source{name, filepath.ToSlash(filepath.Dir(name)), string(b), f})
+		all = append(all, source{name, filepath.ToSlash(filepath.Dir(name)), string(b), f, strings.Split(string(b), "\n"), fset})
 	}
 	return all
 }

@@ -1,0 +1,103 @@
+package lint
+
+import (
+	"go/ast"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// habits are words that the comments, the error texts and the documents avoid.
+// See the section on words of CONTRIBUTING.md.
+var habits = regexp.MustCompile(`(?i)\b(` + strings.Join([]string{
+	`answer(?:s|ed|ing)?`,
+	`(?:say|says|said|tell|tells|told) whether`,
+	`whoever|nobody|somebody`,
+	`but\s+for`,
+	`(?:be|been) had`,
+}, "|") + `)\b`)
+
+const (
+	widest   = 90 // columns of a line that is a comment
+	tabWidth = 4
+)
+
+// unclean are the folders whose words have not been rewritten yet.
+var unclean = []string{
+	"async/", "core/", "flush/", "lock/",
+	"internal/invariant/", "internal/sys/", "internal/testutil/", "internal/tools/", "internal/torture/",
+	"docs/figures.md", "docs/from-rust.md", "docs/guide.md", "docs/migrating.md",
+	"ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md",
+}
+
+func clean(path string) bool {
+	for _, dir := range unclean {
+		if strings.HasPrefix(path, dir) {
+			return false
+		}
+	}
+	return true
+}
+
+// Comments, error texts and documents use the words of the standard library, and
+// a comment fits on a screen.
+func TestWords(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.pkg == "internal/lint" || !clean(s.path) {
+			continue
+		}
+		for _, group := range s.ast.Comments {
+			for _, c := range group.List {
+				refuse(t, s, c.Pos(), c.Text)
+				for i, line := range strings.Split(c.Text, "\n") {
+					at := s.fset.Position(c.Pos())
+					if width := columns(s.lines[at.Line-1+i]); width > widest && alone(s.lines[at.Line-1+i]) && !strings.Contains(line, "://") {
+						t.Errorf("%s:%d: a comment of %d columns, at most %d", s.path, at.Line+i, width, widest)
+					}
+				}
+			}
+		}
+		ast.Inspect(s.ast, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				refuse(t, s, lit.Pos(), lit.Value)
+			}
+			return true
+		})
+	}
+	for _, name := range files(t, ".md") {
+		if !clean(name) {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(root(t), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range habits.FindAllStringIndex(string(b), -1) {
+			t.Errorf("%s:%d: %q", name, 1+strings.Count(string(b[:at[0]]), "\n"), b[at[0]:at[1]])
+		}
+	}
+}
+
+// refuse reports the habits in a text of a Go file.
+func refuse(t *testing.T, s source, pos token.Pos, text string) {
+	t.Helper()
+	for _, at := range habits.FindAllStringIndex(text, -1) {
+		t.Errorf("%s:%d: %q", s.path, s.fset.Position(pos).Line+strings.Count(text[:at[0]], "\n"), text[at[0]:at[1]])
+	}
+}
+
+// alone reports whether a line of code is a comment and nothing else, and no
+// directive.
+func alone(line string) bool {
+	line = strings.TrimSpace(line)
+	return strings.HasPrefix(line, "// ") || strings.HasPrefix(line, "//\t") || !strings.Contains(line, "//")
+}
+
+// columns returns the width of a line.
+func columns(line string) int {
+	return utf8.RuneCountInString(line) + (tabWidth-1)*strings.Count(line, "\t")
+}
