@@ -49,14 +49,15 @@ type File struct {
 // Open maps a file as [core.OpenFile] does, on the Meta lane of p. With a nil p
 // the [Default] pool serves this file.
 //
-// A file that arrives when ctx is done is closed again, and so is one in a
-// future that is collected before any caller has taken it.
+// When ctx is done while the file is being opened, what was made until then is
+// taken back as [core.OpenFileContext] does. A file in a future that is collected
+// before any caller has taken it is closed.
 func Open(ctx context.Context, p *Pool, name string, o core.Options) *Future[*File] {
 	if p == nil {
 		p = Default()
 	}
-	open := func(context.Context) (*File, error) {
-		f, err := core.OpenFile(name, o)
+	open := func(ctx context.Context) (*File, error) {
+		f, err := core.OpenFileContext(ctx, name, o)
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +89,7 @@ func (f *File) Core() *core.File { return f.core }
 // Remove unlinks the file's name, as [core.File.Remove] does. The file stays
 // open.
 func (f *File) Remove(ctx context.Context) *Future[struct{}] {
-	return f.meta(ctx, opRemove, f.core.Remove)
+	return f.meta(ctx, opRemove, func(context.Context) error { return f.core.Remove() })
 }
 
 // ref keeps the file open until unref. It reports false when closing has begun.
@@ -183,11 +184,11 @@ func dispatch[T any](ctx context.Context, f *File, l Lane, o op, pin *core.Pin,
 }
 
 // meta runs fn on the Meta lane.
-func (f *File) meta(ctx context.Context, o op, fn func() error) *Future[struct{}] {
+func (f *File) meta(ctx context.Context, o op, fn func(context.Context) error) *Future[struct{}] {
 	if !f.ref() {
 		return failClosed[struct{}](f, o.String())
 	}
-	return dispatch(ctx, f, LaneMeta, o, nil, func(context.Context) (struct{}, error) { return struct{}{}, fn() }, nil)
+	return dispatch(ctx, f, LaneMeta, o, nil, func(ctx context.Context) (struct{}, error) { return struct{}{}, fn(ctx) }, nil)
 }
 
 // onResolved calls fn once f has resolved. fn must not block.

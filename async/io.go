@@ -118,6 +118,8 @@ func (t transfer) copyCold(ctx context.Context, pin *core.Pin, small bool) *Futu
 }
 
 // CopyTo copies n bytes from off on to a new file, as [core.File.CopyTo] does.
+// When ctx is done while it copies, nothing of the copy is left and the future
+// fails with an error that wraps the context's cause.
 func (f *File) CopyTo(ctx context.Context, name string, off, n int64) *Future[struct{}] {
-	return f.meta(ctx, opCopy, func() error { return f.core.CopyTo(name, off, n) })
+	return f.meta(ctx, opCopy, func(ctx context.Context) error { return f.core.CopyToContext(ctx, name, off, n) })
 }

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -25,8 +26,20 @@ func Create(name string, size int64) (*File, error) {
 // A file locked elsewhere answers [lock.ErrLocked] at once. A name that is not a regular file
 // answers [errors.ErrUnsupported].
 func OpenFile(name string, o Options) (*File, error) {
+	return OpenFileContext(context.Background(), name, o)
+}
+
+// OpenFileContext is like [OpenFile], except that it fails with an error that
+// wraps [context.Cause] when ctx is done before the file is open. What was made
+// until then is taken back as after any other error: a file that this call has
+// created is removed, one that it has made longer has its old length again, and
+// the lock is released. The system calls themselves are not interrupted.
+func OpenFileContext(ctx context.Context, name string, o Options) (*File, error) {
 	if err := o.check(false); err != nil {
 		return nil, pathError("open", name, err)
+	}
+	if ctx.Err() != nil {
+		return nil, pathError("open", name, context.Cause(ctx))
 	}
 	if o.Perm == 0 {
 		o.Perm = defaultPerm
@@ -36,7 +49,7 @@ func OpenFile(name string, o Options) (*File, error) {
 		return nil, pathError("open", name, err)
 	}
 	f := &File{name: name, file: op.file, access: o.Access, opts: o, protection: o.Access.mapping(), lock: op.lock}
-	if err := f.setUp(op.size, op.created); err != nil {
+	if err := f.setUp(ctx, op.size, op.created); err != nil {
 		f.dir.close()
 		if op.created {
 			removeIfSame(name, op.file)
@@ -50,8 +63,9 @@ func OpenFile(name string, o Options) (*File, error) {
 	return f, nil
 }
 
-// setUp gives the opened file, which has was bytes, its length and its mapping.
-func (f *File) setUp(was int64, created bool) error {
+// setUp gives the opened file, which has was bytes, its length and its mapping,
+// unless ctx is done by then.
+func (f *File) setUp(ctx context.Context, was int64, created bool) error {
 	if err := f.dir.open(f.name, created, f.opts.RemoveOnClose); err != nil {
 		return err
 	}
@@ -62,6 +76,9 @@ func (f *File) setUp(was int64, created bool) error {
 	if final := max(size, f.opts.Size); !f.opts.fits(final) {
 		return ErrRange
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	// Here the last check has passed; from here on the file may change.
 	if f.opts.Truncate && was > 0 {
 		if err := empty(f.file, was, f.opts.Size); err != nil {
@@ -69,12 +86,12 @@ func (f *File) setUp(was int64, created bool) error {
 		}
 	}
 	if f.opts.Size <= size {
-		return f.mapFirst(size)
+		return f.mapFirst(ctx, size)
 	}
 	if err := extend(f.file, size, f.opts.Size, f.opts.Sparse); err != nil {
 		return err
 	}
-	if err := f.mapFirst(f.opts.Size); err != nil {
+	if err := f.mapFirst(ctx, f.opts.Size); err != nil {
 		_ = sys.Truncate(f.file, size)
 		return err
 	}
@@ -96,7 +113,7 @@ func empty(f *os.File, was, next int64) error {
 }
 
 // mapFirst maps the window of a file of the given size.
-func (f *File) mapFirst(size int64) error {
+func (f *File) mapFirst(ctx context.Context, size int64) error {
 	n := f.opts.window(size)
 	if err := f.fillHoles(0, n, size); err != nil {
 		return err
@@ -106,10 +123,14 @@ func (f *File) mapFirst(size int64) error {
 		return err
 	}
 	if f.opts.Populate && n > 0 && r.m != nil {
-		if err := r.fault(r.m.Populate(r.delta, n, false), 0); err != nil {
-			_ = r.unmap()
-			return err
-		}
+		err = r.fault(r.m.Populate(r.delta, n, false), 0)
+	}
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		_ = r.unmap()
+		return err
 	}
 	f.first(r, n)
 	return nil
