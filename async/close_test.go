@@ -35,7 +35,7 @@ func closeGracefully(t *testing.T, e async.Executor) {
 	start := time.Now()
 	closed := make(chan error)
 	for range 3 {
-		go func() { closed <- p.Close(context.Background()) }()
+		go func() { closed <- p.Close() }()
 	}
 	synctest.Wait()
 	// Its first step is to refuse, also those who wait for room.
@@ -59,7 +59,7 @@ func closeGracefully(t *testing.T, e async.Executor) {
 	for _, f := range fs {
 		want(t, f, 1, nil)
 	}
-	if err := p.Close(t.Context()); err != nil {
+	if err := p.Close(); err != nil {
 		t.Errorf("Close of a closed pool: %v", err)
 	}
 	if end.Err() == nil {
@@ -111,7 +111,7 @@ func closeByDeadline(t *testing.T, e async.Executor) {
 	fs := submitSleepers(t, p, 10, func(context.Context) { started++ })
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 1500*time.Millisecond, errBoom)
 	defer cancel()
-	if err := p.Close(ctx); err != errBoom {
+	if err := p.CloseContext(ctx); err != errBoom {
 		t.Errorf("Close: got %v, want the cause of its context", err)
 	}
 	<-p.Done()
@@ -131,7 +131,7 @@ func closeByDeadline(t *testing.T, e async.Executor) {
 	if s := p.Stats().Short; s.Done != 4 || s.Dropped != 6 || s.Queued != 0 {
 		t.Errorf("stats: %+v", s)
 	}
-	if err := p.Close(t.Context()); err != nil {
+	if err := p.Close(); err != nil {
 		t.Errorf("Close, again: %v", err)
 	}
 }
@@ -148,7 +148,7 @@ func TestCloseDoesNotWaitForTheDeaf(t *testing.T) {
 		synctest.Wait()
 		done, cancel := context.WithCancel(t.Context())
 		cancel()
-		wantErr(t, "Close", p.Close(done), context.Canceled)
+		wantErr(t, "Close", p.CloseContext(done), context.Canceled)
 		want(t, queued, 0, async.ErrClosed)
 		synctest.Wait()
 		select {
@@ -157,7 +157,7 @@ func TestCloseDoesNotWaitForTheDeaf(t *testing.T) {
 		default:
 		}
 		again := make(chan error)
-		go func() { again <- p.Close(context.Background()) }()
+		go func() { again <- p.Close() }()
 		synctest.Wait()
 		close(quit)
 		if err := <-again; err != nil {
@@ -175,7 +175,7 @@ func TestCloseOfIdlePool(t *testing.T) {
 	for _, b := range backends {
 		for range 20 { // a select would choose at random
 			p, _ := async.NewPool(async.PoolOptions{Executor: b.make()})
-			if err := p.Close(done); err != nil {
+			if err := p.CloseContext(done); err != nil {
 				t.Fatalf("%s: %v", b.name, err)
 			}
 			<-p.Done()
@@ -215,7 +215,7 @@ func TestNoTaskRunsAfterClose(t *testing.T) {
 						}
 					})
 				}
-				if err := p.Close(t.Context()); err != nil {
+				if err := p.Close(); err != nil {
 					t.Fatal(err)
 				}
 				closed.Store(true)
@@ -251,7 +251,6 @@ func selfWait(t *testing.T, e async.Executor) {
 			Await(context.Context) (int, error)
 		}{
 			"future": queued,
-			"Any":    async.Any(queued, queued),
 			"Then":   async.Then(ctx, p, queued, func(_ context.Context, v int) (int, error) { return v, nil }),
 		} {
 			_, err := g.Await(inner)
@@ -261,9 +260,7 @@ func selfWait(t *testing.T, e async.Executor) {
 				t.Errorf("%s: %T, want an *AwaitError", name, err)
 			}
 		}
-		_, err := async.All(queued, elsewhere).Await(inner)
-		wantErr(t, "All", err, async.ErrSelfWait)
-		wantErr(t, "Close", p.Close(inner), async.ErrSelfWait)
+		wantErr(t, "Close", p.CloseContext(inner), async.ErrSelfWait)
 		wantErr(t, "GoWait", async.GoWait(ctx, p, value(1)).Wait(), async.ErrSelfWait)
 		for _, g := range async.Completed(inner, queued, elsewhere) {
 			if g == queued {
@@ -278,13 +275,13 @@ func selfWait(t *testing.T, e async.Executor) {
 			t.Errorf("resolved future: (%v, %v)", v, err)
 		}
 		if v, err := async.Any(queued, elsewhere).Await(inner); v != 3 || err != nil {
-			t.Errorf("Any with another way out: (%v, %v)", v, err)
+			t.Errorf("Any that something else resolves: (%v, %v)", v, err)
 		}
 		return async.Go(ctx, other, value(4)).Await(inner)
 	})
 	want(t, f, 4, nil)
 	synctest.Wait()
-	if err := p.Close(t.Context()); err != nil {
+	if err := p.Close(); err != nil {
 		t.Errorf("Close from outside: %v", err)
 	}
 }
@@ -324,7 +321,7 @@ func TestDefault(t *testing.T) {
 	}
 	want(t, async.Go(t.Context(), p, value(3)), 3, nil)
 	want(t, async.GoWait(t.Context(), nil, value(5)), 5, nil) // stands for it
-	wantErr(t, "Close", p.Close(t.Context()), errors.ErrUnsupported)
+	wantErr(t, "Close", p.Close(), errors.ErrUnsupported)
 	want(t, async.Go(t.Context(), p, value(4)), 4, nil)
 	if p.Done() != nil {
 		t.Error("Done of a pool without an end: not nil")

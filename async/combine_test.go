@@ -161,7 +161,7 @@ func then(t *testing.T, e async.Executor) {
 	close(quit)
 	want(t, busy, 1, nil)
 	want(t, g, "", errBoom)
-	want(t, cancelled, "", async.ErrCanceled)
+	want(t, cancelled, "", context.Canceled)
 	if ran != 0 {
 		t.Errorf("fn ran %d times", ran)
 	}

@@ -53,7 +53,7 @@ func TestTaskContextEnds(t *testing.T) {
 		"with the pool": {func(_ context.CancelCauseFunc, p *async.Pool) {
 			done, cancel := context.WithCancel(context.Background())
 			cancel()
-			_ = p.Close(done)
+			_ = p.CloseContext(done)
 		}, async.ErrClosed},
 	}
 	parents := map[string]func(context.Context) context.Context{

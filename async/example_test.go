@@ -69,7 +69,7 @@ func ExampleFuture_Cancel() {
 	queued := async.Go(ctx, p, length("never"))
 	fmt.Println(queued.Cancel(nil), queued.Err())
 	close(quit)
-	fmt.Println(busy.Wait(), p.Close(ctx))
+	fmt.Println(busy.Wait(), p.Close())
 	// Output:
 	// true context canceled
 	// <nil> <nil>
@@ -134,7 +134,7 @@ func ExampleGoWait() {
 		last = async.GoWait(ctx, p, length("one of many"))
 	}
 	fmt.Println(last.Await(ctx))
-	fmt.Println(p.Stats().Short.Overloaded, p.Close(ctx))
+	fmt.Println(p.Stats().Short.Overloaded, p.Close())
 	// Output:
 	// 11 <nil>
 	// 0 <nil>
@@ -153,7 +153,7 @@ func ExamplePool_Stats() {
 	var s async.Stats
 	err = json.Unmarshal(text, &s)
 	fmt.Println(s.Short.Done, s.Short.Queued, err)
-	_ = p.Close(ctx)
+	_ = p.Close()
 	// Output: 1 0 <nil>
 }
 
@@ -173,7 +173,7 @@ func ExamplePool_Close() {
 
 	deadline, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer cancel()
-	fmt.Println(p.Close(deadline))
+	fmt.Println(p.CloseContext(deadline))
 	<-p.Done()
 	fmt.Println(running.Err())
 	fmt.Println(queued.Err())
@@ -197,7 +197,7 @@ func ExampleExecutorFunc() {
 	}
 	ctx := context.Background()
 	fmt.Println(async.Go(ctx, p, length("elsewhere")).Await(ctx))
-	fmt.Println(started, p.Close(ctx))
+	fmt.Println(started, p.Close())
 	// Output:
 	// 9 <nil>
 	// 1 <nil>
@@ -228,10 +228,10 @@ func ExampleHooks() {
 	ctx := context.Background()
 	err = async.Go(ctx, p, func(context.Context) (int, error) { panic("a mistake") }).Wait()
 	var pe *async.PanicError
-	fmt.Println(errors.As(err, &pe), p.Close(ctx))
+	fmt.Println(errors.As(err, &pe), p.Close())
 	// Output:
 	// go panicked: a mistake
-	// short go async: task panicked: a mistake
+	// short go panic: a mistake
 	// true <nil>
 }
 

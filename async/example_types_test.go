@@ -33,7 +33,7 @@ func exampleFile(ctx context.Context) (*async.File, func()) {
 	}
 	return f, func() {
 		_ = f.Close()
-		_ = pool.Close(ctx)
+		_ = pool.Close()
 		os.RemoveAll(dir)
 	}
 }
@@ -158,7 +158,7 @@ func ExampleFileStats() {
 func ExamplePanicError() {
 	ctx := context.Background()
 	pool, _ := async.NewPool(async.PoolOptions{})
-	defer pool.Close(ctx)
+	defer pool.Close()
 	_, err := async.Go(ctx, pool, func(context.Context) (int, error) { panic("boom") }).Await(ctx)
 	var p *async.PanicError
 	if errors.As(err, &p) {
@@ -172,7 +172,7 @@ func ExampleExecutor() {
 	var e async.Executor = async.ExecutorFunc(func(f func()) error { go f(); return nil })
 	ctx := context.Background()
 	pool, _ := async.NewPool(async.PoolOptions{Executor: e})
-	defer pool.Close(ctx)
+	defer pool.Close()
 	v, err := async.Go(ctx, pool, func(context.Context) (int, error) { return 6 * 7, nil }).Await(ctx)
 	fmt.Println(v, err)
 	// Output: 42 <nil>
@@ -186,7 +186,7 @@ func ExamplePoolOptions() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer pool.Close(context.Background())
+	defer pool.Close()
 	s := pool.Stats()
 	fmt.Println(s.Flush.Width, s.Short.Queue)
 	// Output: 4 64
@@ -194,7 +194,7 @@ func ExamplePoolOptions() {
 
 func ExampleLaneOptions() {
 	pool, _ := async.NewPool(async.PoolOptions{Page: async.LaneOptions{Width: 1, Queue: 10_000}})
-	defer pool.Close(context.Background())
+	defer pool.Close()
 	fmt.Println(pool.Stats().Page.Queue)
 	// Output: 10000
 }
@@ -202,7 +202,7 @@ func ExampleLaneOptions() {
 func ExampleStats() {
 	ctx := context.Background()
 	pool, _ := async.NewPool(async.PoolOptions{})
-	defer pool.Close(ctx)
+	defer pool.Close()
 	_ = async.Go(ctx, pool, func(context.Context) (int, error) { return 1, nil }).Wait()
 	var s async.Stats = pool.Stats()
 	fmt.Println(s.Short.Done, s.Flush.Done)
@@ -212,7 +212,7 @@ func ExampleStats() {
 func ExampleLaneStats() {
 	ctx := context.Background()
 	pool, _ := async.NewPool(async.PoolOptions{})
-	defer pool.Close(ctx)
+	defer pool.Close()
 	_ = async.Go(ctx, pool, func(context.Context) (int, error) { return 0, errors.New("no") }).Wait()
 	var s async.LaneStats = pool.Stats().Short
 	fmt.Println(s.Done, s.Panicked, s.Overloaded)

@@ -53,9 +53,6 @@ type File struct {
 // taken back as [core.OpenFileContext] does. A file in a future that is collected
 // before any caller has taken it is closed.
 func Open(ctx context.Context, p *Pool, name string, o core.Options) *Future[*File] {
-	if p == nil {
-		p = Default()
-	}
 	open := func(ctx context.Context) (*File, error) {
 		f, err := core.OpenFileContext(ctx, name, o)
 		if err != nil {
@@ -71,11 +68,8 @@ func Open(ctx context.Context, p *Pool, name string, o core.Options) *Future[*Fi
 // returns: that waits for the operations under way. Until then f may be used
 // beside it, as [File.Core] may.
 func Wrap(p *Pool, f *core.File) *File {
-	if p == nil {
-		p = Default()
-	}
 	const noDescriptor = ^uintptr(0)
-	a := &File{pool: p, core: f, memoryOnly: f.Fd() == noDescriptor, succeeded: Ready(struct{}{})}
+	a := &File{pool: p.orDefault(), core: f, memoryOnly: f.Fd() == noDescriptor, succeeded: Ready(struct{}{})}
 	a.hints.start()
 	a.counters.hinted = stripe.Make[stripe.Counter]()
 	a.committer = flush.NewCommitter(&target{f}, flush.Options{Execute: a.execute})
@@ -177,9 +171,7 @@ func dispatch[T any](ctx context.Context, f *File, l Lane, o op, pin *core.Pin,
 		p.result = &t.Future
 	}
 	t.subscribe(&p.callback) // no other goroutine knows the future, so it is pending
-	if err := t.lane.submit(&t.task); err != nil {
-		t.refuse(err)
-	}
+	t.submit()
 	return &t.Future
 }
 

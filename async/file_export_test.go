@@ -27,7 +27,7 @@ func SetHint(f *File, p *core.Pin) { f.hints.set(p, f.core.Len()) }
 
 // Occupy keeps a worker of a lane busy until quit is closed.
 func Occupy(p *Pool, l Lane, quit <-chan struct{}) error {
-	return p.lane(l).execute(opGo, func(dropped error) {
+	return p.execute(l, opGo, func(dropped error) {
 		if dropped == nil {
 			<-quit
 		}

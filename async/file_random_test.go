@@ -102,7 +102,7 @@ func randomRound(t *testing.T, r *rand.Rand, dir string) {
 	}
 	// Whoever closed it, pins and locks have gone when it is closed below.
 	settled(func() bool { return async.Refs(f) == 0 && async.Locks(f) == 0 })
-	check(t, p.Close(bg))
+	check(t, p.Close())
 	if f.Core().Access() == core.ReadWrite && f.Core().NewLock() != nil {
 		settled(func() bool { // a Close that was first may be finishing
 			other, err := core.OpenFile(f.Core().Name(), core.Options{Access: core.ReadWrite})

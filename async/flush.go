@@ -38,7 +38,7 @@ func (t *target) clipped(do func(off, n int64) error, off, n int64) error {
 
 // execute hands a batch to the Flush lane.
 func (f *File) execute(task func()) error {
-	return f.pool.lane(LaneFlush).execute(opFlush, func(dropped error) {
+	return f.pool.execute(LaneFlush, opFlush, func(dropped error) {
 		if dropped != nil {
 			f.committer.Drop(dropped)
 			return

@@ -222,7 +222,7 @@ func TestBackgroundFlushes(t *testing.T) {
 		}
 		wantErr(t, "Barrier after Close", b.Barrier().Wait(), fs.ErrClosed)
 		check(t, b.Close())
-		check(t, p.Close(bg))
+		check(t, p.Close())
 	})
 }
 

@@ -5,10 +5,12 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"github.com/fmmap-go/fmmap/internal/lane"
 )
 
 // A Future is the outcome, a value or an error, of work that may not be done
-// yet. It resolves exactly once, and everybody who waits for it sees the same.
+// yet. It resolves exactly once, with the same outcome for all who wait for it.
 // Its methods may be called concurrently. Dropping a future leaks nothing:
 // nothing waits on its behalf.
 //
@@ -17,48 +19,45 @@ import (
 //
 //	queued ──────► running ──────► claimed ──► resolved
 //	   │  a worker    ▲    done       ▲  │
-//	   │              │ promises      │  └──► held ──► resolved
-//	   └── Cancel, ctx, Close ────────┘   a resource   taken, or given back
+//	   │              │ promises      │  └──► untaken ──► resolved
+//	   └── Cancel, ctx, Close ────────┘   a resource    taken, or released
 //
-// Every arrow is one compare-and-swap on the state, so that of a worker, a
-// Cancel, a done context and a closing pool exactly one gets the future; who
-// moved it to claimed writes the outcome, which storing the next state
-// publishes.
+// Every arrow out of queued and into claimed is one compare-and-swap on the
+// state, so that of a worker, a Cancel, a done context and a closing pool
+// exactly one gets the future. The one that does writes the outcome, which the
+// store of the next state publishes.
 type Future[T any] struct {
-	// Futures are made by submit and submitOwned (task.go) for work in a lane, and
-	// by newPromise and newOwned for outcomes that arrive otherwise, to be handed
-	// over with resolve. One with a release function owns its value until somebody
-	// takes it: see held.
+	// Futures are made by newTask (task.go) for work in a lane, and by
+	// newPromise and newOwned for outcomes that arrive otherwise, by resolve.
+	// One with a release function owns its value until that is taken.
 
-	state  atomic.Uint32
-	parked bool // somebody waits on group; guarded by mu
+	state atomic.Uint32
 
 	mu        sync.Mutex    // a leaf: nothing is called under it
-	done      chan struct{} // made when first asked for; guarded by mu
+	done      chan struct{} // made by the first Done; guarded by mu
 	callbacks *callback     // circular, oldest first; guarded by mu
 
-	// group parks waits that no context can end: unlike a channel it is
-	// there already, so that spawning and waiting is one allocation.
-	group sync.WaitGroup
+	// node is that of the task that will resolve this future, nil for a promise.
+	// It is set before the future is shared. The goroutine that has claimed the
+	// state may use it, any other under mu while the future is pending.
+	node *lane.Node
 
-	// task is the work that will resolve this future, nil for a promise. It is
-	// set before anybody else knows the future; whoever has claimed the state
-	// may use it, anybody else under mu while the future is pending.
-	task *task
-
-	release func(T) // gives a value back that nobody wants; nil if it is no resource
-	val     T       // val and err belong to who claimed the state, until it is published
-	err     error
+	release func(T) // releases a value that was never taken; nil if it is no resource
+	val     T       // val and err belong to the goroutine that claimed the state,
+	err     error   // until they are published
 }
 
-// States of a future. Those below held are pending.
+// States of a future. Those below untaken are pending.
 const (
 	queued   uint32 = iota // may be cancelled
-	running                // a worker is at it, or it is a promise
+	running                // a worker runs the task, or it is a promise
 	claimed                // the outcome is being written
-	held                   // resolved with a resource that nobody has taken yet
+	untaken                // resolved with a resource that nothing has taken yet
 	resolved               // resolved
 )
+
+// pending reports whether f is not resolved.
+func (f *Future[T]) pending() bool { return f.state.Load() < untaken }
 
 // Ready returns a future that is resolved with v.
 func Ready[T any](v T) *Future[T] {
@@ -77,7 +76,8 @@ func Failed[T any](err error) *Future[T] {
 // Promise returns a future and the function that resolves it. The first call
 // of that function wins and returns true; any later one changes nothing and
 // returns false. It may be called from any goroutine and does not block. A
-// promise that nobody keeps stays pending; Cancel has no power over it.
+// promise whose function is never called stays pending; Cancel does not affect
+// it.
 func Promise[T any]() (*Future[T], func(T, error) bool) {
 	f := newPromise[T]()
 	return f, f.resolve
@@ -89,26 +89,26 @@ func newPromise[T any]() *Future[T] {
 	return f
 }
 
-// newOwned returns a promise of a resource: see held.
+// newOwned returns a promise of a resource, which release releases if the future
+// is collected before the resource has been taken.
 func newOwned[T any](release func(T)) *Future[T] {
 	f := newPromise[T]()
 	f.release = release
 	return f
 }
 
-// readyOwned returns a future resolved with a resource that is given back with
-// release if the future is collected before anybody has taken it.
+// readyOwned returns a future that is resolved with a resource: see newOwned.
 func readyOwned[T any](v T, release func(T)) *Future[T] {
 	f := &Future[T]{val: v, release: release}
-	f.state.Store(held)
+	f.state.Store(untaken)
 	runtime.SetFinalizer(f, abandon)
 	return f
 }
 
-// resolve resolves a promise, once: it reports false, and gives the value back
-// if that is a resource, when the future has been resolved before.
+// resolve resolves a promise, once: if it was resolved before, resolve returns
+// false, and releases v if that is a resource.
 func (f *Future[T]) resolve(v T, err error) bool {
-	list, won := f.settle(running, v, err)
+	list, won := f.complete(running, v, err)
 	if !won {
 		if f.release != nil && err == nil {
 			f.release(v)
@@ -120,7 +120,7 @@ func (f *Future[T]) resolve(v T, err error) bool {
 }
 
 // resolveFor is resolve for an outcome that was asked for with ctx: a resource
-// that arrives when ctx is done is given back, and the future fails.
+// that arrives when ctx is done is released, and the future fails.
 func (f *Future[T]) resolveFor(ctx context.Context, v T, err error) bool {
 	if f.release != nil && err == nil && ctx.Err() != nil {
 		f.release(v)
@@ -130,62 +130,59 @@ func (f *Future[T]) resolveFor(ctx context.Context, v T, err error) bool {
 	return f.resolve(v, err)
 }
 
-// settle claims f out of the given state and publishes the outcome. It returns
-// the callbacks to fire, and whether the claim was won.
-func (f *Future[T]) settle(from uint32, v T, err error) (*callback, bool) {
+// complete claims f out of the state from and publishes the outcome. It returns
+// the callbacks to fire, and whether it won the claim.
+func (f *Future[T]) complete(from uint32, v T, err error) (*callback, bool) {
 	if !f.state.CompareAndSwap(from, claimed) {
 		return nil, false
 	}
 	return f.publish(v, err), true
 }
 
-// publish writes the outcome of a claimed future and wakes who waits for it.
-// It returns the callbacks, to be fired by the caller, under no lock.
+// publish writes the outcome of a claimed future and wakes its waiters. It
+// returns the callbacks, which the caller fires, under no lock.
 func (f *Future[T]) publish(v T, err error) *callback {
 	f.val, f.err = v, err
 	final := resolved
 	if f.release != nil && err == nil {
-		final = held
+		final = untaken
 		runtime.SetFinalizer(f, abandon)
 	}
 	f.mu.Lock()
-	if final == held {
-		f.task = nil // it may be part of f, and what points to itself is never finalized
+	if final == untaken {
+		f.node = nil // may be part of f, and what refers to itself is never finalized
 	}
 	f.state.Store(final)
-	done, parked, list := f.done, f.parked, f.callbacks
+	done, list := f.done, f.callbacks
 	f.callbacks = nil
 	f.mu.Unlock()
 	if done != nil {
 		close(done)
 	}
-	if parked {
-		f.group.Done()
-	}
 	return list
 }
 
-// take returns the outcome of a resolved future. If that is a resource, it is
-// the caller's from now on, and of everybody else who takes it.
+// take returns the outcome of a resolved future. A resource is the caller's from
+// then on, and that of every other caller of take.
 //
-// A future with a resource that nobody took gives it back when it is
-// collected. That is a finalizer and not a [runtime.AddCleanup], because the
-// value is in the future: 290 ns and no allocation, against 510 ns and three
-// with a cleanup, which needs a copy of the value and a flag outside of the
-// future. Futures without a release function pay a comparison.
+// A resource that was never taken is released when its future is collected, by a
+// finalizer of the future. A [runtime.AddCleanup], which must not refer to the
+// future, would need a copy of the value and a flag outside of it, which is
+// three allocations and twice the time. Futures without a release function pay
+// a comparison.
 func (f *Future[T]) take() (T, error) {
-	if f.release != nil && f.state.CompareAndSwap(held, resolved) {
+	if f.release != nil && f.state.CompareAndSwap(untaken, resolved) {
 		runtime.SetFinalizer(f, nil)
 	}
 	return f.val, f.err
 }
 
-// abandon is the finalizer of a held future. It is no method of one, which would
-// be a closure to allocate.
+// abandon is the finalizer of a future with an untaken resource. It is a
+// function because a method value would allocate.
 func abandon(f interface{ abandoned() }) { f.abandoned() }
 
 func (f *Future[T]) abandoned() {
-	if f.state.CompareAndSwap(held, resolved) {
+	if f.state.CompareAndSwap(untaken, resolved) {
 		f.release(f.val)
 	}
 }
@@ -197,7 +194,7 @@ func (f *Future[T]) Done() <-chan struct{} {
 	defer f.mu.Unlock()
 	if f.done == nil {
 		f.done = make(chan struct{})
-		if f.state.Load() >= held {
+		if !f.pending() {
 			close(f.done)
 		}
 	}
@@ -205,10 +202,10 @@ func (f *Future[T]) Done() <-chan struct{} {
 }
 
 // Err returns nil while f is pending and then the error it resolved with,
-// which is nil for a success: like [context.Context], look at Done or
-// TryResult to tell pending from success.
+// which is nil for a success: as with [context.Context], Done or TryResult
+// distinguish pending from success.
 func (f *Future[T]) Err() error {
-	if f.state.Load() < held {
+	if f.pending() {
 		return nil
 	}
 	return f.err
@@ -217,19 +214,19 @@ func (f *Future[T]) Err() error {
 // TryResult returns the outcome if there is one, without waiting; ok is false
 // while f is pending.
 func (f *Future[T]) TryResult() (v T, err error, ok bool) {
-	if f.state.Load() < held {
+	if f.pending() {
 		return v, nil, false
 	}
 	v, err = f.take()
 	return v, err, true
 }
 
-// Wait blocks until f is resolved and returns its error. It has the shape that
-// an errgroup wants: g.Go(f.Wait). A task must not Wait for work of its own
-// lane: Await with the task's context notices that, Wait cannot.
+// Wait blocks until f is resolved and returns its error. It can be passed to an
+// errgroup: g.Go(f.Wait). A task must not Wait for work of its own lane: Await
+// with the task's context notices that, Wait cannot.
 func (f *Future[T]) Wait() error {
-	if f.state.Load() < held && !f.yield() {
-		f.park()
+	if f.pending() && !f.spin() {
+		<-f.Done()
 	}
 	return f.err
 }
@@ -239,10 +236,11 @@ func (f *Future[T]) Wait() error {
 // work goes on. If both are the case, the outcome wins: Await of a resolved
 // future never looks at ctx.
 //
-// The context of a task, given to Await for a pending future of the lane which
-// that task occupies, is answered with [ErrSelfWait] in an *AwaitError: with
-// all workers of a lane waiting for queued work of the same lane, none would
-// ever be free to do it.
+// A task that passes its context to Await for a pending future of the lane it
+// occupies gets [ErrSelfWait] in an *AwaitError: with all workers of a lane
+// waiting for queued work of the same lane, none would be free to do it. That
+// holds for the futures of [Go], [Then] and the methods of [File]; one that
+// [All] or [Any] made of them is not recognized.
 func (f *Future[T]) Await(ctx context.Context) (T, error) {
 	if f.state.Load() == resolved {
 		return f.val, f.err
@@ -251,7 +249,7 @@ func (f *Future[T]) Await(ctx context.Context) (T, error) {
 }
 
 func (f *Future[T]) await(ctx context.Context) (T, error) {
-	if f.state.Load() < held {
+	if f.pending() {
 		if err := f.block(ctx); err != nil {
 			var zero T
 			return zero, err
@@ -262,15 +260,15 @@ func (f *Future[T]) await(ctx context.Context) (T, error) {
 
 // block waits until f is resolved or ctx is done, and prefers the former.
 func (f *Future[T]) block(ctx context.Context) error {
-	if l := laneOf(ctx); l != nil && f.occupies(l) {
+	if f.occupies(lane.Of(ctx)) {
 		return &AwaitError{Cause: ErrSelfWait}
 	}
-	if f.yield() {
+	if f.spin() {
 		return nil
 	}
 	quit := ctx.Done()
 	if quit == nil {
-		f.park()
+		<-f.Done()
 		return nil
 	}
 	select {
@@ -278,73 +276,134 @@ func (f *Future[T]) block(ctx context.Context) error {
 		return nil
 	case <-quit:
 	}
-	if f.state.Load() >= held {
+	if !f.pending() {
 		return nil
 	}
 	return &AwaitError{Cause: context.Cause(ctx), Err: ctx.Err()}
 }
 
-// yield lets others run once, if f's work is still queued and there is time for
-// that, and reports whether f is resolved then. Most tasks are shorter than
-// putting their waiter to sleep and waking it takes.
-func (f *Future[T]) yield() bool {
+// spin lets other goroutines run once, if f's task is still queued and that is
+// likely to be quick, and reports whether f is resolved then. It spares short
+// tasks the channel, and their waiters the sleep.
+func (f *Future[T]) spin() bool {
 	if f.state.Load() == queued {
-		f.mu.Lock()
-		t := f.task
-		f.mu.Unlock()
-		if t != nil && t.lane != nil && t.lane.patience.spare() {
-			t.lane.patience.look()
+		if l := f.lane(); l != nil {
+			l.Spin()
 		}
 	}
-	return f.state.Load() >= held
+	return !f.pending()
 }
 
-// park blocks until f is resolved. The first to park raises the group, and
-// publish, which finds that under the same mutex, lowers it.
-func (f *Future[T]) park() {
+// lane returns the lane that f's task needs, nil if there is none or f is
+// resolved.
+func (f *Future[T]) lane() *lane.Lane {
 	f.mu.Lock()
-	if f.state.Load() >= held {
-		f.mu.Unlock()
-		return
+	defer f.mu.Unlock()
+	if f.node == nil || !f.pending() {
+		return nil
 	}
-	if !f.parked {
-		f.parked = true
-		f.group.Add(1)
-	}
-	f.mu.Unlock()
-	f.group.Wait()
+	return f.node.Lane()
 }
 
-// occupies reports whether resolving f needs a worker of l.
-func (f *Future[T]) occupies(l *lane) bool {
-	f.mu.Lock()
-	var t *task
-	if f.state.Load() < held {
-		t = f.task
-	}
-	f.mu.Unlock()
-	return t != nil && t.occupies(l)
-}
+// occupies reports whether resolving f needs a worker of l, which may be nil.
+func (f *Future[T]) occupies(l *lane.Lane) bool { return l != nil && f.lane() == l }
 
 // Cancel drops the work of f if it has not started: it then never will, f
-// resolves at once with cause ([ErrCanceled] if that is nil), and Cancel
-// returns true, to one caller. In every other case, work that runs included,
+// resolves at once with cause ([context.Canceled] if that is nil), and Cancel
+// returns true, to one caller. In every other case, including work that runs,
 // it returns false and changes nothing; running work is told to stop by the
 // context it was submitted with.
 func (f *Future[T]) Cancel(cause error) bool {
 	if cause == nil {
-		cause = ErrCanceled
+		cause = context.Canceled
 	}
 	if !f.state.CompareAndSwap(queued, claimed) {
 		return false
 	}
-	if t := f.task; t != nil {
-		unlinked := t.lane.removed(t, cause)
-		if w, ok := t.work.(interface{ cancelled(unlinked bool) }); ok {
-			w.cancelled(unlinked)
-		}
+	if n := f.node; n != nil {
+		unlinked := n.Remove(cause)
+		n.Task().(cancellable).cancelled(unlinked)
 	}
 	var zero T
 	fire(f.publish(zero, cause))
+	return true
+}
+
+// cancellable is implemented by every task with a future. The Cancel that has
+// claimed the future calls cancelled, once; unlinked reports whether it took the
+// task off the queue, so that no worker will see it.
+type cancellable interface {
+	cancelled(unlinked bool)
+}
+
+// A waiter is called by the goroutine that resolves the i-th future to which it
+// subscribed. It must not block. If the call resolves further futures it returns
+// their callbacks instead of firing them, so that a long chain of futures is
+// worked off in a loop and not on the stack.
+type waiter interface {
+	resolved(i int) *callback
+}
+
+// A callback is one subscription, a node of the circular list of a future. It
+// is allocated by the waiter, many at a time or inside itself.
+type callback struct {
+	next, prev *callback // guarded by mu of the future while it is pending
+	w          waiter
+	i          int
+}
+
+// fire runs a list that publish has detached: list.prev is its tail.
+func fire(list *callback) {
+	if list == nil {
+		return
+	}
+	tail := list.prev
+	tail.next = nil
+	for c := list; c != nil; c = c.next {
+		more := c.w.resolved(c.i)
+		if more != nil {
+			tail.next = more
+			tail = more.prev
+			tail.next = nil
+		}
+	}
+}
+
+// subscribe adds c to f, or returns false if f is resolved already.
+func (f *Future[T]) subscribe(c *callback) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.pending() {
+		return false
+	}
+	head := f.callbacks
+	if head == nil {
+		c.next, c.prev = c, c
+		f.callbacks = c
+		return true
+	}
+	c.prev, c.next = head.prev, head
+	head.prev.next = c
+	head.prev = c
+	return true
+}
+
+// unsubscribe removes c, which subscribe accepted, and returns true, unless f
+// has resolved: then c's waiter has been called, or is about to be.
+func (f *Future[T]) unsubscribe(c *callback) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.pending() || c.next == nil {
+		return false
+	}
+	if c.next == c {
+		f.callbacks = nil
+	} else {
+		c.prev.next, c.next.prev = c.next, c.prev
+		if f.callbacks == c {
+			f.callbacks = c.next
+		}
+	}
+	c.next, c.prev = nil, nil
 	return true
 }

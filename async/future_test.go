@@ -255,7 +255,7 @@ func TestCancel(t *testing.T) {
 		if !fs[2].Cancel(nil) || !fs[0].Cancel(nil) {
 			t.Error("Cancel of queued work: false")
 		}
-		wantErr(t, "cancelled at the tail", fs[2].Err(), async.ErrCanceled)
+		wantErr(t, "cancelled at the tail", fs[2].Err(), context.Canceled)
 		wantErr(t, "cancelled at the head", fs[0].Err(), context.Canceled)
 		next := async.Go(t.Context(), p, value(2))
 		close(quit)

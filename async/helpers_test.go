@@ -13,9 +13,14 @@ var backends = []struct {
 	name string
 	make func() async.Executor
 }{
-	{"ants", func() async.Executor { return nil }},
 	{"goroutines", async.Goroutines},
+	{"function", function},
 	{"inline", async.Inline},
+}
+
+// function is an executor of which the pool knows nothing but the interface.
+func function() async.Executor {
+	return async.ExecutorFunc(func(f func()) error { go f(); return nil })
 }
 
 // blockable are those under which a task may block while its submitter goes on.
@@ -29,7 +34,7 @@ func open(t testing.TB, o async.PoolOptions) *async.Pool {
 		t.Fatalf("NewPool: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := p.Close(context.Background()); err != nil {
+		if err := p.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}
 	})

@@ -211,7 +211,7 @@ func newTestPool(t testing.TB) *Pool {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := p.Close(context.Background()); err != nil {
+		if err := p.Close(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -5,26 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/fmmap-go/fmmap/internal/lane"
 )
 
 // PoolOptions describe a pool to [NewPool]; the zero value is right for a
 // server.
 type PoolOptions struct {
-	// Executor supplies the goroutines. Nil means an unlimited ants pool of
-	// this Pool's own, made when there is work and released when there has
-	// been none for a second, or when the Pool is closed.
+	// Executor supplies the goroutines. Nil means [Goroutines].
 	Executor Executor
 
 	// Short, Flush, Page and Meta shape the lanes. By default Short is as
 	// wide as GOMAXPROCS, Page has one worker, Flush and Meta have two, or
-	// one if GOMAXPROCS is 4 or less: their work sits in system calls that
+	// one if GOMAXPROCS is 4 or less: their work is in system calls that
 	// may keep a P each. Every queue holds 1024.
 	Short, Flush, Page, Meta LaneOptions
 
-	// Hooks observe the tasks. Setting any costs two clock readings a task.
+	// Hooks observe the tasks. Setting any costs two clock readings per task.
 	Hooks Hooks
 
 	// CrashOnPanic ends the process when a task panics, after OnPanic, with
@@ -45,41 +45,15 @@ const defaultQueue = 1024
 // concurrently. While a pool has nothing to do it owns no goroutine, and one
 // that is no longer used may be dropped without Close.
 type Pool struct {
-	executor Executor
-	ants     *antsExecutor // the executor, if it is the pool's own
-	lanes    [lanes]lane
-	hooks    *Hooks      // nil if none is set
-	tags     *[ops]opTag // nil where the goroutines are the submitters' own
-	lent     bool        // they live on, and are given back unlabelled
-	crash    bool
-	epoch    time.Time // start of the pool's clock
-
-	// ctx ends when the pool does. It is nil in the default pool, which has
-	// no end, and so has no channel that could belong to a synctest bubble.
-	ctx     context.Context
-	end     context.CancelCauseFunc
-	shut    sync.Once     // lanes refuse
-	abort   sync.Once     // queued work is dropped
-	finish  sync.Once     // everything has ended
-	loud    atomic.Int32  // lanes that are not quiet yet
-	drained chan struct{} // closed when all are
-	done    chan struct{} // closed when finish is done
+	group   *lane.Group
+	endless bool // it is the default pool
 }
 
 // NewPool returns a pool. It fails if a width or a queue length is negative.
-func NewPool(o PoolOptions) (*Pool, error) {
-	p, err := newPool(o)
-	if err != nil {
-		return nil, err
-	}
-	p.ctx, p.end = context.WithCancelCause(context.Background())
-	p.drained = make(chan struct{})
-	p.done = make(chan struct{})
-	return p, nil
-}
+func NewPool(o PoolOptions) (*Pool, error) { return newPool(o, false) }
 
 var defaultPool = sync.OnceValue(func() *Pool {
-	p, err := newPool(PoolOptions{})
+	p, err := newPool(PoolOptions{}, true)
 	if err != nil {
 		panic(err) // the zero options are valid
 	}
@@ -87,153 +61,203 @@ var defaultPool = sync.OnceValue(func() *Pool {
 })
 
 // Default returns the pool of the process, with the default options. It is made
-// when first asked for and cannot be closed.
+// when first asked for and cannot be closed. Where a function takes a pool, nil
+// stands for it.
 //
-// Tests in a testing/synctest bubble should rather make a pool of their own and
-// close it: goroutines of the default pool stay for a second of idleness.
+// Tests in a testing/synctest bubble should make a pool of their own and close
+// it: a worker of the default pool may belong to another bubble.
 func Default() *Pool { return defaultPool() }
 
-func newPool(o PoolOptions) (*Pool, error) {
+// orDefault returns p, or the default pool if p is nil.
+func (p *Pool) orDefault() *Pool {
+	if p == nil {
+		return Default()
+	}
+	return p
+}
+
+// lane returns a lane of p, or of the default pool if p is nil.
+func (p *Pool) lane(l Lane) *lane.Lane { return p.orDefault().group.Lane(int(l)) }
+
+func newPool(o PoolOptions, endless bool) (*Pool, error) {
+	if o.Executor == nil {
+		o.Executor = Goroutines()
+	}
+	lo := lane.Options{Start: o.Executor.Submit, Endless: endless, Hooks: o.hooks()}
+	switch o.Executor.(type) {
+	case goroutines:
+	case inline:
+		lo.Inline = true
+	default:
+		lo.Pooled = true
+	}
 	procs := runtime.GOMAXPROCS(0)
 	blocking := 2
 	if procs <= 4 {
 		blocking = 1
 	}
-	p := &Pool{executor: o.Executor, crash: o.CrashOnPanic, epoch: time.Now()}
-	if o.Hooks.set() {
-		p.hooks = &o.Hooks
-	}
-	switch o.Executor.(type) {
-	case inline:
-	case goroutines:
-		p.tags = opTags()
-	case nil:
-		p.tags = opTags()
-		p.lent = true
-		p.ants = newAntsExecutor(p.idle)
-		p.executor = p.ants
-	default:
-		p.tags = opTags()
-		p.lent = true
-	}
-	p.loud.Store(int32(lanes))
-	for _, x := range []struct {
-		name  Lane
-		o     LaneOptions
-		width int
-	}{{LaneShort, o.Short, procs}, {LaneFlush, o.Flush, blocking}, {LanePage, o.Page, 1}, {LaneMeta, o.Meta, blocking}} {
-		if x.o.Width < 0 || x.o.Queue < 0 {
-			return nil, fmt.Errorf("async: lane %v: negative width or queue length", x.name)
+	for i, x := range [lanes]struct {
+		LaneOptions
+		width int // by default
+	}{
+		LaneShort: {o.Short, procs},
+		LaneFlush: {o.Flush, blocking},
+		LanePage:  {o.Page, 1},
+		LaneMeta:  {o.Meta, blocking},
+	} {
+		if x.Width < 0 || x.Queue < 0 {
+			return nil, fmt.Errorf("async: lane %v: negative width or queue length", Lane(i))
 		}
-		if x.o.Width == 0 {
-			x.o.Width = x.width
+		if x.Width == 0 {
+			x.Width = x.width
 		}
-		if x.o.Queue == 0 {
-			x.o.Queue = defaultQueue
+		if x.Queue == 0 {
+			x.Queue = defaultQueue
 		}
-		l := &p.lanes[x.name]
-		l.pool, l.name, l.width, l.limit = p, x.name, x.o.Width, x.o.Queue
-		l.loop = l.drain
-		if p.tags != nil {
-			l.looks = looks
-		}
+		lo.Lanes = append(lo.Lanes, lane.Shape{Width: x.Width, Queue: x.Queue})
 	}
-	return p, nil
-}
-
-// lane returns one of the pool's lanes; a nil pool stands for the default one.
-func (p *Pool) lane(l Lane) *lane {
-	if p == nil {
-		p = Default()
-	}
-	return &p.lanes[l]
-}
-
-// now reads the pool's clock, which never shows zero.
-func (p *Pool) now() time.Duration { return time.Since(p.epoch) + 1 }
-
-// ended reports whether the pool's context has.
-func (p *Pool) ended() bool { return p.ctx != nil && p.ctx.Err() != nil }
-
-// idle reports whether no lane has a worker.
-func (p *Pool) idle() bool {
-	for i := range p.lanes {
-		if !p.lanes[i].idle() {
-			return false
-		}
-	}
-	return true
+	return &Pool{group: lane.New(lo), endless: endless}, nil
 }
 
 // Done returns a channel that is closed when the pool has been closed and its
 // last task has returned. The default pool's is nil, as it is never closed.
-func (p *Pool) Done() <-chan struct{} { return p.done }
+func (p *Pool) Done() <-chan struct{} { return p.group.Done() }
 
-// Close ends the pool. From its first step on, new work fails with [ErrClosed],
-// calls of GoWait that wait for room included. Queued and running work is let
-// finish, and Close returns nil: no task of the pool runs any more or ever
-// will, and none of its own goroutines is left.
+// Close is [Pool.CloseContext] without an end to the wait. A task must not call
+// it for its own pool.
+func (p *Pool) Close() error { return p.CloseContext(context.Background()) }
+
+// CloseContext closes the pool. From its beginning on, new work fails with
+// [ErrClosed], and so do calls of [GoWait] that wait for room. Queued and
+// running work is allowed to finish, and CloseContext returns nil: no task of
+// the pool runs, or ever will, and none of its goroutines is left.
 //
-// When ctx is done before that, queued work fails with ErrClosed, running work
-// sees its context end with that cause, and Close returns context.Cause(ctx)
-// without waiting any longer; Done tells when the last task has returned. A
-// pool that is idle closes whatever ctx says.
+// When ctx is done before that, queued work fails with ErrClosed, the contexts
+// of running work end with that cause, and CloseContext returns
+// context.Cause(ctx) without waiting any longer; Done reports when the last
+// task has returned. An idle pool is closed whatever ctx is.
 //
-// Close may be called again, and concurrently: each call waits for the end as
-// if it were the first. In a task of the pool, with that task's context, Close
-// returns [ErrSelfWait] and does nothing; with another context it waits for
-// the task that called it. The [Default] pool answers
+// It may be called repeatedly and concurrently: each call waits for the end as
+// if it were the first. In a task of the pool, with that task's context, it
+// returns [ErrSelfWait] and does nothing; with another context it waits for the
+// task that called it. For the [Default] pool it returns
 // [errors.ErrUnsupported].
-func (p *Pool) Close(ctx context.Context) error {
-	if p.ctx == nil {
+func (p *Pool) CloseContext(ctx context.Context) error {
+	if p.endless {
 		return fmt.Errorf("async: closing the default pool: %w", errors.ErrUnsupported)
 	}
-	if l := laneOf(ctx); l != nil && l.pool == p {
-		return ErrSelfWait
-	}
-	p.shut.Do(func() {
-		for i := range p.lanes {
-			p.lanes[i].shut()
-		}
-	})
-	select {
-	case <-p.drained:
-		p.finish.Do(p.finished)
-		return nil
-	default:
-	}
-	select {
-	case <-p.drained:
-		p.finish.Do(p.finished)
-		return nil
-	case <-ctx.Done():
-	}
-	p.abort.Do(func() {
-		for i := range p.lanes {
-			p.lanes[i].abort()
-		}
-		p.end(ErrClosed)
-		go func() { // ends with the last running task
-			<-p.drained
-			p.finish.Do(p.finished)
-		}()
-	})
-	return context.Cause(ctx)
+	return p.group.Close(ctx)
 }
 
-// laneQuiet is called once for each lane, when it has been shut and its last
-// worker has left.
-func (p *Pool) laneQuiet() {
-	if p.loud.Add(-1) == 0 {
-		close(p.drained)
+// Lane names one of the queues of a [Pool].
+type Lane uint8
+
+const (
+	LaneShort Lane = iota // tasks of [Go] and [Then], copying reads and writes
+	LaneFlush             // making bytes durable
+	LanePage              // bringing pages in
+	LaneMeta              // opening, resizing, removing, closing
+	lanes
+)
+
+// String returns the lane's name in lower case.
+func (l Lane) String() string {
+	switch l {
+	case LaneShort:
+		return "short"
+	case LaneFlush:
+		return "flush"
+	case LanePage:
+		return "page"
+	case LaneMeta:
+		return "meta"
+	}
+	return "unknown"
+}
+
+// Stats describe what a [Pool] has done, lane by lane. They are plain data,
+// fit for expvar and JSON.
+type Stats struct {
+	Short LaneStats `json:"short"`
+	Flush LaneStats `json:"flush"`
+	Page  LaneStats `json:"page"`
+	Meta  LaneStats `json:"meta"`
+}
+
+// LaneStats describe one lane. The counts of a future's task include it by the
+// time the future is resolved.
+type LaneStats struct {
+	Width      int    `json:"width"`      // how many tasks may run at once
+	Queue      int    `json:"queue"`      // how many may wait for that
+	Queued     int    `json:"queued"`     // waiting now
+	Waiting    int    `json:"waiting"`    // calls of GoWait that wait for room
+	Running    int    `json:"running"`    // running now
+	Done       uint64 `json:"done"`       // ran to an end, whatever the outcome
+	Panicked   uint64 `json:"panicked"`   // those of them that panicked
+	Dropped    uint64 `json:"dropped"`    // accepted but never run: cancelled, context done, pool closed
+	Overloaded uint64 `json:"overloaded"` // refused with ErrOverloaded
+
+	// LongestWait is the longest time that a task was queued. With Hooks
+	// every task is timed. Without, as reading the clock twice costs a third
+	// of a task, a sample is: every sixteenth, and the first that has to wait
+	// for a worker, which waits longest if one is stuck.
+	LongestWait time.Duration `json:"longest_wait_ns"`
+}
+
+// Stats returns a snapshot. The figures of one lane belong together; different
+// lanes are read one after the other. It may be called at any time.
+func (p *Pool) Stats() Stats {
+	stats := func(l Lane) LaneStats { return LaneStats(p.lane(l).Stats()) }
+	return Stats{
+		Short: stats(LaneShort),
+		Flush: stats(LaneFlush),
+		Page:  stats(LanePage),
+		Meta:  stats(LaneMeta),
 	}
 }
 
-// finished ends what is left of a pool whose lanes are quiet.
-func (p *Pool) finished() {
-	p.end(ErrClosed)
-	if p.ants != nil {
-		p.ants.release()
+// Hooks are called at the events of a pool's tasks; each may be nil. op names
+// the operation: "go", "flush" and so on. They are called on the goroutine
+// where the event happens, while the task's future is still pending, under no
+// lock; they must be safe for concurrent use, must not block and not panic.
+type Hooks struct {
+	OnStart func(l Lane, op string, waited time.Duration)         // a worker begins with a task
+	OnDone  func(l Lane, op string, ran time.Duration, err error) // it has ended; err is its outcome
+	OnDrop  func(l Lane, op string, err error)                    // a queued task will never run
+	OnPanic func(l Lane, op string, err *PanicError)              // before OnDone
+}
+
+// hooks returns the hooks of the pool's lanes.
+func (o PoolOptions) hooks() (h lane.Hooks) {
+	if f := o.Hooks.OnStart; f != nil {
+		h.OnStart = func(l int, op *lane.Op, waited time.Duration) { f(Lane(l), op.String(), waited) }
 	}
-	close(p.done)
+	if f := o.Hooks.OnDone; f != nil {
+		h.OnDone = func(l int, op *lane.Op, ran time.Duration, err error) { f(Lane(l), op.String(), ran, err) }
+	}
+	if f := o.Hooks.OnDrop; f != nil {
+		h.OnDrop = func(l int, op *lane.Op, err error) { f(Lane(l), op.String(), err) }
+	}
+	onPanic, crash := o.Hooks.OnPanic, o.CrashOnPanic
+	h.Unwound = func(l int, op *lane.Op, value any) error {
+		if value == nil {
+			return ErrGoexit
+		}
+		err := &PanicError{Value: value, Stack: debug.Stack()}
+		if onPanic != nil {
+			onPanic(Lane(l), op.String(), err)
+		}
+		if crash {
+			crashWith(err)
+		}
+		return err
+	}
+	return h
+}
+
+// crashWith ends the process with a panic that nothing can recover, neither the
+// task's callers nor an executor.
+func crashWith(err *PanicError) {
+	go panic(fmt.Sprintf("%v\n\n%s", err, err.Stack))
+	select {} // until that has happened
 }

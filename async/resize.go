@@ -49,7 +49,7 @@ type resizing struct {
 // ready queues the rest, which waits for nothing. It is called by core.
 func (r *resizing) ready(c *core.Change) {
 	finish := func(dropped error) { r.finish(c, dropped) }
-	if err := r.file.pool.lane(LaneMeta).execute(opTruncate, finish); err != nil {
+	if err := r.file.pool.execute(LaneMeta, opTruncate, finish); err != nil {
 		finish(err)
 	}
 }
@@ -176,7 +176,7 @@ func (c *closing) ready(change *core.Change) {
 		}
 		c.finish(change)
 	}
-	if err := c.file.pool.lane(LaneMeta).execute(opClose, finish); err != nil {
+	if err := c.file.pool.execute(LaneMeta, opClose, finish); err != nil {
 		finish(err)
 	}
 }

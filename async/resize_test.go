@@ -285,7 +285,7 @@ func TestFileOfClosedPool(t *testing.T) {
 	p, err := async.NewPool(async.PoolOptions{})
 	check(t, err)
 	f := cold(t, p, 100_000)
-	check(t, p.Close(bg))
+	check(t, p.Close())
 	for _, o := range operations {
 		w := o.call(bg, f)
 		if err := w.Wait(); err != nil || o.meta { // the others need no pool for what is resident
@@ -307,10 +307,10 @@ func TestCloseDroppedByPool(t *testing.T) {
 	pending(t, closing)
 	ctx, cancel := context.WithCancel(bg)
 	cancel()
-	wantErr(t, "Close of the pool", p.Close(ctx), context.Canceled)
+	wantErr(t, "Close of the pool", p.CloseContext(ctx), context.Canceled)
 	check(t, closing.Wait())
 	free()
-	check(t, p.Close(bg))
+	check(t, p.Close())
 }
 
 // A pool that is closed with full queues resolves what is in them, and each file
@@ -334,7 +334,7 @@ func TestPoolClosedWithFullQueues(t *testing.T) {
 	ctx, cancel := context.WithCancel(bg)
 	cancel()
 	closing := other.StartClose(bg) // it has accepted work
-	wantErr(t, "Close of the pool", p.Close(ctx), context.Canceled)
+	wantErr(t, "Close of the pool", p.CloseContext(ctx), context.Canceled)
 	for i, w := range all {
 		if err := w.Wait(); !errors.Is(err, async.ErrClosed) && !errors.Is(err, async.ErrOverloaded) {
 			t.Errorf("operation %d: got %v, want %v or %v", i, err, async.ErrClosed, async.ErrOverloaded)
@@ -344,5 +344,5 @@ func TestPoolClosedWithFullQueues(t *testing.T) {
 	check(t, f.Core().Truncate(0)) // no pin and no change was left behind
 	check(t, f.Close())
 	quit()
-	check(t, p.Close(bg))
+	check(t, p.Close())
 }

@@ -29,13 +29,13 @@ func TestLanesDoNotWait(t *testing.T) {
 				for l := range lanes {
 					for range 5 {
 						if l != free {
-							submit(t.Context(), p.lane(l), opGo, stuck)
+							submitOwned(t.Context(), p.lane(l), opGo, stuck, nil)
 						}
 					}
 				}
 				synctest.Wait()
 				for i := range 10 {
-					f := submit(t.Context(), p.lane(free), opGo, func(context.Context) (int, error) { return i, nil })
+					f := submitOwned(t.Context(), p.lane(free), opGo, func(context.Context) (int, error) { return i, nil }, nil)
 					if v, err := f.Await(t.Context()); v != i || err != nil {
 						t.Fatalf("got (%d, %v), want (%d, nil)", v, err, i)
 					}
@@ -47,7 +47,7 @@ func TestLanesDoNotWait(t *testing.T) {
 					}
 				}
 				close(quit)
-				if err := p.Close(t.Context()); err != nil {
+				if err := p.Close(); err != nil {
 					t.Error(err)
 				}
 			})
@@ -82,7 +82,7 @@ func TestGoDoesNotPassThoseWhoWait(t *testing.T) {
 				t.Errorf("got (%d, %v), want (1, nil)", v, err)
 			}
 		}
-		if err := p.Close(t.Context()); err != nil {
+		if err := p.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -107,7 +107,7 @@ func TestExecuteTellsOnce(t *testing.T) {
 		quit := make(chan struct{})
 		calls := map[string][]error{}
 		run := func(name string, wait bool) error {
-			return p.lane(LaneFlush).execute(opFlush, func(dropped error) {
+			return p.execute(LaneFlush, opFlush, func(dropped error) {
 				calls[name] = append(calls[name], dropped)
 				if wait {
 					<-quit
@@ -126,7 +126,7 @@ func TestExecuteTellsOnce(t *testing.T) {
 		}
 		done, cancel := context.WithCancel(t.Context())
 		cancel()
-		_ = p.Close(done)
+		_ = p.CloseContext(done)
 		if err := run("closed", false); err != ErrClosed {
 			t.Errorf("closed: got %v, want ErrClosed", err)
 		}
@@ -154,7 +154,7 @@ func TestCrashes(t *testing.T) {
 		},
 		"execute": func() {
 			p, _ := NewPool(PoolOptions{})
-			_ = p.lane(LaneFlush).execute(opFlush, func(error) { println("hook was called"); panic("the task's own words") })
+			_ = p.execute(LaneFlush, opFlush, func(error) { println("hook was called"); panic("the task's own words") })
 			select {}
 		},
 		"hook": func() {

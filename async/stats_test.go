@@ -79,7 +79,7 @@ func hooksAndStats(t *testing.T, e async.Executor) {
 		"start short go 0s", "drop short go boom", "done short go 3s <nil>",
 		"start short go 3s", "done short go 2s boom",
 		"drop short go context canceled",
-		"start short go 5s", "panic short go oops", "done short go 0s async: task panicked: oops",
+		"start short go 5s", "panic short go oops", "done short go 0s panic: oops",
 		"start short then 2s", "done short then 0s <nil>",
 	}; !slices.Equal(got, want) {
 		t.Errorf("hooks:\ngot  %s\nwant %s", strings.Join(got, "\n     "), strings.Join(want, "\n     "))

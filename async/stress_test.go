@@ -61,7 +61,7 @@ func stress(t *testing.T, e async.Executor, width, n int) {
 		})
 	}
 	wg.Wait()
-	if err := p.Close(context.Background()); err != nil {
+	if err := p.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
 	s := p.Stats().Short
@@ -152,7 +152,7 @@ func (s *stresser) check(f *async.Future[int]) {
 	v, err := f.Await(context.Background())
 	switch {
 	case err == nil && v == 1:
-	case errors.Is(err, async.ErrOverloaded), errors.Is(err, errBoom), err == async.ErrGoexit, err == async.ErrCanceled:
+	case errors.Is(err, async.ErrOverloaded), errors.Is(err, errBoom), err == async.ErrGoexit, err == context.Canceled:
 	default:
 		s.t.Errorf("outcome (%d, %v)", v, err)
 	}

@@ -2,152 +2,186 @@ package async
 
 import (
 	"context"
-	"time"
+
+	"github.com/fmmap-go/fmmap/internal/lane"
 )
 
-// A task is a piece of work in the queue of a lane. It lives inside what it
-// works for, so that queueing allocates nothing.
-type task struct {
-	taskContext               // the task's context, and the lane
-	work        work          // what to do: whatever the task lives in
-	next, prev  *task         // neighbours in the lane's queue; guarded by the lane's mu
-	queued      bool          // it is in that queue; guarded by the lane's mu
-	op          op            // its name
-	since       time.Duration // when it was queued, on the pool's clock; 0 if not timed
-}
+// An op names what a task does, in hooks, profiles and execution traces.
+type op = *lane.Op
 
-// work is what a lane does with its tasks. Of each, one of the two is called,
-// once, with no lock held; which of them, the lane decides. Whether there is
-// still something to do the work decides itself, by a compare-and-swap.
-type work interface {
-	run()           // on a worker
-	drop(err error) // instead of it
-}
+var (
+	opGo       = lane.NewOp("go")
+	opThen     = lane.NewOp("then")
+	opOpen     = lane.NewOp("open")
+	opPageIn   = lane.NewOp("page-in")
+	opLoad     = lane.NewOp("load")
+	opRead     = lane.NewOp("read")
+	opWrite    = lane.NewOp("write")
+	opFlush    = lane.NewOp("flush")
+	opTruncate = lane.NewOp("truncate")
+	opCopy     = lane.NewOp("copy")
+	opRemove   = lane.NewOp("remove")
+	opClose    = lane.NewOp("close")
+	opAdvise   = lane.NewOp("advise")
+)
 
-// submit queues fn in l and returns the future of what it returns; it is what
-// [Go] is made of. It never blocks: a lane that is full or closed, or a context
-// that is done, makes a future that has failed already.
+// Go runs fn on the Short lane of p, or of the [Default] pool if p is nil, and
+// returns the future of what it returns. It never blocks: when the lane's queue
+// is full the future has failed already with [ErrOverloaded], after
+// [Pool.Close] with [ErrClosed].
 //
-// fn runs on a worker of the lane, under the name o in profiles and traces,
-// with a context that carries ctx's values and ends with ctx, with the pool,
-// and when fn has returned. Panics and Goexits of fn are taken care of.
-func submit[T any](ctx context.Context, l *lane, o op, fn func(context.Context) (T, error)) *Future[T] {
-	return submitOwned(ctx, l, o, fn, nil)
+// ctx governs the work. If it is done before fn has started, fn never runs,
+// and the future fails with context.Cause(ctx) at the latest when its turn
+// comes; [Future.Cancel] is quicker. Once fn runs, it sees ctx end, and the
+// future resolves with what it returns. fn's context carries the values of ctx,
+// and also ends with the pool and when fn has returned.
+//
+// A panic in fn makes the future fail with a [*PanicError], a call of
+// [runtime.Goexit] with [ErrGoexit].
+func Go[T any](ctx context.Context, p *Pool, fn func(context.Context) (T, error)) *Future[T] {
+	return submitOwned(ctx, p.lane(LaneShort), opGo, fn, nil)
 }
 
-// submitOwned is submit for work whose result is a resource. What arrives when
-// ctx is done goes to release, and so does what is in a future that has been
-// collected without anybody having taken it (Await, TryResult, Then, All, Any
-// take). release must not block; it may be called by the garbage collector's
-// finalizer goroutine.
-func submitOwned[T any](ctx context.Context, l *lane, o op, fn func(context.Context) (T, error), release func(T)) *Future[T] {
-	t := newTask(ctx, l, o, fn, release)
-	if err := l.submit(&t.task); err != nil {
+// GoWait is [Go], except that it waits for room in the queue instead of failing
+// with [ErrOverloaded]: until there is some, or ctx is done, or the pool closes.
+// It then returns a future as Go does, in the latter two cases one that has
+// failed with context.Cause(ctx) or [ErrClosed]. Callers are served in the
+// order they came, and before any Go.
+//
+// In a task, GoWait with that task's context fails with [ErrSelfWait] when it
+// would have to wait for its own lane.
+func GoWait[T any](ctx context.Context, p *Pool, fn func(context.Context) (T, error)) *Future[T] {
+	t := newTask(ctx, p.lane(LaneShort), opGo, fn, nil)
+	if err := t.SubmitWait(); err != nil {
 		t.refuse(err)
 	}
 	return &t.Future
 }
 
+// submitOwned queues fn in l and returns the future of what it returns. It
+// never blocks: a lane that is full or closed, or a context that is done, makes
+// a future that has failed already.
+//
+// A release function that is not nil says that the result is a resource. One
+// that arrives when ctx is done goes to release, and so does one in a future
+// that was collected without its value having been taken (by Await, TryResult,
+// Then, All or Any). release must not block; the garbage collector's finalizer
+// goroutine may call it.
+func submitOwned[T any](ctx context.Context, l *lane.Lane, o op, fn func(context.Context) (T, error), release func(T)) *Future[T] {
+	t := newTask(ctx, l, o, fn, release)
+	t.submit()
+	return &t.Future
+}
+
 // A taskFuture is a future and the task that resolves it, in one allocation.
 type taskFuture[T any] struct {
-	Future[T] // first: the finalizer wants the start of the allocation
-	task
+	Future[T] // first: a finalizer must be set on the start of the allocation
+	lane.Node
 	fn func(context.Context) (T, error)
 }
 
-func newTask[T any](ctx context.Context, l *lane, o op, fn func(context.Context) (T, error), release func(T)) *taskFuture[T] {
+// newTask returns a future whose task is still to be submitted.
+func newTask[T any](ctx context.Context, l *lane.Lane, o op, fn func(context.Context) (T, error), release func(T)) *taskFuture[T] {
 	t := &taskFuture[T]{fn: fn}
 	t.release = release
-	t.Future.task = &t.task
-	t.parent, t.lane, t.op, t.work = ctx, l, o, t
+	t.node = &t.Node
+	t.Init(ctx, l, o, t)
 	return t
 }
 
-// refuse fails a task that its lane has not accepted, unless Cancel was first.
+// submit queues the task, or fails its future.
+func (t *taskFuture[T]) submit() {
+	if err := t.Submit(); err != nil {
+		t.refuse(err)
+	}
+}
+
+// refuse fails the future of a task that its lane did not accept, unless Cancel
+// was first.
 func (t *taskFuture[T]) refuse(err error) {
+	t.fn = nil
 	var zero T
-	list, _ := t.settle(queued, zero, err)
+	list, _ := t.complete(queued, zero, err)
 	fire(list)
 }
 
-// drop fails a task that its lane gives up. The lane counts it if this was
-// what ended it.
-func (t *taskFuture[T]) drop(err error) {
+// Claim implements [lane.Task].
+func (t *taskFuture[T]) Claim() bool {
+	if t.state.CompareAndSwap(queued, running) {
+		return true
+	}
+	t.fn = nil // Cancel found the task in no queue, and left this to its worker
+	return false
+}
+
+// Run implements [lane.Task].
+func (t *taskFuture[T]) Run(ctx context.Context) error { return t.keep(t.fn(ctx)) }
+
+// keep stores what the work returned until Finish publishes it, and returns the
+// outcome of the future: a resource that arrives when the context of the work
+// is done is released, and the future fails.
+func (t *taskFuture[T]) keep(v T, err error) error {
+	if t.release != nil {
+		if err != nil {
+			return err
+		}
+		if ctx := t.Parent(); ctx.Err() != nil {
+			t.release(v)
+			return context.Cause(ctx)
+		}
+	}
+	t.val = v
+	return err
+}
+
+// Finish implements [lane.Task]. Only this goroutine can change the state of a
+// running future, so it needs no compare-and-swap.
+func (t *taskFuture[T]) Finish(err error) {
 	t.fn = nil
-	if !t.state.CompareAndSwap(queued, claimed) {
-		return // cancelled meanwhile
-	}
-	t.lane.dropped(&t.task, err)
-	var zero T
-	fire(t.publish(zero, err))
+	fire(t.publish(t.val, err))
 }
 
-// run does the work, if nobody has cancelled it meanwhile.
-func (t *taskFuture[T]) run() {
-	if t.claim() {
-		t.perform(t.fn)
-	} else {
-		t.fn = nil
-	}
-}
-
-// cancelled is called by the Cancel that has claimed the future; unlinked says
-// that it has found the task in the queue, so that no worker will.
+// cancelled implements cancellable. A task that was not in the queue is in the
+// hands of a worker, whose Claim will fail.
 func (t *taskFuture[T]) cancelled(unlinked bool) {
 	if unlinked {
 		t.fn = nil
 	}
 }
 
-// claim moves a task that has left the queue from queued to running. If its
-// context is done it is dropped instead. Both count, and both may find that
-// Cancel was first.
-func (t *taskFuture[T]) claim() bool {
-	if t.parent.Err() != nil {
-		t.lane.skip()
-		t.drop(context.Cause(t.parent))
-		return false
-	}
-	if !t.state.CompareAndSwap(queued, running) {
-		t.lane.skip()
-		return false
-	}
-	return true
+// execute queues fn in a lane as a task without a future and without a context.
+// It returns an error, and forgets fn, if the lane does not accept it. Otherwise
+// fn is called exactly once: with nil on a worker, or on some other goroutine
+// with the reason why it will never be on one. It must not panic: as there is no
+// future to fail, that ends the process.
+func (p *Pool) execute(l Lane, o op, fn func(dropped error)) error {
+	c := &call{fn: fn}
+	c.Init(context.Background(), p.lane(l), o, c)
+	return c.Submit()
 }
 
-// perform calls fn on a task that has been claimed for running, and publishes
-// what comes of it.
-func (t *taskFuture[T]) perform(fn func(context.Context) (T, error)) {
-	var v T
-	err := ErrGoexit // unless fn returns, or panics
-	s := t.lane.begin(&t.task)
-	defer func() {
-		if r := recover(); r != nil {
-			err = t.lane.panicked(&t.task, r)
-		}
-		if err == nil && t.release != nil && t.parent.Err() != nil {
-			t.release(v)
-			err = context.Cause(t.parent)
-		}
-		if err != nil && t.release != nil {
-			var zero T
-			v = zero
-		}
-		t.finish()
-		t.lane.end(&t.task, s, err)
-		t.fn = nil
-		t.work = nil
-		// Nobody else claims what is running, so this needs no compare-and-swap.
-		fire(t.publish(v, err))
-	}()
-	v, err = fn(&t.taskContext)
+// A call is a task without a future.
+type call struct {
+	lane.Node
+	fn  func(error)
+	ran bool
 }
 
-// occupies reports whether resolving the task's future needs a worker of l.
-func (t *task) occupies(l *lane) bool {
-	if t.lane != nil {
-		return t.lane == l
+// Claim implements [lane.Task].
+func (c *call) Claim() bool { return true }
+
+// Run implements [lane.Task].
+func (c *call) Run(context.Context) error {
+	c.ran = true
+	c.fn(nil)
+	return nil
+}
+
+// Finish implements [lane.Task].
+func (c *call) Finish(err error) {
+	if !c.ran {
+		c.fn(err)
+	} else if p, ok := err.(*PanicError); ok {
+		crashWith(p)
 	}
-	w, ok := t.work.(interface{ occupies(*lane) bool })
-	return ok && w.occupies(l)
 }

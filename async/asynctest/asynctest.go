@@ -168,7 +168,7 @@ func pool(t *testing.T, o async.PoolOptions) (*async.Pool, func()) {
 	return p, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		if err := p.Close(ctx); err != nil {
+		if err := p.CloseContext(ctx); err != nil {
 			t.Errorf("Close: %v", err)
 		}
 	}
@@ -235,7 +235,7 @@ func resolveOne(p *async.Pool, i int) error {
 		allowed = []error{async.ErrGoexit}
 	case 4:
 		f.Cancel(nil)
-		allowed = []error{nil, async.ErrCanceled}
+		allowed = []error{nil, context.Canceled}
 	case 5:
 		cancel()
 		allowed = []error{nil, context.Canceled}

@@ -19,7 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testutil.VerifyMain(m, testutil.AntsOwn()...)
+	testutil.VerifyMain(m)
 }
 
 func runWith(t *testing.T, args ...string) (string, error) {

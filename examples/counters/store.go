@@ -233,7 +233,7 @@ func (s *Store) Close() (err error) {
 			err = cerr
 		}
 	}
-	if cerr := s.pool.Close(ctx); err == nil {
+	if cerr := s.pool.CloseContext(ctx); err == nil {
 		err = cerr
 	}
 	return err

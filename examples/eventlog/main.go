@@ -88,7 +88,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer pool.Close(context.Background())
+	defer pool.Close()
 	l, err := reclog.Open(ctx, s.file, reclog.Options{MaxRecord: s.maxRecord, Grow: s.grow, Pool: pool})
 	if errors.Is(err, lock.ErrLocked) {
 		return fmt.Errorf("%s is in use by another process", s.file)

@@ -17,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testutil.VerifyMain(m, testutil.AntsOwn()...)
+	testutil.VerifyMain(m)
 }
 
 func TestPipeline(t *testing.T) {

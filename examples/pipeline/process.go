@@ -38,7 +38,7 @@ func process(ctx context.Context, s settings, progress io.Writer) (sum summary, 
 	if err != nil {
 		return sum, err
 	}
-	defer pool.Close(context.WithoutCancel(ctx))
+	defer pool.Close()
 	in, err := async.Open(ctx, pool, s.name, core.Options{}).Await(ctx)
 	if err != nil {
 		return sum, err

@@ -20,7 +20,6 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/examples/reclog"
 	"github.com/fmmap-go/fmmap/internal/sys"
-	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 // pool is where the tests' work runs: unlike the process's own it can be
@@ -29,8 +28,8 @@ var pool, _ = async.NewPool(async.PoolOptions{})
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	_ = pool.Close(context.Background())
-	if err := goleak.Find(testutil.AntsOwn()...); err != nil {
+	_ = pool.Close()
+	if err := goleak.Find(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}

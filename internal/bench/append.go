@@ -108,5 +108,5 @@ func openAppend(c config) ([]side, func(), error) {
 				return l.Write(seq, rec)
 			}, func() { l.Close() }, nil
 		}),
-	}, func() { _ = pool.Close(ctx) }, nil
+	}, func() { _ = pool.Close() }, nil
 }

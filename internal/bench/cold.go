@@ -95,7 +95,7 @@ func loading(name string, n int64) (reader, func(), error) {
 	}
 	return do, func() {
 		_ = f.Close()
-		_ = pool.Close(ctx)
+		_ = pool.Close()
 	}, nil
 }
 

@@ -91,7 +91,7 @@ func openCommit(c config, each, callers int, random bool) ([]side, func(), error
 	return []side{ours, theirs}, func() {
 		p.Release()
 		_ = f.Close()
-		_ = pool.Close(ctx)
+		_ = pool.Close()
 		_ = unix.Munmap(m)
 		fd.Close()
 		os.Remove(name)

@@ -88,5 +88,5 @@ func openFutures(c config, together int) ([]side, func(), error) {
 			}
 			return nil
 		}),
-	}, func() { _ = pool.Close(ctx); workers.Release() }, nil
+	}, func() { _ = pool.Close(); workers.Release() }, nil
 }

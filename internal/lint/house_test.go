@@ -14,18 +14,20 @@ var allowed = map[string][]string{
 	"core":                  {"lock", "internal/sys", "internal/bounds", "internal/invariant", "internal/stripe"},
 	"lock":                  {"internal/sys", "internal/invariant"},
 	"flush":                 {"internal/bounds", "internal/invariant"},
-	"async":                 {"core", "lock", "flush", "internal/bounds", "internal/invariant", "internal/stripe"},
+	"async":                 {"core", "lock", "flush", "internal/bounds", "internal/invariant", "internal/stripe", "internal/lane"},
+	"async/antspool":        {"async"},
 	"async/asynctest":       {"async"},
 	"internal/bounds":       {},
 	"internal/stripe":       {},
 	"internal/invariant":    {},
+	"internal/lane":         {"internal/invariant"},
 	"internal/sys":          {},
 	"internal/testutil":     {"internal/sys"},
 	"internal/lint":         {},
 	"examples/internal/cli": {},
 	"examples/reclog":       {"async", "core"},
 	"examples/quickstart":   {"core", "examples/internal/cli", "examples/reclog"},
-	"examples/eventlog":     {"async", "core", "lock", "examples/internal/cli", "examples/reclog"},
+	"examples/eventlog":     {"async", "async/antspool", "core", "lock", "examples/internal/cli", "examples/reclog"},
 	"examples/pipeline":     {"async", "core", "examples/internal/cli"},
 	"examples/counters":     {"async", "core", "flush", "examples/internal/cli"},
 }
@@ -46,6 +48,21 @@ func TestImportsPointOneWay(t *testing.T) {
 			}
 			if pkg, ours := strings.CutPrefix(path, module+"/"); ours && !slices.Contains(may, pkg) {
 				t.Errorf("%s imports %s", s.path, pkg)
+			}
+		}
+	}
+}
+
+// Importing ants starts goroutines that never end, so only a program that asks
+// for it gets it.
+func TestOnlyAntspoolImportsAnts(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.pkg == "async/antspool" || nested(s.pkg) {
+			continue
+		}
+		for _, i := range s.ast.Imports {
+			if strings.HasPrefix(i.Path.Value, `"github.com/panjf2000/ants`) {
+				t.Errorf("%s imports ants", s.path)
 			}
 		}
 	}

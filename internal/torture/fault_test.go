@@ -108,7 +108,7 @@ func (s *storm) end(t *testing.T) {
 	}
 	check(t, s.now.Load().Close())
 	check(t, s.now.Load().hand.Close())
-	check(t, s.pool.Close(bg))
+	check(t, s.pool.Close())
 }
 
 // report prints the counts and checks that every access has gone well and, where it can, met a fault. Of the failing disk

@@ -113,7 +113,7 @@ func (d *brim) empty() {
 	check(d, d.ballast.Close())
 	check(d, os.Remove(d.ballast.Name()))
 	check(d, d.user.file.Close())
-	check(d, d.pool.Close(bg))
+	check(d, d.pool.Close())
 }
 
 // round does each thing once, with some room left to do half of it.

@@ -16,5 +16,5 @@ func TestMain(m *testing.M) {
 		"traced":  traced,
 		"writer":  write,
 	})
-	testutil.VerifyDefaultPoolMain(m)
+	testutil.VerifyMain(m)
 }

@@ -132,7 +132,7 @@ func write() (err error) {
 	for range w.Hands {
 		err = errors.Join(err, <-outcomes)
 	}
-	return errors.Join(err, w.store.Close(), w.pool.Close(bg))
+	return errors.Join(err, w.store.Close(), w.pool.Close())
 }
 
 // open makes the store, of which nothing is told: its name is durable with the first record.

@@ -71,7 +71,7 @@ func TestRaces(t *testing.T) {
 		{dir: "heap, loads", whole: true, open: heap},
 	} {
 		t.Run(r.dir, func(t *testing.T) {
-			goroutines := append(testutil.AntsOwn(), goleak.IgnoreCurrent())
+			goroutines := goleak.IgnoreCurrent()
 			testutil.NoLeaks(t)
 			r.dir = t.TempDir()
 			if r.open == nil {
@@ -99,7 +99,7 @@ func TestRaces(t *testing.T) {
 				t.Error(*err)
 			}
 			r.end(t, b)
-			if err := goleak.Find(goroutines...); err != nil {
+			if err := goleak.Find(goroutines); err != nil {
 				t.Error(err)
 			}
 		})
@@ -124,7 +124,7 @@ func (r *race) end(t *testing.T, b *budget) {
 			t.Error(err)
 		}
 	}
-	check(t, r.pool.Close(bg))
+	check(t, r.pool.Close())
 	for _, g := range r.guards {
 		check(t, g.Close())
 	}

@@ -38,7 +38,7 @@ func traced() error {
 		}
 		testutil.Say("%s", w.name)
 	}
-	return p.Close(bg)
+	return p.Close()
 }
 
 // tracedFile has a way of flushing fail.
@@ -108,7 +108,7 @@ func TestTheKthCallFails(t *testing.T) {
 					t.Fatalf("call %d: %v", k, err)
 				}
 			}
-			check(t, p.Close(bg))
+			check(t, p.Close())
 			counted(t, "%d rounds, %d flushes went well and %d failed", b.rounds.Load(), well.Load(), badly.Load())
 		})
 	}

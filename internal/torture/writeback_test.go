@@ -38,7 +38,7 @@ func onFailing(t *testing.T, test func(t *testing.T, d *failing)) {
 			d := &failing{Disk: disk.Start(t, max(64*mib, testutil.MinSize(fstype))), t: t, fstype: fstype, rnd: testutil.Rand(t)}
 			d.dir = must[string](t)(d.Mount(fstype))
 			d.pool = must[*async.Pool](t)(async.NewPool(async.PoolOptions{}))
-			defer func() { check(t, d.pool.Close(bg)) }()
+			defer func() { check(t, d.pool.Close()) }()
 			test(t, d)
 		})
 	}

@@ -1,0 +1,161 @@
+package lane
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Package async exports these errors, and documents them.
+var (
+	ErrClosed     = errors.New("async: pool closed")
+	ErrOverloaded = errors.New("async: queue full")
+	ErrSelfWait   = errors.New("async: task waits for its own lane")
+)
+
+// Options describe a [Group].
+type Options struct {
+	// Start calls f once, soon, on a goroutine of its choice, or returns an
+	// error and never calls it. f is the loop of one worker. There are never
+	// more of them than the widths of all lanes together.
+	Start func(f func()) error
+
+	Inline  bool // Start calls f in its caller: workers do not spin or set labels
+	Pooled  bool // goroutines of Start are used again: labels are removed
+	Endless bool // Close is never called; the group has no channel
+	Lanes   []Shape
+	Hooks   Hooks
+}
+
+// A Shape describes a lane.
+type Shape struct {
+	Width int // tasks that may run at once; at least 1
+	Queue int // tasks that may be queued beyond those
+}
+
+// A Group is lanes that share an executor and are closed together. No lane
+// waits for another one. A group without tasks owns no goroutine.
+type Group struct {
+	start  func(func()) error
+	inline bool
+	pooled bool
+	hooks  hooks
+	lanes  []Lane
+	epoch  time.Time // start of the group's clock
+
+	// ctx ends with the group. It is nil in an endless one, which so has no
+	// channel that could belong to a synctest bubble.
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	shut    sync.Once     // lanes refuse
+	abort   sync.Once     // queued work is dropped
+	finish  sync.Once     // everything has ended
+	open    atomic.Int32  // lanes that are not drained
+	drained chan struct{} // closed when all are
+	done    chan struct{} // closed by finish
+}
+
+// maxSpins is how often a worker spins before it exits. A caller that spawns a
+// task and waits for it, again and again, then finds the worker of its last
+// task: starting a worker costs more than all the rest.
+const maxSpins = 2
+
+// New returns a group.
+func New(o Options) *Group {
+	g := &Group{
+		start:  o.Start,
+		inline: o.Inline,
+		pooled: o.Pooled,
+		hooks:  hooks{o.Hooks, o.Hooks.OnStart != nil || o.Hooks.OnDone != nil},
+		lanes:  make([]Lane, len(o.Lanes)),
+		epoch:  time.Now(),
+	}
+	g.open.Store(int32(len(o.Lanes)))
+	for i, s := range o.Lanes {
+		l := &g.lanes[i]
+		l.group, l.index, l.width, l.limit = g, i, s.Width, s.Queue
+		l.drainFn = l.drain
+		l.spinner.slow = slowSpin
+		if !o.Inline {
+			l.maxSpins = maxSpins
+		}
+	}
+	if !o.Endless {
+		g.ctx, g.cancel = context.WithCancelCause(context.Background())
+		g.drained = make(chan struct{})
+		g.done = make(chan struct{})
+	}
+	return g
+}
+
+// Lane returns the i-th lane.
+func (g *Group) Lane(i int) *Lane { return &g.lanes[i] }
+
+// now reads the group's clock, which never shows zero.
+func (g *Group) now() time.Duration { return time.Since(g.epoch) + 1 }
+
+// ended reports whether the group's context has ended.
+func (g *Group) ended() bool { return g.ctx != nil && g.ctx.Err() != nil }
+
+// Done returns a channel that is closed when the group has been closed and its
+// last task has returned. It is nil for an endless group.
+func (g *Group) Done() <-chan struct{} { return g.done }
+
+// Close refuses new tasks with [ErrClosed], lets those finish that are queued
+// or run, and returns nil: no task runs, or ever will, and no worker is left.
+//
+// If ctx is done earlier, queued tasks fail with ErrClosed, the contexts of
+// running ones end with that cause, and Close returns the cause of ctx without
+// waiting for them. A group without tasks is closed whatever ctx is.
+//
+// Close may be called repeatedly and concurrently. With the context of one of
+// the group's own tasks it returns [ErrSelfWait] and does nothing.
+func (g *Group) Close(ctx context.Context) error {
+	if l := Of(ctx); l != nil && l.group == g {
+		return ErrSelfWait
+	}
+	g.shut.Do(func() {
+		for i := range g.lanes {
+			g.lanes[i].shut()
+		}
+	})
+	select {
+	case <-g.drained:
+		g.finish.Do(g.finished)
+		return nil
+	default:
+	}
+	select {
+	case <-g.drained:
+		g.finish.Do(g.finished)
+		return nil
+	case <-ctx.Done():
+	}
+	g.abort.Do(func() {
+		for i := range g.lanes {
+			g.lanes[i].abort()
+		}
+		g.cancel(ErrClosed)
+		go func() { // ends with the last running task
+			<-g.drained
+			g.finish.Do(g.finished)
+		}()
+	})
+	return context.Cause(ctx)
+}
+
+// laneDrained is called once for each lane, when it has been shut and its last
+// worker has exited.
+func (g *Group) laneDrained() {
+	if g.open.Add(-1) == 0 {
+		close(g.drained)
+	}
+}
+
+// finished ends what is left of a group whose lanes are drained.
+func (g *Group) finished() {
+	g.cancel(ErrClosed)
+	close(g.done)
+}
