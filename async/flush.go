@@ -7,6 +7,7 @@ import (
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/flush"
+	"github.com/fmmap-go/fmmap/internal/batchslot"
 )
 
 // A target is the file as a committer flushes it: ranges that were in the window
@@ -37,14 +38,8 @@ func (t *target) clipped(do func(off, n int64) error, off, n int64) error {
 }
 
 // execute hands a batch to the Flush lane.
-func (f *File) execute(task func()) error {
-	return f.pool.execute(LaneFlush, opFlush, func(dropped error) {
-		if dropped != nil {
-			f.committer.Drop(dropped)
-			return
-		}
-		task()
-	})
+func (f *File) execute(task func(dropped error)) error {
+	return f.pool.execute(LaneFlush, opFlush, task)
 }
 
 // Flush makes every byte of the window durable, as [core.File.Flush] does. The
@@ -92,7 +87,7 @@ func (f *File) unflushable() *Future[struct{}] {
 // shared returns the one future of a batch. It allocates for the first member
 // alone.
 func (f *File) shared(b *flush.Batch) *Future[struct{}] {
-	return b.Attach(func() any {
+	return batchslot.Of(b).Get(func() any {
 		out := newPromise[struct{}]()
 		b.OnDone(func(err error) { out.resolve(struct{}{}, f.flushError(err)) })
 		return out

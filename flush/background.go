@@ -6,10 +6,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/fmmap-go/fmmap/internal/invariant"
 )
 
-// A Policy says when a [Background] flushes. With neither Interval nor DirtyBytes it
-// does so only when told to; a negative limit is none.
+// A Policy decides when a [Background] flushes. With neither Interval nor
+// DirtyBytes it does so only when told to; a negative limit is none.
 type Policy struct {
 	// Interval is the longest time from a mark to the start of the flush that
 	// covers it. Nothing happens while nothing is dirty.
@@ -22,46 +24,48 @@ type Policy struct {
 	// goroutine that met it: often one that ends a batch, so it must not block.
 	OnError func(error)
 
-	// NoEarlyWriteback leaves all writing to the flush. Otherwise, halfway to either
-	// limit, a goroutine of the timer tells the target to begin writing, if it has a method
-	// StartWriteback(off, n int64) error, so that the flush finds less to do: of 64 MiB on
-	// ext4 it took 0.3 ms when write-back had begun 20 ms before, and 46 ms otherwise.
-	// Bytes that are stored to again after that are written twice.
+	// NoEarlyWriteback leaves all writing to the flush. Otherwise, halfway to
+	// either limit, a goroutine of the timer has the target begin writing, if
+	// it has a method StartWriteback(off, n int64) error, so that the flush
+	// finds less to do: of 64 MiB on ext4 it took 0.3 ms when write-back had
+	// begun 20 ms before, and 46 ms otherwise. Bytes that are stored to again
+	// after that are written twice.
 	NoEarlyWriteback bool
 }
 
-// A Background flushes a whole target now and then, as a [Policy] says, on behalf of
-// writers that do not wait for it. It is safe for concurrent use. It owns no goroutine
-// but while it acts, and while nothing is dirty no timer either. Call [Background.Close]
-// before the target is closed.
+// A Background flushes a whole target from time to time, as its [Policy]
+// decides, on behalf of writers that do not wait for it. It is safe for
+// concurrent use. It owns no goroutine except while it acts, and while nothing
+// is dirty no timer either. Call [Background.Close] before the target is
+// closed.
 //
-// The first error ends it: the stores that could not be written may be lost, and a
-// later flush would not say so. Barrier then answers with that error, and marks are
-// ignored.
+// The first error ends it: the stores that could not be written may be lost,
+// and a later flush would not report that. From then on Barrier returns that
+// error, and marks are ignored.
 type Background struct {
 	committer *Committer
 	policy    Policy
 	early     int64        // marked bytes that begin early write-back
-	dirty     atomic.Int64 // bytes marked since a flush was last asked for
+	dirty     atomic.Int64 // bytes marked since a flush was last requested
 
-	mu             sync.Mutex               // guards what follows; held for no call of committer, target or callback
+	mu             sync.Mutex               // guards the rest; not held while committer, target or a callback runs
 	startWriteback func(off, n int64) error // nil: not wanted, or the target has none
 	timer          *time.Timer              // runs tick
 	since          time.Time                // when the interval began; zero while nothing is dirty
-	writing        bool                     // early write-back was begun since the last flush
+	writing        bool                     // early write-back has begun since the last flush
 	paused         bool                     // neither limit counts
-	acting         int                      // ticks and barriers under way; Close waits for them
-	pending        int                      // batches whose end flushed will be told of
+	active         int                      // calls under way that may request a flush; Close waits for them
+	pending        int                      // batches whose end flushed will be called with
 	latest         *Batch                   // of these
-	over           *Batch                   // what Barrier returns in the end: nil until StartClose or an error
+	ended          *Batch                   // what Barrier returns in the end; nil until StartClose or an error
 	err            error                    // what ended b
 	closed         bool                     // StartClose was called
-	flushLast      bool                     // and its flush has not been asked for
+	flushLast      bool                     // and its flush has not been requested
 	closers        []func(error)            // called when the last flush is over
 }
 
-// NewBackground makes a background flusher for the target of c. Its flushes share
-// batches with all other requests made of c, and with other backgrounds.
+// NewBackground returns a background flusher for the target of c. Its flushes
+// share batches with all other requests made of c, and with other backgrounds.
 func NewBackground(c *Committer, p Policy) *Background {
 	b := &Background{committer: c, policy: p, early: p.DirtyBytes/2 + p.DirtyBytes%2}
 	t, ok := c.target.(interface {
@@ -73,9 +77,9 @@ func NewBackground(c *Committer, p Policy) *Background {
 	return b
 }
 
-// MarkDirty says that n bytes have been stored to; call it after storing. It never
-// blocks, and apart from the first mark after a flush it is one atomic addition. An n
-// that is not positive is ignored.
+// MarkDirty records that n bytes have been stored to; call it after storing. It
+// does not block, and apart from the first mark after a flush it is one atomic
+// addition. An n that is not positive is ignored.
 func (b *Background) MarkDirty(n int64) {
 	if n <= 0 {
 		return
@@ -96,26 +100,27 @@ func (b *Background) MarkDirty(n int64) {
 	}
 }
 
-// Force flushes now what is dirty, also while paused, and waits for nothing.
+// Force flushes what is dirty now, also while paused, and does not wait.
 func (b *Background) Force() {
 	if b.dirty.Load() > 0 {
 		b.Barrier()
 	}
 }
 
-// Barrier flushes now, dirty or not, also while paused, and returns the batch: it is
-// done after a flush that began after this call. Once b has ended it has failed with
-// the error that ended it, or after Close with one that wraps [fs.ErrClosed].
+// Barrier flushes now, dirty or not, also while paused, and returns the batch:
+// it is done after a flush that began after this call. Once b has ended it has
+// failed with the error that ended it, or after Close with one that wraps
+// [fs.ErrClosed].
 func (b *Background) Barrier() *Batch {
 	b.mu.Lock()
-	if b.over != nil {
+	if b.ended != nil {
 		defer b.mu.Unlock()
-		return b.over
+		return b.ended
 	}
-	b.acting++
-	b.clean()
+	b.active++
+	b.resetMarks()
 	b.mu.Unlock()
-	defer b.acted()
+	defer b.deactivate()
 	return b.flush()
 }
 
@@ -124,11 +129,11 @@ func (b *Background) Pause() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.paused = true
-	b.rest()
+	b.stopTimer()
 }
 
-// Resume ends Pause. If something is dirty the interval begins now, and a limit of bytes
-// that has been passed flushes at once.
+// Resume ends Pause. If something is dirty the interval begins now, and a limit
+// of bytes that has been passed flushes at once.
 func (b *Background) Resume() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -136,10 +141,10 @@ func (b *Background) Resume() {
 	b.schedule()
 }
 
-// Close ends b with one last flush, and waits for that, for all earlier ones and
-// for Policy.OnError. It returns the error that ended b, now or before; after such
-// an error there is no last flush. Later and concurrent calls wait for the same
-// flush. The committer stays open.
+// Close ends b with one last flush, and waits for that, for all earlier ones
+// and for Policy.OnError. It returns the error that ended b, now or before;
+// after such an error there is no last flush. Later and concurrent calls wait
+// for the same flush. The committer stays open.
 func (b *Background) Close() error { return b.CloseContext(context.Background()) }
 
 // CloseContext is like [Background.Close], except that it returns
@@ -148,10 +153,10 @@ func (b *Background) CloseContext(ctx context.Context) error {
 	return waitClosed(ctx, b.StartClose)
 }
 
-// StartClose begins what [Background.Close] does and does not wait for it. done,
-// which may be nil, is called exactly once with what Close returns: before
-// StartClose returns if b has ended, and otherwise by the goroutine that ends the
-// last flush. It must not block.
+// StartClose begins what [Background.Close] does and does not wait for it.
+// done, which may be nil, is called exactly once with what Close returns:
+// before StartClose returns if b has ended, and otherwise by the goroutine that
+// ends the last flush. It must not block.
 func (b *Background) StartClose(done func(error)) {
 	b.mu.Lock()
 	if done != nil {
@@ -159,22 +164,22 @@ func (b *Background) StartClose(done func(error)) {
 	}
 	if !b.closed {
 		b.closed = true
-		if b.over == nil {
-			b.over = resolvedBatch(errBackgroundClosed)
+		if b.ended == nil {
+			b.ended = resolvedBatch(errBackgroundClosed)
 		}
-		b.rest()
+		b.stopTimer()
 		b.flushLast = true
 	}
-	b.acting++
+	b.active++
 	b.mu.Unlock()
-	b.acted()
+	b.deactivate()
 }
 
-// acted ends a tick, a barrier or StartClose. The last one of them after
-// StartClose asks for the last flush, so that no other can come after it.
-func (b *Background) acted() {
+// deactivate ends a tick, a Barrier or a StartClose. The last one of them after
+// StartClose requests the last flush, so that no other can come after it.
+func (b *Background) deactivate() {
 	b.mu.Lock()
-	if b.acting == 1 && b.flushLast {
+	if b.active == 1 && b.flushLast {
 		b.flushLast = false
 		if b.err == nil {
 			b.mu.Unlock()
@@ -182,43 +187,47 @@ func (b *Background) acted() {
 			b.mu.Lock()
 		}
 	}
-	b.acting--
-	b.finish()
+	b.active--
+	b.unlockAndFinish()
 }
 
-// flush asks for everything to be made durable. It is called while acting.
+// flush requests that everything be made durable. It is called while active.
 func (b *Background) flush() *Batch {
 	batch := b.committer.CommitAll()
 	b.mu.Lock()
-	fresh := b.latest != batch // or an older one, which may well be told of twice
-	if fresh {
+	isNew := b.latest != batch // or an older one, whose end may well be counted twice
+	if isNew {
 		b.latest = batch
 		b.pending++
 	}
 	b.mu.Unlock()
-	if fresh {
+	if isNew {
 		batch.OnDone(b.flushed)
 	}
 	return batch
 }
 
-// flushed is told the outcome of each batch.
+// flushed is called with the outcome of each batch.
 func (b *Background) flushed(err error) {
 	b.fail(err)
 	b.mu.Lock()
 	b.pending--
-	b.finish()
+	b.unlockAndFinish()
 }
 
-// finish unlocks mu, and calls the closers if nothing is under way any more.
-func (b *Background) finish() {
+// unlockAndFinish unlocks mu and, if nothing is under way any more, calls the
+// closers.
+func (b *Background) unlockAndFinish() {
+	if invariant.Enabled {
+		invariant.Check(b.active >= 0 && b.pending >= 0, "flush: background with %d calls active, %d batches pending", b.active, b.pending)
+	}
 	var closers []func(error)
-	if b.acting == 0 && b.pending == 0 {
+	if b.active == 0 && b.pending == 0 {
 		closers, b.closers = b.closers, nil
 	}
 	err := b.err
 	b.mu.Unlock()
-	call(closers, err)
+	callAll(closers, err)
 }
 
 // fail ends b if err is not nil and nothing has ended it before.
@@ -228,25 +237,26 @@ func (b *Background) fail(err error) {
 		b.mu.Unlock()
 		return
 	}
-	b.err, b.over = err, resolvedBatch(err)
-	b.rest()
+	b.err, b.ended = err, resolvedBatch(err)
+	b.stopTimer()
 	b.mu.Unlock()
 	if b.policy.OnError != nil {
 		b.policy.OnError(err)
 	}
 }
 
-// clean begins a new count: all marks so far belong to a flush that is about to be
-// asked for. A mark that comes between the two is flushed twice, never left out.
-// mu is held, as for the functions below.
-func (b *Background) clean() {
+// resetMarks begins a new count: all marks so far belong to a flush that is
+// about to be requested. A mark that comes between the two is flushed twice,
+// never left out. The caller holds mu.
+func (b *Background) resetMarks() {
 	b.dirty.Store(0)
 	b.writing = false
-	b.rest()
+	b.stopTimer()
 }
 
-// rest stops the timer. A tick that has begun finds out what is due for itself.
-func (b *Background) rest() {
+// stopTimer stops the timer. A tick that has begun looks for itself whether
+// there is something to do. The caller holds mu.
+func (b *Background) stopTimer() {
 	b.since = time.Time{}
 	if b.timer != nil {
 		b.timer.Stop()

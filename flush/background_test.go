@@ -289,26 +289,44 @@ func TestBarrierIsDoneAfterAFlushThatBeganAfterIt(t *testing.T) {
 	})
 }
 
-func TestAMarkMadeWhileAFlushIsAskedForBelongsToTheNext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		j := newJournal()
-		var bg *flush.Background
-		marks := 1
-		c := flush.NewCommitter(j, flush.Options{Execute: func(task func()) error {
-			if marks > 0 {
-				marks--
+// TestAMarkMadeDuringARequestBelongsToTheNextFlush: marks are counted anew just
+// before a flush is requested, by the timer and by Barrier. One that comes in
+// between is never lost, and one that came before causes no second flush.
+func TestAMarkMadeDuringARequestBelongsToTheNextFlush(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		begin func(bg *flush.Background)
+		marks int // made while the flush is being requested
+		want  []event
+	}{
+		{"interval", func(*flush.Background) {}, 0, []event{{100 * ms, "flush"}}},
+		{"interval, mark", func(*flush.Background) {}, 1, []event{{100 * ms, "flush"}, {200 * ms, "flush"}}},
+		{"barrier", func(bg *flush.Background) { bg.Barrier() }, 0, []event{{0, "flush"}}},
+		{"barrier, mark", func(bg *flush.Background) { bg.Barrier() }, 1, []event{{0, "flush"}, {100 * ms, "flush"}}},
+		{"force, mark", func(bg *flush.Background) { bg.Force() }, 1, []event{{0, "flush"}, {100 * ms, "flush"}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				j := newJournal()
+				var bg *flush.Background
+				c := flush.NewCommitter(j, flush.Options{Execute: func(task func(error)) error {
+					if tt.marks > 0 {
+						tt.marks--
+						bg.MarkDirty(1)
+					}
+					return spawn(task)
+				}})
+				bg = flush.NewBackground(c, flush.Policy{Interval: 100 * ms, NoEarlyWriteback: true})
 				bg.MarkDirty(1)
-			}
-			return spawn(task)
-		}})
-		bg = flush.NewBackground(c, flush.Policy{Interval: 100 * ms, NoEarlyWriteback: true})
-		bg.MarkDirty(1)
-		pass(time.Second)
-		j.expect(t, event{100 * ms, "flush"}, event{200 * ms, "flush"})
-		if err := bg.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+				tt.begin(bg)
+				pass(time.Second)
+				j.expect(t, tt.want...)
+				if err := bg.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 func TestMarksNeverWaitAndAreNeverLost(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"github.com/fmmap-go/fmmap/flush"
+	"github.com/fmmap-go/fmmap/internal/batchslot"
 )
 
 func TestErrIsNilUntilTheBatchIsOver(t *testing.T) {
@@ -53,8 +54,8 @@ func TestOnDoneRunsEachCallbackOnceInOrder(t *testing.T) {
 	}
 }
 
-// A layer above makes one future a batch and has it resolved by one callback.
-func TestAttachMakesOneValueABatch(t *testing.T) {
+// A layer above makes one future per batch, which one callback resolves.
+func TestASlotHoldsOneValuePerBatch(t *testing.T) {
 	type future struct{ outcome chan error }
 	var made atomic.Int64
 	synctest.Test(t, func(t *testing.T) {
@@ -62,7 +63,7 @@ func TestAttachMakesOneValueABatch(t *testing.T) {
 		c := flush.NewCommitter(target, flush.Options{})
 		ask := func() *future {
 			b := c.Commit(0, 1)
-			return b.Attach(func() any {
+			return batchslot.Of(b).Get(func() any {
 				made.Add(1)
 				yield() // others come meanwhile
 				f := &future{outcome: make(chan error, 1)}
@@ -97,27 +98,27 @@ func TestAttachMakesOneValueABatch(t *testing.T) {
 	})
 }
 
-func TestAttachWorksForABatchThatIsOver(t *testing.T) {
+func TestABatchThatIsOverHasASlot(t *testing.T) {
 	c := flush.NewCommitter(&recorder{}, flush.Options{})
 	b := c.Commit(-1, 1)
-	v := b.Attach(func() any {
+	v := batchslot.Of(b).Get(func() any {
 		var outcome error
 		b.OnDone(func(err error) { outcome = err })
 		return outcome
 	})
 	if v != b.Err() {
-		t.Errorf("attached %v, want %v", v, b.Err())
+		t.Errorf("got %v, want %v", v, b.Err())
 	}
 }
 
-func TestAttachSurvivesAMakeThatPanics(t *testing.T) {
+func TestASlotStaysEmptyWhenNewValuePanics(t *testing.T) {
 	c := flush.NewCommitter(&recorder{}, flush.Options{})
 	b := c.Commit(0, 0)
 	func() {
 		defer func() { recover() }()
-		b.Attach(func() any { panic("make") })
+		batchslot.Of(b).Get(func() any { panic("make") })
 	}()
-	if v := b.Attach(func() any { return 7 }); v != 7 {
-		t.Errorf("attached %v, want 7", v)
+	if v := batchslot.Of(b).Get(func() any { return 7 }); v != 7 {
+		t.Errorf("got %v, want 7", v)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/flush"
+	"github.com/fmmap-go/fmmap/internal/batchslot"
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
@@ -175,7 +176,7 @@ func BenchmarkJoin(b *testing.B) {
 	}{
 		{"commit", 0, func(c *flush.Committer, i int64) { c.Commit(i, 1) }},
 		{"gap", 1 << 10, func(c *flush.Committer, i int64) { c.Commit(i&0xffff, 1) }},
-		{"attach", 0, func(c *flush.Committer, i int64) { c.Commit(i, 1).Attach(make) }},
+		{"slot", 0, func(c *flush.Committer, i int64) { batchslot.Of(c.Commit(i, 1)).Get(make) }},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			q := &queue{}
@@ -213,7 +214,7 @@ func BenchmarkFlushAlone(b *testing.B) {
 	for _, bb := range []struct {
 		name    string
 		ctx     context.Context
-		execute func(func()) error
+		execute func(func(error)) error
 	}{
 		{"in place", context.Background(), nil},
 		{"deadline", hurried, nil},

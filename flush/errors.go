@@ -10,8 +10,9 @@ import (
 )
 
 var (
-	// ErrRange is the outcome of a request whose range is negative, overflows, or
-	// lies outside the target. Such a request fails alone: it is part of no batch.
+	// ErrRange is the outcome of a request whose range is negative, overflows,
+	// or lies outside the target. Such a request fails alone: it is part of no
+	// batch.
 	ErrRange = bounds.ErrRange
 
 	// ErrGoexit is the outcome of a batch whose target called [runtime.Goexit],
@@ -22,9 +23,10 @@ var (
 	errBackgroundClosed = fmt.Errorf("background flush: %w", fs.ErrClosed)
 )
 
-// A PanicError is the outcome of a batch whose target panicked, and of any other
-// work that panicked where its caller could not recover the panic. The members of
-// the batch receive it, and the committer continues with the next batch.
+// A PanicError is the outcome of a batch whose target panicked, and of any
+// other work that panicked where its caller could not recover the panic. The
+// members of the batch receive it, and the committer continues with the next
+// batch.
 type PanicError struct {
 	Value any    // the argument of panic
 	Stack []byte // of the goroutine that panicked, as formatted by debug.Stack
@@ -44,8 +46,8 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// isFinal says whether err, or an error that it wraps, has a method Final that
-// answers true: then no later flush of the target can be trusted.
+// isFinal reports whether err, or an error that it wraps, has a method Final
+// that returns true: then no later flush of the target can be trusted.
 func isFinal(err error) bool {
 	var f interface{ Final() bool }
 	return errors.As(err, &f) && f.Final()

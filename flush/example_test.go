@@ -23,16 +23,16 @@ func (d *device) FlushRange(off, n int64) error {
 
 // byHand is an executor whose tasks wait until the example runs them, so that it always
 // prints the same.
-type byHand []func()
+type byHand []func(dropped error)
 
-func (h *byHand) execute(task func()) error {
+func (h *byHand) execute(task func(dropped error)) error {
 	*h = append(*h, task)
 	return nil
 }
 
 func (h *byHand) run() {
 	for _, task := range *h {
-		task()
+		task(nil)
 	}
 	*h = nil
 }
@@ -90,17 +90,17 @@ func ExampleCommitter_Flush() {
 
 func ExampleOptions() {
 	// Batches of all files run on two workers, in the order in which they are due.
-	tasks := make(chan func(), 100)
+	tasks := make(chan func(dropped error), 100)
 	for range 2 {
 		go func() {
 			for task := range tasks {
-				task()
+				task(nil)
 			}
 		}()
 	}
 	defer close(tasks)
 
-	o := flush.Options{Execute: func(task func()) error {
+	o := flush.Options{Execute: func(task func(dropped error)) error {
 		select {
 		case tasks <- task:
 			return nil
@@ -133,28 +133,6 @@ func ExampleBatch() {
 	// msync of [0, 10)
 	// called back with <nil>
 	// done, with <nil>
-}
-
-func ExampleBatch_Attach() {
-	type future struct{ resolved bool }
-
-	var pool byHand
-	c := flush.NewCommitter(&device{}, flush.Options{Execute: pool.execute})
-	commit := func(off, n int64) *future {
-		b := c.Commit(off, n)
-		return b.Attach(func() any {
-			f := new(future)
-			b.OnDone(func(error) { f.resolved = true })
-			return f
-		}).(*future)
-	}
-
-	first, second := commit(0, 10), commit(10, 10)
-	pool.run()
-	fmt.Println(first == second, first.resolved)
-	// Output:
-	// msync of [0, 20)
-	// true true
 }
 
 func ExampleStats() {

@@ -15,7 +15,7 @@ import (
 // executors are the ways of running batches that behaviour must not depend on.
 var executors = []struct {
 	name    string
-	execute func(func()) error
+	execute func(func(error)) error
 }{
 	{"own goroutine", nil},
 	{"goroutine each", spawn},
@@ -66,7 +66,7 @@ func TestARefusedFirstBatchFailsWithTheRefusal(t *testing.T) {
 
 func TestARefusedRequestThatRetriesFromItsCallbackIsServedInTheEnd(t *testing.T) {
 	refusals := 0
-	c := flush.NewCommitter(&recorder{}, flush.Options{Execute: func(task func()) error {
+	c := flush.NewCommitter(&recorder{}, flush.Options{Execute: func(task func(error)) error {
 		if refusals++; refusals <= 3 {
 			return errFull
 		}
@@ -111,36 +111,32 @@ func TestABatchRefusedWhileOneRunsIsRunByThatRunner(t *testing.T) {
 	})
 }
 
-func TestAPanickingExecuteIsARefusal(t *testing.T) {
-	c := flush.NewCommitter(&recorder{}, flush.Options{Execute: func(func()) error { panic(errFull) }})
-	err := c.Flush(t.Context(), 0, 1)
-	var p *flush.PanicError
-	if !errors.As(err, &p) || !errors.Is(err, errFull) {
-		t.Errorf("got %v, want a PanicError of %v", err, errFull)
+func TestAPanicOfExecuteContinuesAndTheBatchIsServed(t *testing.T) {
+	panics := true
+	c := flush.NewCommitter(&recorder{}, flush.Options{Execute: func(task func(error)) error {
+		if panics {
+			panics = false
+			panic(errFull)
+		}
+		return spawn(task)
+	}})
+	func() {
+		defer func() {
+			if v := recover(); v != errFull {
+				t.Errorf("recovered %v, want %v", v, errFull)
+			}
+		}()
+		c.Commit(0, 1)
+		t.Error("Commit returned")
+	}()
+	if err := c.Flush(t.Context(), 0, 1); err != nil {
+		t.Errorf("the next request: %v", err)
 	}
-}
-
-func TestDropFailsTheBatchWhoseTaskWasThrownAway(t *testing.T) {
-	q := &queue{}
-	target := &recorder{}
-	c := flush.NewCommitter(target, flush.Options{Execute: q.execute})
-	c.Drop(errFull) // idle: nothing to drop
-	b := c.Commit(0, 1)
-	stale := q.tasks[0]
-	q.tasks = nil
-	c.Drop(errFull)
-	if !isDone(b) || b.Err() != errFull {
-		t.Fatalf("done %v, %v; want true, %v", isDone(b), b.Err(), errFull)
+	if err := c.Close(); err != nil {
+		t.Error(err)
 	}
-	stale() // may not do harm
-	next := c.Commit(1, 1)
-	q.runOne()
-	c.Drop(errFull)
-	if err := next.Wait(t.Context()); err != nil {
-		t.Errorf("after Drop: %v", err)
-	}
-	if n := len(target.seen()); n != 1 {
-		t.Errorf("%d calls, want 1", n)
+	if s := c.Stats(); s.Requests != 2 || s.Failed != 0 {
+		t.Errorf("stats %+v, want 2 requests served", s)
 	}
 }
 
@@ -157,7 +153,7 @@ func TestInlineExecutorsDoNotNest(t *testing.T) {
 		return nil
 	}}
 	var frames int
-	c = flush.NewCommitter(target, flush.Options{Execute: func(task func()) error {
+	c = flush.NewCommitter(target, flush.Options{Execute: func(task func(error)) error {
 		frames = max(frames, runtime.Callers(0, make([]uintptr, 1000)))
 		return inline(task)
 	}})
@@ -272,5 +268,43 @@ func TestPanicErrorIsOneLine(t *testing.T) {
 	err := &flush.PanicError{Value: "two\nlines", Stack: []byte("goroutine 1:\nmain()")}
 	if got, want := err.Error(), "panic: two lines"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestADroppedTaskFailsItsBatch(t *testing.T) {
+	q := &queue{}
+	target := &recorder{}
+	c := flush.NewCommitter(target, flush.Options{Execute: q.execute})
+	b := c.Commit(0, 1)
+	b.OnDone(func(error) { c.Commit(2, 1) }) // forms while that one ends
+	q.dropOne(errFull)
+	if !isDone(b) || b.Err() != errFull {
+		t.Fatalf("done %v, %v; want true, %v", isDone(b), b.Err(), errFull)
+	}
+	next := c.Commit(1, 1)
+	q.runOne()
+	if err := next.Wait(t.Context()); err != nil {
+		t.Errorf("after the drop: %v", err)
+	}
+	if want := []rng{{1, 2}}; !slices.Equal(target.seen(), want) {
+		t.Errorf("calls %v, want %v", target.seen(), want)
+	}
+}
+
+// TestATaskCalledOnceMoreDoesNothing: an executor with a bug that calls a task
+// twice runs no batch that has not been sealed for it.
+func TestATaskCalledOnceMoreDoesNothing(t *testing.T) {
+	q := &queue{}
+	c := flush.NewCommitter(&recorder{}, flush.Options{Execute: q.execute})
+	b := c.Commit(0, 1)
+	task := q.tasks[0]
+	q.runOne()
+	task(nil)
+	task(errFull)
+	if b.Err() != nil {
+		t.Errorf("got %v", b.Err())
+	}
+	if err := c.Close(); err != nil {
+		t.Errorf("Close: %v", err)
 	}
 }

@@ -44,7 +44,7 @@ func TestHistogramBucketsAreOrderedAndClosed(t *testing.T) {
 func TestQuantiles(t *testing.T) {
 	var h histogram
 	if h.quantile(0.99) != 0 {
-		t.Error("nothing counted has a quantile")
+		t.Error("an empty histogram has a quantile")
 	}
 	h.add(10*time.Microsecond, 98)
 	h.add(10*time.Millisecond, 2)
@@ -58,23 +58,23 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
-func TestACrowdThatStaysAwayIsSoonNotWaitedFor(t *testing.T) {
-	w := crowd{patience: maxPatience}
+func TestJoinersThatStayAwayAreSoonNotAwaited(t *testing.T) {
+	j := expectedJoiners{patience: maxPatience}
 	for range 10 {
-		w.learn(8, 0)
+		j.learn(8, 0)
 	}
-	if w.patience != minPatience {
-		t.Errorf("after ten waits in vain the patience is %v, want %v", w.patience, minPatience)
+	if j.patience != minPatience {
+		t.Errorf("after ten waits without a joiner the patience is %v, want %v", j.patience, minPatience)
 	}
 	for range 10 {
-		w.learn(8, 4)
+		j.learn(8, 4)
 	}
-	if w.patience != maxPatience {
-		t.Errorf("after ten good ones it is %v, want %v", w.patience, maxPatience)
+	if j.patience != maxPatience {
+		t.Errorf("after ten with joiners it is %v, want %v", j.patience, maxPatience)
 	}
 }
 
-func TestCoverKeepsSpansApart(t *testing.T) {
+func TestRangeSetKeepsSpansApart(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		gap   int64
@@ -88,23 +88,23 @@ func TestCoverKeepsSpansApart(t *testing.T) {
 		{"just too far", 10, []span{{0, 1}, {12, 13}}, []span{{0, 1}, {12, 13}}},
 		{"overlapping", 10, []span{{0, 100}, {50, 150}}, []span{{0, 150}}},
 		{"a bridge", 10, []span{{0, 10}, {30, 40}, {60, 70}, {15, 25}, {45, 55}}, []span{{0, 70}}},
-		{"everything", 10, []span{{0, 1}, {1000, 1001}, everything}, []span{everything}},
+		{"whole file", 10, []span{{0, 1}, {1000, 1001}, wholeFile}, []span{wholeFile}},
 		{"one too many", 1, []span{{0, 1}, {10, 11}, {20, 21}, {30, 31}, {40, 41}, {50, 51}, {60, 61}, {70, 71}, {73, 74}},
 			[]span{{0, 1}, {10, 11}, {20, 21}, {30, 31}, {40, 41}, {50, 51}, {60, 61}, {70, 74}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var c cover
+			var r rangeSet
 			for _, s := range tt.spans {
-				c.add(s, tt.gap)
+				r.add(s, tt.gap)
 			}
-			if got := c.cut(math.MaxInt64); !slices.Equal(got, tt.want) {
+			if got := r.clip(math.MaxInt64); !slices.Equal(got, tt.want) {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
 	}
 }
 
-func TestCoverIsCutToTheLength(t *testing.T) {
+func TestRangeSetIsClippedToTheLength(t *testing.T) {
 	for _, tt := range []struct {
 		length int64
 		want   []span
@@ -114,32 +114,32 @@ func TestCoverIsCutToTheLength(t *testing.T) {
 		{50, []span{{0, 10}}},
 		{0, []span{{0, 0}}},
 	} {
-		var c cover
+		var r rangeSet
 		for _, s := range []span{{90, 100}, {0, 10}, {50, 60}} {
-			c.add(s, 1)
+			r.add(s, 1)
 		}
-		if got := c.cut(tt.length); !slices.Equal(got, tt.want) {
-			t.Errorf("cut to %d: %v, want %v", tt.length, got, tt.want)
+		if got := r.clip(tt.length); !slices.Equal(got, tt.want) {
+			t.Errorf("clipped to %d: %v, want %v", tt.length, got, tt.want)
 		}
 	}
 }
 
-func TestCoverCoversAndStaysDisjoint(t *testing.T) {
+func TestRangeSetCoversItsRangesAndStaysDisjoint(t *testing.T) {
 	seed := testutil.Seed(t)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	for range 2000 {
-		var c cover
+		var r rangeSet
 		var covered [256]bool
 		gap := rnd.Int64N(20)
 		for range rnd.IntN(30) + 1 {
 			lo := rnd.Int64N(250)
 			s := span{lo, min(lo+1+rnd.Int64N(20), 256)}
-			c.add(s, gap)
+			r.add(s, gap)
 			for i := s.lo; i < s.hi; i++ {
 				covered[i] = true
 			}
 		}
-		spans := c.cut(256)
+		spans := r.clip(256)
 		if gap == 0 && len(spans) != 1 {
 			t.Fatalf("without a gap: %v", spans)
 		}
@@ -148,7 +148,7 @@ func TestCoverCoversAndStaysDisjoint(t *testing.T) {
 				t.Fatalf("spans %v are not more than %d apart", spans, gap)
 			}
 			if !covered[s.lo] || !covered[s.hi-1] {
-				t.Fatalf("span %v of %v begins or ends where nobody asked", s, spans)
+				t.Fatalf("span %v of %v begins or ends outside the ranges", s, spans)
 			}
 			for j := s.lo; j < s.hi; j++ {
 				covered[j] = false

@@ -63,11 +63,11 @@ func TestResolvedRequestsAreDurable(t *testing.T) {
 	}
 	t.Run("refusing", func(t *testing.T) {
 		var n atomic.Int64
-		runModel(t, seed, func(task func()) error {
+		runModel(t, seed, func(task func(error)) error {
 			if n.Add(1)%3 == 0 {
 				return errFull
 			}
-			go task()
+			go task(nil)
 			return nil
 		}, nil)
 	})
@@ -85,7 +85,7 @@ func TestResolvedRequestsAreDurable(t *testing.T) {
 	})
 }
 
-func runModel(t *testing.T, seed uint64, execute func(func()) error, fail func() error) {
+func runModel(t *testing.T, seed uint64, execute func(func(error)) error, fail func() error) {
 	const writers, rounds = 16, 150
 	d := newDisk(writers)
 	d.fail = fail

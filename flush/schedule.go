@@ -14,11 +14,11 @@ const (
 	flushAll
 )
 
-// due says what is to be done now, or in how long there will be; 0 is never.
-// mu is held.
-func (b *Background) due() (do action, in time.Duration) {
+// nextAction returns what is to be done now, or after how long something will
+// be; 0 means never. The caller holds mu.
+func (b *Background) nextAction() (do action, in time.Duration) {
 	dirty := b.dirty.Load()
-	if dirty == 0 || b.paused || b.over != nil {
+	if dirty == 0 || b.paused || b.ended != nil {
 		return wait, 0
 	}
 	p := b.policy
@@ -47,10 +47,11 @@ func (b *Background) due() (do action, in time.Duration) {
 	}
 }
 
-// schedule sets the timer for what is due next. What is due now is done by the timer's
-// goroutine as well, so that no caller of MarkDirty ever does it. mu is held.
+// schedule sets the timer for the next action. An action that is due now is
+// done by the timer's goroutine as well, so that no caller of MarkDirty ever
+// does it. The caller holds mu.
 func (b *Background) schedule() {
-	do, in := b.due()
+	do, in := b.nextAction()
 	switch {
 	case do == wait && in == 0:
 	case b.timer == nil:
@@ -60,41 +61,42 @@ func (b *Background) schedule() {
 	}
 }
 
-// tick does what is due. The timer runs it in a goroutine of its own, which Close waits
-// for.
+// tick does what is due. The timer runs it in a goroutine of its own, for which
+// Close waits.
 func (b *Background) tick() {
 	b.mu.Lock()
-	if b.over != nil {
+	if b.ended != nil {
 		b.mu.Unlock()
 		return
 	}
-	b.acting++
-	do, _ := b.due()
+	b.active++
+	do, _ := b.nextAction()
 	start := b.startWriteback
 	switch do {
 	case flushAll:
-		b.clean()
+		b.resetMarks()
 	case writeBack:
 		b.writing = true
 	}
 	b.mu.Unlock()
-	defer b.acted()
+	defer b.deactivate()
 
 	switch do {
 	case flushAll:
 		b.flush()
 	case writeBack:
-		b.write(start)
+		b.startEarly(start)
 	}
 	b.mu.Lock()
 	b.schedule()
 	b.mu.Unlock()
 }
 
-// write begins write-back of the whole target. Its error counts like that of a flush:
-// the kernel may report a page that could not be written here, and never again.
-func (b *Background) write(start func(off, n int64) error) {
-	n := everything.len()
+// startEarly begins write-back of the whole target. Its error counts like that
+// of a flush: the kernel may report a page that could not be written here, and
+// never again.
+func (b *Background) startEarly(start func(off, n int64) error) {
+	n := wholeFile.len()
 	if length := b.committer.length; length != nil {
 		n = length()
 	}

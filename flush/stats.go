@@ -17,11 +17,11 @@ type Stats struct {
 	Bytes    int64 `json:"bytes"`    // bytes that the calls of the target spanned, clean ones included
 
 	LargestBatch int64   `json:"largest_batch"` // most requests in one batch
-	MeanBatch    float64 `json:"mean_batch"`    // requests a batch
+	MeanBatch    float64 `json:"mean_batch"`    // requests per batch
 
-	// Waiting times, from a request to the end of its batch. LongestWait is exact.
-	// The quantiles count every member as having waited as long as the first of its
-	// batch did, and are rounded up, with four steps to a doubling.
+	// Waiting times, from a request to the end of its batch. LongestWait is
+	// exact. The quantiles count every member as having waited as long as the
+	// first of its batch, and are rounded up, with four steps per doubling.
 	LongestWait time.Duration `json:"longest_wait_ns"`
 	WaitP50     time.Duration `json:"wait_p50_ns"`
 	WaitP90     time.Duration `json:"wait_p90_ns"`
@@ -30,10 +30,10 @@ type Stats struct {
 	LastError string `json:"last_error,omitempty"` // of the latest batch that failed
 }
 
-// tally is what Stats are made from. It changes once a batch, not once a request:
-// a joiner pays nothing for being counted, and reads no clock.
+// tally is what Stats are made from. It changes once per batch, not once per
+// request: counting a joiner costs nothing and reads no clock.
 type tally struct {
-	requests int64 // served; those in batches not yet over are counted when asked for
+	requests int64 // served; stats adds those in batches not yet over
 	refused  int64
 	batches  int64
 	failed   int64
@@ -44,7 +44,7 @@ type tally struct {
 	lastErr  error
 }
 
-// add counts a batch that was over at now.
+// add counts a batch that was over at now, with the outcome err.
 func (t *tally) add(b *Batch, now time.Time, err error) {
 	t.requests += int64(b.members)
 	t.batches++
@@ -59,7 +59,7 @@ func (t *tally) add(b *Batch, now time.Time, err error) {
 	t.waits.add(waited, int64(b.members))
 }
 
-// stats is t in public clothes, with waiting requests not yet served.
+// stats returns t as Stats; waiting is the number of requests not yet served.
 func (t *tally) stats(waiting int64) Stats {
 	s := Stats{
 		Requests:     t.requests + waiting,
@@ -83,10 +83,12 @@ func (t *tally) stats(waiting int64) Stats {
 	return s
 }
 
-// histogram counts durations in four buckets an octave, from 1 µs to over an hour.
+// histogram counts durations in four buckets per octave, from 1 µs to over an
+// hour.
 type histogram [32 * 4]int64
 
-// bucket is the index of d: the power of two of its microseconds, then the next two bits.
+// bucket returns the index of d: the power of two of its microseconds, then the
+// next two bits.
 func bucket(d time.Duration) int {
 	us := uint64(max(d, 0)/time.Microsecond) + 4
 	octave := bits.Len64(us) - 1 // at least 2
@@ -94,14 +96,15 @@ func bucket(d time.Duration) int {
 	return min(i, len(histogram{})-1)
 }
 
-// upper is where bucket i ends.
+// upper returns the end of bucket i.
 func upper(i int) time.Duration {
 	return time.Duration(uint64(4+i%4+1)<<(i/4)-4) * time.Microsecond
 }
 
 func (h *histogram) add(d time.Duration, n int64) { h[bucket(d)] += n }
 
-// quantile is an upper bound of the q-th quantile, 0 when nothing was counted.
+// quantile returns an upper bound of the q-th quantile, 0 when nothing was
+// counted.
 func (h *histogram) quantile(q float64) time.Duration {
 	var total int64
 	for _, n := range h {

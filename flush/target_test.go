@@ -63,11 +63,11 @@ func failing(n int, err error) *recorder {
 // queue is an executor whose tasks the test runs by hand.
 type queue struct {
 	mu    sync.Mutex
-	tasks []func()
+	tasks []func(dropped error)
 	err   error // refuse with this
 }
 
-func (q *queue) execute(task func()) error {
+func (q *queue) execute(task func(error)) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.err != nil {
@@ -83,8 +83,13 @@ func (q *queue) refuse(err error) {
 	q.err = err
 }
 
-// runOne runs the task at the head and says whether there was one.
-func (q *queue) runOne() bool {
+// runOne runs the task at the head and reports whether there was one.
+func (q *queue) runOne() bool { return q.takeOne(nil) }
+
+// dropOne drops the task at the head with err.
+func (q *queue) dropOne(err error) bool { return q.takeOne(err) }
+
+func (q *queue) takeOne(dropped error) bool {
 	q.mu.Lock()
 	if len(q.tasks) == 0 {
 		q.mu.Unlock()
@@ -93,24 +98,25 @@ func (q *queue) runOne() bool {
 	task := q.tasks[0]
 	q.tasks = q.tasks[1:]
 	q.mu.Unlock()
-	task()
+	task(dropped)
 	return true
 }
 
-func inline(task func()) error {
-	task()
+// inline runs the task before it returns.
+func inline(task func(error)) error {
+	task(nil)
 	return nil
 }
 
 // yield lets others run.
 func yield() { runtime.Gosched() }
 
-func spawn(task func()) error {
-	go task()
+func spawn(task func(error)) error {
+	go task(nil)
 	return nil
 }
 
-// isDone says whether b is over.
+// isDone reports whether b is over.
 func isDone(b *flush.Batch) bool {
 	select {
 	case <-b.Done():

@@ -13,10 +13,11 @@ import (
 var allowed = map[string][]string{
 	"core":                  {"lock", "internal/sys", "internal/bounds", "internal/invariant", "internal/stripe"},
 	"lock":                  {"internal/sys", "internal/invariant"},
-	"flush":                 {"internal/bounds", "internal/invariant"},
-	"async":                 {"core", "lock", "flush", "internal/bounds", "internal/invariant", "internal/stripe", "internal/lane"},
+	"flush":                 {"internal/batchslot", "internal/bounds", "internal/invariant"},
+	"async":                 {"core", "lock", "flush", "internal/batchslot", "internal/bounds", "internal/invariant", "internal/stripe", "internal/lane"},
 	"async/antspool":        {"async"},
 	"async/asynctest":       {"async"},
+	"internal/batchslot":    {},
 	"internal/bounds":       {},
 	"internal/stripe":       {},
 	"internal/invariant":    {},

@@ -37,7 +37,7 @@ func wrapSubject(p *async.Pool, f *core.File, inline bool) (s *subject, err erro
 	s = &subject{file: async.Wrap(p, f), told: make(chan error, 1)}
 	var o flush.Options
 	if inline {
-		o.Execute = func(task func()) error { task(); return nil }
+		o.Execute = func(task func(error)) error { task(nil); return nil }
 	}
 	s.committer = flush.NewCommitter(f, o)
 	s.steady = flush.NewBackground(s.committer, flush.Policy{DirtyBytes: 1, OnError: func(err error) { s.told <- err }})
