@@ -8,7 +8,6 @@ import (
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/flush"
-	"github.com/fmmap-go/fmmap/internal/stripe"
 )
 
 // A File is a mapped file whose operations return futures: except the closers,
@@ -44,36 +43,6 @@ type File struct {
 	refs   int        // operations that keep the file open
 	onIdle func()     // called when closing has begun and refs is 0
 	locks  map[*FileLock]struct{}
-}
-
-// Open maps a file as [core.OpenFile] does, on the Meta lane of p. With a nil p
-// the [Default] pool serves this file.
-//
-// When ctx is done while the file is being opened, what was made until then is
-// taken back as [core.OpenFileContext] does. A file in a future that is collected
-// before any caller has taken it is closed.
-func Open(ctx context.Context, p *Pool, name string, o core.Options) *Future[*File] {
-	open := func(ctx context.Context) (*File, error) {
-		f, err := core.OpenFileContext(ctx, name, o)
-		if err != nil {
-			return nil, err
-		}
-		return Wrap(p, f), nil
-	}
-	return submitOwned(ctx, p.lane(LaneMeta), opOpen, open, func(f *File) { f.StartClose(context.Background()) })
-}
-
-// Wrap makes a File of one that is open already, served by p, or by the
-// [Default] pool if p is nil. Wrap a file once, and close it through what Wrap
-// returns: that waits for the operations under way. Until then f may be used
-// beside it, as [File.Core] may.
-func Wrap(p *Pool, f *core.File) *File {
-	const noDescriptor = ^uintptr(0)
-	a := &File{pool: p.orDefault(), core: f, memoryOnly: f.Fd() == noDescriptor, succeeded: Ready(struct{}{})}
-	a.hints.start()
-	a.counters.hinted = stripe.Make[stripe.Counter]()
-	a.committer = flush.NewCommitter(&target{f}, flush.Options{Execute: a.execute})
-	return a
 }
 
 // Core returns the file below, for everything that needs no future: views, pins,

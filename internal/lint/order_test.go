@@ -1,0 +1,93 @@
+package lint
+
+import (
+	"errors"
+	"go/ast"
+	"go/token"
+	"go/types"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// order lists the files of packages that are built in floors, the lowest first.
+// What a file calls is declared in itself or in a file before it.
+var order = map[string][]string{
+	"async": {
+		"doc.go",
+		// Futures.
+		"errors.go", "executor.go", "pool.go", "future.go", "task.go", "combine.go",
+		// Files.
+		"file.go", "residency.go", "load.go", "stream.go", "flush.go", "io.go", "lock.go", "resize.go", "open.go",
+	},
+}
+
+// A loader type-checks packages of the module from their sources. Packages from
+// elsewhere are missing, so that what depends on their types stays unknown.
+type loader struct {
+	fset    *token.FileSet
+	files   map[string][]*ast.File // by folder
+	checked map[string]*types.Package
+}
+
+// Import implements [types.Importer].
+func (l *loader) Import(name string) (*types.Package, error) {
+	pkg, ours := strings.CutPrefix(name, module+"/")
+	if !ours {
+		return nil, errors.New("not of this module")
+	}
+	p := l.checked[pkg]
+	if p == nil {
+		p = l.check(pkg, nil)
+		l.checked[pkg] = p
+	}
+	return p, nil
+}
+
+func (l *loader) check(pkg string, info *types.Info) *types.Package {
+	conf := types.Config{Importer: l, Error: func(error) {}}
+	p, _ := conf.Check(module+"/"+pkg, l.fset, l.files[pkg], info)
+	return p
+}
+
+// TestNoCallRunsBackUp holds the order of the files: no function, method or
+// variable is used in a file before that of its declaration. Types and fields
+// may be: the type at the bottom has fields for what the floors above it do.
+func TestNoCallRunsBackUp(t *testing.T) {
+	l := &loader{files: map[string][]*ast.File{}, checked: map[string]*types.Package{}}
+	for _, s := range sources(t) {
+		if !s.test() && !constrained.MatchString(s.path) {
+			l.fset = s.fset
+			l.files[s.pkg] = append(l.files[s.pkg], s.ast)
+		}
+	}
+	for pkg, names := range order {
+		rank := func(pos token.Pos) int { return slices.Index(names, path.Base(l.fset.Position(pos).Filename)) }
+		for _, f := range l.files[pkg] {
+			if rank(f.Pos()) < 0 {
+				t.Errorf("%s is not in the order of its package", l.fset.Position(f.Pos()).Filename)
+			}
+		}
+		if len(l.files[pkg]) != len(names) {
+			t.Errorf("%s has %d files, its order %d", pkg, len(l.files[pkg]), len(names))
+		}
+		info := &types.Info{Uses: map[*ast.Ident]types.Object{}}
+		p := l.check(pkg, info)
+		calls := 0
+		for id, obj := range info.Uses {
+			v, isVar := obj.(*types.Var)
+			_, isFunc := obj.(*types.Func)
+			if obj.Pkg() != p || !isFunc && (!isVar || v.Parent() != p.Scope()) {
+				continue
+			}
+			calls++
+			if rank(id.Pos()) < rank(obj.Pos()) {
+				t.Errorf("%v uses %s of %s", l.fset.Position(id.Pos()), id.Name, path.Base(l.fset.Position(obj.Pos()).Filename))
+			}
+		}
+		if calls < 100 {
+			t.Errorf("%s: only %d uses found", pkg, calls)
+		}
+	}
+}
