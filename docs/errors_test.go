@@ -64,7 +64,7 @@ func TestErrorTextsAreExplained(t *testing.T) {
 	}
 	page := strings.Join(strings.Fields(string(b)), " ")
 	n := 0
-	for _, dir := range []string{"../core", "../lock", "../flush", "../async", "../internal/bounds"} {
+	for _, dir := range []string{"../core", "../lock", "../flush", "../async", "../async/antspool", "../internal/bounds"} {
 		for _, f := range parsed(t, dir) {
 			for _, text := range errorTexts(f) {
 				n++

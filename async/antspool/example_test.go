@@ -4,10 +4,24 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/async/antspool"
 )
+
+// A program that allows itself a hundred goroutines for all its pools.
+func ExampleOptions() {
+	e := antspool.New(antspool.Options{Workers: 100, IdleTime: 10 * time.Second})
+	defer e.Close()
+	done := make(chan struct{})
+	if err := e.Submit(func() { close(done) }); err != nil {
+		log.Fatal(err)
+	}
+	<-done
+	fmt.Println("ran on a worker")
+	// Output: ran on a worker
+}
 
 // Two pools share the workers of one executor.
 func ExampleExecutor() {

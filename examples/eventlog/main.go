@@ -27,9 +27,11 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/fmmap-go/fmmap/async"
+	"github.com/fmmap-go/fmmap/async/antspool"
 	"github.com/fmmap-go/fmmap/examples/internal/cli"
 	"github.com/fmmap-go/fmmap/examples/reclog"
 	"github.com/fmmap-go/fmmap/lock"
@@ -42,6 +44,7 @@ type settings struct {
 	addr, file string
 	maxRecord  int64
 	grow       int64
+	executor   string
 	drain      time.Duration
 }
 
@@ -51,6 +54,8 @@ func parse(args []string, out io.Writer) (s settings, err error) {
 	flags.StringVar(&s.file, "file", "", "the log; created when absent")
 	flags.Int64Var(&s.maxRecord, "max", 1<<20, "longest record in `bytes`")
 	flags.Int64Var(&s.grow, "grow", 16<<20, "how many `bytes` the file grows at a time; fewer on a full disk")
+	flags.StringVar(&s.executor, "executor", "goroutines", "what runs the pool: goroutines, antspool (workers of ants) or\n"+
+		"inline (the goroutine of the request, which then waits for the disk itself)")
 	flags.DurationVar(&s.drain, "drain", 10*time.Second, "how long requests may take to finish after a signal")
 	err = cli.Parse(flags, "eventlog -file FILE [flags]", args, out, func() error {
 		switch {
@@ -62,12 +67,28 @@ func parse(args []string, out io.Writer) (s settings, err error) {
 			return fmt.Errorf("-max %d: from 1 to %d", s.maxRecord, 1<<30)
 		case s.grow < 1 || s.grow > 1<<40:
 			return fmt.Errorf("-grow %d: from 1 to %d", s.grow, int64(1)<<40)
+		case !slices.Contains([]string{"goroutines", "antspool", "inline"}, s.executor):
+			return fmt.Errorf("-executor %s: goroutines, antspool or inline", s.executor)
 		case s.drain < 0:
 			return errors.New("-drain is negative")
 		}
 		return nil
 	})
 	return s, err
+}
+
+// newExecutor returns the executor with the given name and a function that
+// closes it once the pool is closed.
+func newExecutor(name string) (e async.Executor, release func()) {
+	switch name {
+	case "antspool":
+		e := antspool.New(antspool.Options{})
+		return e, func() { _ = e.Close() }
+	case "inline":
+		return async.Inline(), func() {}
+	default:
+		return async.Goroutines(), func() {}
+	}
 }
 
 // run serves until ctx is done. It logs to errs, first of all where it listens.
@@ -84,11 +105,13 @@ func run(ctx context.Context, args []string, out, errs io.Writer) (err error) {
 		return err
 	}
 	defer listener.Close()
-	pool, err := async.NewPool(async.PoolOptions{})
+	executor, release := newExecutor(s.executor)
+	defer release()
+	pool, err := async.NewPool(async.PoolOptions{Executor: executor})
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	defer pool.Close() // before release
 	l, err := reclog.Open(ctx, s.file, reclog.Options{MaxRecord: s.maxRecord, Grow: s.grow, Pool: pool})
 	if errors.Is(err, lock.ErrLocked) {
 		return fmt.Errorf("%s is in use by another process", s.file)
@@ -101,7 +124,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) (err error) {
 		logger.Printf("cut a torn record of at least %d bytes off the end", n)
 	}
 	defer func() {
-		if cerr := l.Close(context.Background()); err == nil {
+		if cerr := l.Close(); err == nil {
 			err = cerr
 		}
 	}()

@@ -205,6 +205,44 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 	t.Logf("counted: %d acknowledged events over 3 kills, all there", len(acked))
 }
 
+// The server is the same over each executor: many clients at once, and a reader
+// of what they have stored.
+func TestExecutors(t *testing.T) {
+	for _, executor := range []string{"goroutines", "antspool", "inline"} {
+		t.Run(executor, func(t *testing.T) {
+			p := start(t, logFile(t), "-executor", executor, "-grow", "4096")
+			const clients, each = 16, 20
+			var wg sync.WaitGroup
+			for c := range clients {
+				wg.Go(func() {
+					for i := range each {
+						rec := fmt.Appendf(nil, "client %d event %d", c, i)
+						var e reclog.Entry
+						status, b, err := request("POST", p.url+"/events", rec)
+						if err != nil || status != http.StatusCreated || json.Unmarshal(b, &e) != nil {
+							t.Errorf("POST: %d %s, %v", status, b, err)
+							return
+						}
+						if status, b, err := request("GET", fmt.Sprintf("%s/events/%d", p.url, e.Seq), nil); err != nil || status != 200 || !bytes.Equal(b, rec) {
+							t.Errorf("GET %d: %d %q, %v", e.Seq, status, b, err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			if runtime.GOOS == "windows" {
+				return // no SIGTERM to send
+			}
+			if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			if logged, err := p.ended(); err != nil || !strings.Contains(logged, fmt.Sprintf("closing, %d events", clients*each)) {
+				t.Errorf("ended with %v and logged %s", err, logged)
+			}
+		})
+	}
+}
+
 func TestSignalDrains(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no SIGTERM to send")
@@ -340,6 +378,7 @@ func TestRefusals(t *testing.T) {
 		{"too large", []string{"-file", foreign, "-max", "9999999999999"}, "-max"},
 		{"no growth", []string{"-file", foreign, "-grow", "0"}, "-grow"},
 		{"rest", []string{"-file", foreign, "x"}, "unexpected argument"},
+		{"executor", []string{"-file", foreign, "-executor", "threads"}, "-executor threads"},
 		{"address", []string{"-file", filepath.Join(dir, "log"), "-addr", "127.0.0.1:x"}, "port"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -45,7 +45,7 @@ func appendFor(ctx context.Context, name string, alone bool, d time.Duration) (o
 		return o, err
 	}
 	defer func() {
-		if cerr := l.Close(context.WithoutCancel(ctx)); err == nil {
+		if cerr := l.Close(); err == nil {
 			err = cerr
 		}
 	}()
@@ -130,7 +130,7 @@ func verify(ctx context.Context, name string) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer l.Close(context.WithoutCancel(ctx))
+	defer l.Close()
 	for r, err := range l.All(ctx, 1) {
 		if err != nil {
 			return n, err

@@ -134,15 +134,16 @@ func (l *Log) File() *async.File { return l.file }
 
 // Close waits for the appends under way and for readers to release their
 // records, and closes the file.
-func (l *Log) Close(ctx context.Context) error {
+func (l *Log) Close() error {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
-		return l.file.CloseContext(ctx)
+		return l.file.Close()
 	}
 	l.closed = true
 	tail, growing := l.tail, l.growth.future
 	l.mu.Unlock()
+	ctx := context.Background()
 	if growing != nil {
 		_, _ = growing.Await(ctx) // its error belongs to the appends that need the room
 	}
@@ -150,7 +151,7 @@ func (l *Log) Close(ctx context.Context) error {
 	if err == nil {
 		_, err = l.file.Truncate(ctx, tail).Await(ctx)
 	}
-	if cerr := l.file.CloseContext(ctx); err == nil {
+	if cerr := l.file.Close(); err == nil {
 		err = cerr
 	}
 	return err

@@ -2,7 +2,6 @@ package reclog_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -43,7 +42,7 @@ func open(t testing.TB, name string, o reclog.Options) *reclog.Log {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.Close(context.Background()) })
+	t.Cleanup(func() { _ = l.Close() })
 	return l
 }
 
@@ -78,7 +77,7 @@ func TestAppendAndReopen(t *testing.T) {
 			}
 		}
 		holds(t, l, 500)
-		if err := l.Close(t.Context()); err != nil {
+		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
 		l = open(t, name, reclog.Options{})
@@ -149,7 +148,7 @@ func TestTornTails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Close(t.Context()); err != nil {
+	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	whole, err := os.ReadFile(name)
@@ -173,7 +172,7 @@ func TestTornTails(t *testing.T) {
 				t.Fatal(err)
 			}
 			holds(t, l, want+1)
-			if err := l.Close(t.Context()); err != nil {
+			if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -213,7 +212,7 @@ func TestBadInput(t *testing.T) {
 	if _, err := reclog.Open(t.Context(), other, reclog.Options{MaxRecord: -1}); !errors.Is(err, core.ErrRange) {
 		t.Errorf("negative limit: %v", err)
 	}
-	if err := l.Close(t.Context()); err != nil {
+	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.Append(t.Context(), []byte("x")); !errors.Is(err, fs.ErrClosed) {
@@ -262,7 +261,7 @@ func TestInterruptedCreation(t *testing.T) {
 		if _, err := l.Append(t.Context(), record(1)); err != nil {
 			t.Errorf("a file of %d zeros: %v", size, err)
 		}
-		if err := l.Close(t.Context()); err != nil {
+		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -58,7 +58,7 @@ func openAppend(c config) ([]side, func(), error) {
 			if err != nil {
 				return nil, nil, err
 			}
-			return func() error { _, err := l.Append(ctx, rec); return err }, func() { _ = l.Close(ctx) }, nil
+			return func() error { _, err := l.Append(ctx, rec); return err }, func() { _ = l.Close() }, nil
 		}),
 		run("write + fsync under a mutex", func(path string) (func() error, func(), error) {
 			f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
