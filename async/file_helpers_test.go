@@ -157,9 +157,9 @@ func settled(done func() bool) {
 // calls counts the system calls of the process, and can hold them up.
 type calls struct {
 	mu   sync.Mutex
-	n    map[string]int
-	fail map[string]error
-	gate map[string]*gate
+	n    map[sys.Op]int
+	fail map[sys.Op]error
+	gate map[sys.Op]*gate
 }
 
 // A gate holds up calls of one kind.
@@ -172,12 +172,12 @@ type gate struct {
 // watchCalls watches the system calls until the test ends.
 func watchCalls(t testing.TB) *calls {
 	t.Helper()
-	c := &calls{n: make(map[string]int), fail: make(map[string]error), gate: make(map[string]*gate)}
+	c := &calls{n: make(map[sys.Op]int), fail: make(map[sys.Op]error), gate: make(map[sys.Op]*gate)}
 	t.Cleanup(sys.Inject(c.called))
 	return c
 }
 
-func (c *calls) called(op string) error {
+func (c *calls) called(op sys.Op) error {
 	c.mu.Lock()
 	c.n[op]++
 	err, g := c.fail[op], c.gate[op]
@@ -194,14 +194,14 @@ func (c *calls) called(op string) error {
 }
 
 // of is how many calls of op there were.
-func (c *calls) of(op string) int {
+func (c *calls) of(op sys.Op) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.n[op]
 }
 
 // failing makes calls of op fail with err, or no longer if that is nil.
-func (c *calls) failing(op string, err error) {
+func (c *calls) failing(op sys.Op, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fail[op] = err
@@ -209,7 +209,7 @@ func (c *calls) failing(op string, err error) {
 
 // hold holds up calls of op after the next pass ones, until release or the end
 // of the test. Each call that is held up sends on arrived first.
-func (c *calls) hold(t testing.TB, op string, pass int) (arrived <-chan struct{}, release func()) {
+func (c *calls) hold(t testing.TB, op sys.Op, pass int) (arrived <-chan struct{}, release func()) {
 	t.Helper()
 	g := &gate{pass: pass, arrived: make(chan struct{}, 1000), open: make(chan struct{})}
 	c.mu.Lock()

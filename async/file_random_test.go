@@ -57,8 +57,8 @@ func randomRound(t *testing.T, r *rand.Rand, dir string) {
 	check(t, err)
 	f := randomFile(t, r, p, filepath.Join(dir, "file"))
 	if r.IntN(2) == 0 { // nobody tells what is resident: all goes to the pager
-		defer sys.Inject(func(op string) error {
-			if op == "mincore" {
+		defer sys.Inject(func(op sys.Op) error {
+			if op == sys.OpMincore {
 				return errors.ErrUnsupported
 			}
 			return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/flush"
+	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
 // Semantics 13: a flush covers every store made before it was asked for, so a
@@ -22,7 +23,7 @@ func TestFlushIsGrouped(t *testing.T) {
 	p := narrow(t)
 	f := onDisk(t, p, size)
 	c := watchCalls(t)
-	arrived, release := c.hold(t, "msync", 0)
+	arrived, release := c.hold(t, sys.OpMsync, 0)
 	first := f.FlushRange(0, 10)
 	<-arrived
 	// Began before the stores that follow: it must not answer for them.
@@ -53,7 +54,7 @@ func TestFlushIsGrouped(t *testing.T) {
 	release()
 	check(t, first.Wait())
 	check(t, all.Wait())
-	if n := c.of("msync"); n != 2 {
+	if n := c.of(sys.OpMsync); n != 2 {
 		t.Errorf("calls of msync: got %d, want 2", n)
 	}
 	s := f.Stats().Flush
@@ -67,8 +68,8 @@ func TestFlushFailureIsFinal(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	f := onDisk(t, p, 10_000)
 	c := watchCalls(t)
-	arrived, release := c.hold(t, "msync", 0)
-	c.failing("msync", syscall.EIO)
+	arrived, release := c.hold(t, sys.OpMsync, 0)
+	c.failing(sys.OpMsync, syscall.EIO)
 	failed := f.Flush()
 	<-arrived
 	waiting := f.FlushRange(0, 10)
@@ -80,9 +81,9 @@ func TestFlushFailureIsFinal(t *testing.T) {
 			t.Errorf("flush %d: got error %v, want a %v of this file", i, err, core.ErrFlushFailed)
 		}
 	}
-	c.failing("msync", nil)
+	c.failing(sys.OpMsync, nil)
 	wantErr(t, "a later flush", f.Flush().Wait(), core.ErrFlushFailed)
-	if n := c.of("msync"); n != 1 {
+	if n := c.of(sys.OpMsync); n != 1 {
 		t.Errorf("calls of msync: got %d, want none after the failure", n)
 	}
 	want(t, f.ReadAt(bg, make([]byte, 10), 0), 10, nil)
@@ -95,7 +96,7 @@ func TestFlushOfWhatIsCutOff(t *testing.T) {
 	p := narrow(t)
 	f := onDisk(t, p, size)
 	c := watchCalls(t)
-	arrived, release := c.hold(t, "msync", 0)
+	arrived, release := c.hold(t, sys.OpMsync, 0)
 	first := f.FlushRange(0, 10)
 	<-arrived
 	hull := f.FlushRange(size-10, 10)
@@ -232,7 +233,7 @@ func TestBackgroundFailure(t *testing.T) {
 	told := make(chan error, 1)
 	b, err := f.StartBackground(flush.Policy{DirtyBytes: 10, NoEarlyWriteback: true, OnError: func(err error) { told <- err }})
 	check(t, err)
-	watchCalls(t).failing("msync", syscall.EIO)
+	watchCalls(t).failing(sys.OpMsync, syscall.EIO)
 	want(t, f.WriteAt(bg, pattern(20), 0), 20, nil)
 	wantErr(t, "OnError", <-told, core.ErrFlushFailed)
 	wantErr(t, "Barrier", b.Barrier().Wait(), core.ErrFlushFailed)
@@ -254,10 +255,10 @@ func TestBackgroundWritesEarly(t *testing.T) {
 	_, err := f.StartBackground(flush.Policy{DirtyBytes: 100})
 	check(t, err)
 	want(t, f.WriteAt(bg, pattern(60), 0), 60, nil)
-	settled(func() bool { return c.of("sync_file_range") > 0 })
-	if n := c.of("msync"); n != 0 {
+	settled(func() bool { return c.of(sys.OpSyncFileRange) > 0 })
+	if n := c.of(sys.OpMsync); n != 0 {
 		t.Errorf("flushes with little dirty: got %d", n)
 	}
 	want(t, f.WriteAt(bg, pattern(60), 0), 60, nil)
-	settled(func() bool { return c.of("msync") > 0 })
+	settled(func() bool { return c.of(sys.OpMsync) > 0 })
 }

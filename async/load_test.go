@@ -36,13 +36,13 @@ func TestPageInMakesResident(t *testing.T) {
 		if pages, of, err := f.Core().Resident(5000, 10_000); err != nil || pages < of {
 			t.Errorf("resident after PageIn: %d pages of %d, error %v", pages, of, err)
 		}
-		if n := c.of("madvise"); n != 2 {
+		if n := c.of(sys.OpMadvise); n != 2 {
 			t.Errorf("calls of madvise for cold pages: got %d, want 2", n)
 		}
-		before := c.of("madvise") + c.of("mincore")
+		before := c.of(sys.OpMadvise) + c.of(sys.OpMincore)
 		check(t, f.PageIn(bg, 5000, 10_000).Wait())
 		check(t, f.PageIn(bg, 4096, 1).Wait()) // a part of a page that was
-		if n := c.of("madvise") + c.of("mincore") - before; n != 0 {
+		if n := c.of(sys.OpMadvise) + c.of(sys.OpMincore) - before; n != 0 {
 			t.Errorf("system calls for pages with a hint: got %d, want 0", n)
 		}
 		s := f.Stats()
@@ -117,14 +117,14 @@ func TestPageInLarge(t *testing.T) {
 		async.DropHints(f)
 		ctx, cancel := context.WithCancelCause(bg)
 		c := watchCalls(t)
-		arrived, release := c.hold(t, "madvise", 4) // its first one and two steps, but for the last
+		arrived, release := c.hold(t, sys.OpMadvise, 4) // its first one and two steps, but for the last
 		in := f.PageIn(ctx, 0, size)
 		<-arrived
 		cause := errors.New("enough")
 		cancel(cause)
 		release()
 		wantErr(t, "PageIn", in.Wait(), cause)
-		if n := c.of("madvise"); n > 6 {
+		if n := c.of(sys.OpMadvise); n > 6 {
 			t.Errorf("calls of madvise: got %d, want no more after the step under way", n)
 		}
 	})
@@ -132,7 +132,7 @@ func TestPageInLarge(t *testing.T) {
 		chill(t, f)
 		async.DropHints(f)
 		c := watchCalls(t)
-		arrived, release := c.hold(t, "madvise", 2)
+		arrived, release := c.hold(t, sys.OpMadvise, 2)
 		in := f.PageIn(bg, 0, size)
 		<-arrived
 		cut := f.Truncate(bg, 1<<20)
@@ -151,10 +151,10 @@ func TestCallersTouchNothing(t *testing.T) {
 	f := cold(t, p, size)
 	free := occupy(t, p, async.LanePage)
 	c := watchCalls(t)
-	c.failing("madvise", errors.ErrUnsupported) // or WILLNEED would bring it in
+	c.failing(sys.OpMadvise, errors.ErrUnsupported) // or WILLNEED would bring it in
 	load, in := f.Load(bg, 0, size), f.PageIn(bg, 0, size)
 	read, write := f.ReadAt(bg, make([]byte, 10), 50_000), f.WriteAt(bg, make([]byte, 10), 100_000)
-	c.failing("madvise", nil)
+	c.failing(sys.OpMadvise, nil)
 	pages, _, err := f.Core().Resident(0, size)
 	check(t, err)
 	if pages != 0 {
@@ -174,7 +174,7 @@ func TestLoadWithoutProbe(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	f := onDisk(t, p, 100_000)
 	c := watchCalls(t)
-	c.failing("mincore", errors.ErrUnsupported)
+	c.failing(sys.OpMincore, errors.ErrUnsupported)
 	for range 3 {
 		async.DropHints(f)
 		pin, err := f.Load(bg, 0, 100_000).Await(bg)
@@ -184,7 +184,7 @@ func TestLoadWithoutProbe(t *testing.T) {
 	if s := f.Stats(); s.Cold != 3 || s.Probed != 0 {
 		t.Errorf("stats: got %d cold, %d probed, want 3, 0", s.Cold, s.Probed)
 	}
-	if n := c.of("mincore"); n != 1 {
+	if n := c.of(sys.OpMincore); n != 1 {
 		t.Errorf("calls of mincore: got %d, want 1", n)
 	}
 }
@@ -193,7 +193,7 @@ func TestLoadWithoutProbe(t *testing.T) {
 func TestLoadWithoutWillNeed(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	f := cold(t, p, 100_000)
-	t.Cleanup(sys.Without("populate"))
+	t.Cleanup(sys.Disable(sys.CallPopulate))
 	pin, err := f.Load(bg, 5000, 50_000).Await(bg)
 	check(t, err)
 	pin.Release()
@@ -231,7 +231,7 @@ func TestLateLoadIsReleased(t *testing.T) {
 	p := narrow(t)
 	t.Run("context done while it runs", func(t *testing.T) {
 		f := cold(t, p, 100_000)
-		arrived, release := watchCalls(t).hold(t, "madvise", 1)
+		arrived, release := watchCalls(t).hold(t, sys.OpMadvise, 1)
 		ctx, cancel := context.WithCancel(bg)
 		load := f.Load(ctx, 0, 10)
 		<-arrived

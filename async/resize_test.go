@@ -201,7 +201,7 @@ func TestCloseWithOperationsInFlight(t *testing.T) {
 	p := narrow(t)
 	f := cold(t, p, size)
 	c := watchCalls(t)
-	arrived, releaseFlush := c.hold(t, "msync", 0)
+	arrived, releaseFlush := c.hold(t, sys.OpMsync, 0)
 	flushing := f.FlushRange(0, 10)
 	<-arrived
 	waiting := f.Flush()

@@ -3,6 +3,7 @@ package core_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -91,7 +92,7 @@ func TestAdviceGoesAlongWithTheWindow(t *testing.T) {
 	} else {
 		check(t, err)
 	}
-	during(t, "mmap", func() { check(t, f.Advise(core.AdviceDontDump, 0, f.Len())) })
+	during(t, sys.OpMmap, func() { check(t, f.Advise(core.AdviceDontDump, 0, f.Len())) })
 	check(t, f.Truncate(64*MiB))
 	for _, v := range vmas(t, name) {
 		for _, flag := range []string{" rr ", " dd "} {
@@ -121,9 +122,11 @@ func TestAdviceGoesAlongWithTheWindow(t *testing.T) {
 
 // Where the kernel has no call for it the pages are brought in by hand, with the same outcome.
 func TestPopulate(t *testing.T) {
-	for _, feature := range []string{"", "populate"} {
-		t.Run("without "+feature, func(t *testing.T) {
-			defer sys.Without(feature)()
+	for _, calls := range [][]sys.Call{nil, {sys.CallPopulate}} {
+		t.Run(fmt.Sprintf("without %v", calls), func(t *testing.T) {
+			for _, c := range calls {
+				defer sys.Disable(c)()
+			}
 			onEach(t, func(t *testing.T, b backend) {
 				want := pattern(256*KiB, 1)
 				f := b.open(t, want)
@@ -186,7 +189,7 @@ func TestLockMemory(t *testing.T) {
 	if err := core.NewMemory("m", make([]byte, 10)).LockMemory(0, 10); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("heap memory: %v", err)
 	}
-	failing(t, "mlock", 0, syscall.EPERM)
+	failing(t, sys.OpMlock, 0, syscall.EPERM)
 	if err := f.LockMemory(0, 1); !errors.Is(err, syscall.EPERM) {
 		t.Errorf("what the system refuses: %v", err)
 	}

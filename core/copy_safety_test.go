@@ -18,10 +18,10 @@ import (
 )
 
 // during calls fn once, in the middle of what makes the given system call.
-func during(t *testing.T, op string, fn func()) {
+func during(t *testing.T, op sys.Op, fn func()) {
 	t.Helper()
 	var once atomic.Bool
-	t.Cleanup(sys.Inject(func(o string) error {
+	t.Cleanup(sys.Inject(func(o sys.Op) error {
 		if o == op && once.CompareAndSwap(false, true) {
 			fn()
 		}
@@ -32,8 +32,8 @@ func during(t *testing.T, op string, fn func()) {
 // A directory that is swapped for a link while the copy is made leads it nowhere else.
 func TestCopyToWhoseDirectoryIsSwapped(t *testing.T) {
 	renamesParents(t)
-	for _, op := range []string{"copy_file_range", "fsync", "fsyncdir"} {
-		t.Run(op, func(t *testing.T) {
+	for _, op := range []sys.Op{sys.OpCopyFileRange, sys.OpFsync, sys.OpFsyncDir} {
+		t.Run(string(op), func(t *testing.T) {
 			f := opened(t, tempFile(t, []byte("contents")), core.Options{})
 			dir := t.TempDir()
 			to, trap, moved := filepath.Join(dir, "d"), filepath.Join(dir, "trap"), filepath.Join(dir, "moved")
@@ -53,7 +53,7 @@ func TestCopyToWhoseDirectoryIsSwapped(t *testing.T) {
 
 // Until the copy is complete and durable, its name means what it meant before.
 func TestCopyToShowsNothingUnfinished(t *testing.T) {
-	for _, op := range []string{"copy_file_range", "fsync"} {
+	for _, op := range []sys.Op{sys.OpCopyFileRange, sys.OpFsync} {
 		for _, before := range []string{"", "the old file"} {
 			f := opened(t, tempFile(t, []byte("the new one!")), core.Options{})
 			to := filepath.Join(t.TempDir(), "copy")
@@ -71,7 +71,7 @@ func TestCopyToShowsNothingUnfinished(t *testing.T) {
 			if got, err := os.ReadFile(to); string(got) != "the new one!" || err != nil {
 				t.Errorf("the copy is %q, %v", got, err)
 			}
-			if !looked && op != "copy_file_range" {
+			if !looked && op != sys.OpCopyFileRange {
 				t.Errorf("%s was not called", op)
 			}
 		}
@@ -118,7 +118,7 @@ func TestCopyToOfWhatWasNotWritten(t *testing.T) {
 	if err := f.StartWriteback(0, 1); missingHere(err) {
 		t.Skip(err) // and the kernel copies nothing
 	}
-	failing(t, "sync_file_range", 1, syscall.EIO)
+	failing(t, sys.OpSyncFileRange, 1, syscall.EIO)
 	to := f.Name() + ".to"
 	for range 2 {
 		check(t, f.CopyTo(to, 0, f.Len()))
@@ -148,8 +148,8 @@ func (c *endsAfter) Err() error {
 func TestCopyToIsGivenUpBetweenChunks(t *testing.T) {
 	for _, b := range []backend{backends[0], {name: "memory", open: memory}} {
 		f := b.open(t, pattern(8*MiB, 1))
-		defer sys.Without("copy_file_range")()
-		defer sys.Without("ficlone")()
+		defer sys.Disable(sys.CallCopyFileRange)()
+		defer sys.Disable(sys.CallFiclone)()
 		dir := t.TempDir()
 		ctx := &endsAfter{Context: t.Context(), limit: 4}
 		err := f.CopyToContext(ctx, filepath.Join(dir, "copy"), 0, f.Len())
@@ -184,7 +184,7 @@ func TestCopyToKeepsPermissions(t *testing.T) {
 		to := filepath.Join(t.TempDir(), "copy")
 		check(t, os.WriteFile(to, []byte("open to all"), 0o600))
 		check(t, os.Chmod(to, 0o666))
-		during(t, "fsync", func() {
+		during(t, sys.OpFsync, func() {
 			for _, n := range entries(t, filepath.Dir(to)) {
 				if fi, err := os.Stat(filepath.Join(filepath.Dir(to), n)); err != nil || n != "copy" && fi.Mode().Perm()&^perm != 0 {
 					t.Errorf("while it is made, %s of a file of %v is %v, %v", n, perm, fi.Mode(), err)
@@ -204,7 +204,7 @@ func TestSyncDirOfOtherThings(t *testing.T) {
 	if err := core.SyncDir(name); !errors.Is(err, fs.ErrInvalid) {
 		t.Errorf("a file: %v", err)
 	}
-	failing(t, "fsyncdir", 0, syscall.EIO)
+	failing(t, sys.OpFsyncDir, 0, syscall.EIO)
 	var pe *fs.PathError
 	if err := core.SyncParent(name); !errors.Is(err, syscall.EIO) || !errors.As(err, &pe) || pe.Path != filepath.Dir(name) {
 		t.Errorf("a directory that cannot be synced: %v", err)

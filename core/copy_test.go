@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -49,7 +49,7 @@ func unchanged(t testing.TB, name string) {
 
 func TestCopyTo(t *testing.T) {
 	want := pattern(3*MiB+123, 1)
-	for _, features := range [][]string{nil, {"ficlone"}, {"ficlone", "copy_file_range"}} {
+	for _, features := range [][]sys.Call{nil, {sys.CallFiclone}, {sys.CallFiclone, sys.CallCopyFileRange}} {
 		for _, b := range []struct {
 			name string
 			f    func(t *testing.T) *core.File
@@ -63,9 +63,9 @@ func TestCopyTo(t *testing.T) {
 			}},
 			{"memory", func(*testing.T) *core.File { return core.NewMemory("m", bytes.Clone(want)) }},
 		} {
-			t.Run(b.name+" without "+strings.Join(features, ", "), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s without %v", b.name, features), func(t *testing.T) {
 				for _, feature := range features {
-					defer sys.Without(feature)()
+					defer sys.Disable(feature)()
 				}
 				f := b.f(t)
 				dir := t.TempDir()
@@ -132,7 +132,7 @@ func TestCopyToThatFailsLeavesNothing(t *testing.T) {
 	f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{})
 	dir := t.TempDir()
 	old := oldFile(t, dir)
-	for _, op := range []string{"copy_file_range", "fsync"} {
+	for _, op := range []sys.Op{sys.OpCopyFileRange, sys.OpFsync} {
 		failing(t, op, 0, syscall.EIO)
 		if err := f.CopyTo(old, 0, f.Len()); !errors.Is(err, syscall.EIO) {
 			t.Errorf("%s: %v", op, err)
@@ -159,9 +159,9 @@ func TestCopyToThatFailsLeavesNothing(t *testing.T) {
 }
 
 func TestCopyToOfAFileThatWasCut(t *testing.T) {
-	for _, features := range [][]string{nil, {"ficlone", "copy_file_range"}} {
+	for _, features := range [][]sys.Call{nil, {sys.CallFiclone, sys.CallCopyFileRange}} {
 		for _, feature := range features {
-			defer sys.Without(feature)()
+			defer sys.Disable(feature)()
 		}
 		f := shortened(t, core.Options{})
 		to := f.Name() + ".to"

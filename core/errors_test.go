@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/sys"
 	"github.com/fmmap-go/fmmap/lock"
 )
 
@@ -182,7 +183,7 @@ func TestErrorsOfOpeningFaultsAndFlushes(t *testing.T) {
 	name := tempFile(t, pattern(10_000, 1))
 	holder := opened(t, name, core.Options{Access: core.ReadWrite})
 	cut := shortened(t, core.Options{Access: core.ReadWrite})
-	failing(t, "msync", 0, syscall.EIO)
+	failing(t, sys.OpMsync, 0, syscall.EIO)
 	flush := holder.Flush()
 	failing(t, "", 0, nil)
 	for _, c := range []struct {

@@ -15,11 +15,11 @@ import (
 )
 
 // failing makes the nth call of op fail with err, counting from 1; 0 fails all.
-func failing(t testing.TB, op string, nth int, err error) (calls func() int) {
+func failing(t testing.TB, op sys.Op, nth int, err error) (calls func() int) {
 	t.Helper()
 	var mu sync.Mutex
 	n := 0
-	restore := sys.Inject(func(o string) error {
+	restore := sys.Inject(func(o sys.Op) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if o != op {
@@ -38,7 +38,7 @@ func TestAFailedFlushIsFinal(t *testing.T) {
 	name := tempFile(t, pattern(64*KiB, 1))
 	f := opened(t, name, core.Options{Access: core.ReadWrite})
 	check(t, f.Flush())
-	failing(t, "msync", 1, syscall.EIO)
+	failing(t, sys.OpMsync, 1, syscall.EIO)
 	first := f.FlushRange(0, 10)
 	for what, err := range map[string]error{
 		"the one that failed": first,
@@ -67,8 +67,8 @@ func TestOverlappingFlushesShareAFailure(t *testing.T) {
 		f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{Access: core.ReadWrite})
 		leave := make(chan bool)
 		var calls atomic.Int32
-		defer sys.Inject(func(op string) error {
-			if op == "msync" && calls.Add(1) == 1 {
+		defer sys.Inject(func(op sys.Op) error {
+			if op == sys.OpMsync && calls.Add(1) == 1 {
 				<-leave
 				return syscall.EIO
 			}
@@ -99,13 +99,13 @@ func TestAFailedWritebackIsFinal(t *testing.T) {
 		t.Skip(err)
 	}
 	for _, refusal := range []error{errors.ErrUnsupported, nil} { // which says nothing of the bytes
-		failing(t, "sync_file_range", 0, refusal)
+		failing(t, sys.OpSyncFileRange, 0, refusal)
 		if err := f.StartWriteback(0, KiB); !errors.Is(err, refusal) {
 			t.Errorf("got %v, want %v", err, refusal)
 		}
 		check(t, f.Flush())
 	}
-	failing(t, "sync_file_range", 1, sys.ErrNoSpace)
+	failing(t, sys.OpSyncFileRange, 1, sys.ErrNoSpace)
 	for _, call := range []func() error{
 		func() error { return f.StartWriteback(0, KiB) }, // the one that fails
 		func() error { return f.StartWriteback(8*KiB, KiB) },
@@ -123,8 +123,8 @@ func TestAFlushHearsOfAFailedWritebackBesideIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{Access: core.ReadWrite})
 		leave := make(chan error)
-		defer sys.Inject(func(op string) error {
-			if op == "sync_file_range" || op == "msync" {
+		defer sys.Inject(func(op sys.Op) error {
+			if op == sys.OpSyncFileRange || op == sys.OpMsync {
 				return <-leave
 			}
 			return nil
@@ -151,11 +151,11 @@ func TestAFlushHearsOfAFailedWritebackBesideIt(t *testing.T) {
 func TestACopyAfterAFailedFlushIsOfTheMemory(t *testing.T) {
 	want := pattern(64*KiB, 1)
 	f := opened(t, tempFile(t, want), core.Options{Access: core.ReadWrite})
-	failing(t, "msync", 1, syscall.EIO)
+	failing(t, sys.OpMsync, 1, syscall.EIO)
 	if err := f.Flush(); !errors.Is(err, core.ErrFlushFailed) {
 		t.Fatalf("got %v", err)
 	}
-	calls := failing(t, "copy_file_range", 0, nil)
+	calls := failing(t, sys.OpCopyFileRange, 0, nil)
 	to := filepath.Join(t.TempDir(), "rescued")
 	check(t, f.CopyTo(to, 0, f.Len()))
 	if got, err := os.ReadFile(to); err != nil || string(got) != string(want) {
@@ -171,7 +171,7 @@ func TestFlushOfACreatedFileSyncsItsDirectoryOnce(t *testing.T) {
 	f, err := core.Create(filepath.Join(t.TempDir(), "new"), 10)
 	check(t, err)
 	defer f.Close()
-	calls := failing(t, "fsyncdir", -1, nil)
+	calls := failing(t, sys.OpFsyncDir, -1, nil)
 	for range 3 {
 		check(t, f.FlushRange(0, 1))
 	}
@@ -190,7 +190,7 @@ func TestAFailedSyncOfTheDirectoryIsFinalToo(t *testing.T) {
 	f, err := core.Create(filepath.Join(t.TempDir(), "new"), 10)
 	check(t, err)
 	defer f.Close()
-	failing(t, "fsyncdir", 1, syscall.EIO)
+	failing(t, sys.OpFsyncDir, 1, syscall.EIO)
 	for range 2 {
 		if err := f.Flush(); !errors.Is(err, core.ErrFlushFailed) {
 			t.Errorf("got %v", err)

@@ -57,7 +57,7 @@ func TestFrozenMemoryStaysSoInAnotherRegion(t *testing.T) {
 	needsCutting(t)
 	for _, a := range []core.Access{core.ReadWrite, core.CopyOnWrite} {
 		name := tempFile(t, nil)
-		failing(t, "mmap", 0, syscall.EIO) // an empty window can do without; and so it has no room
+		failing(t, sys.OpMmap, 0, syscall.EIO) // an empty window can do without; and so it has no room
 		f := opened(t, name, core.Options{Access: a, Reserve: 1})
 		failing(t, "", 0, nil)
 		check(t, f.Freeze())
@@ -80,7 +80,7 @@ func TestFrozenMemoryStaysSoInAnotherRegion(t *testing.T) {
 // A freeze that the system refuses leaves the file as it was.
 func TestFreezeThatFails(t *testing.T) {
 	f := opened(t, tempFile(t, pattern(KiB, 1)), core.Options{Access: core.ReadWrite})
-	failing(t, "mprotect", 0, syscall.EACCES)
+	failing(t, sys.OpMprotect, 0, syscall.EACCES)
 	for what, err := range map[string]error{"Freeze": f.Freeze(), "FreezeExec": f.FreezeExec()} {
 		if !errors.Is(err, syscall.EACCES) && (what == "Freeze" || freezesExec(f)) {
 			t.Errorf("%s: %v", what, err)

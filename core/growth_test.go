@@ -125,7 +125,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			q.Release()
 			check(t, c.Finish())
 		}
-		for _, op := range []string{"mmap", "madvise", "fallocate", "ftruncate", "flock"} { // what fails leaves nothing either
+		for _, op := range []sys.Op{sys.OpMmap, sys.OpMadvise, sys.OpFallocate, sys.OpTruncate, sys.OpFlock} { // what fails leaves nothing either
 			failing(t, op, 0, syscall.EIO)
 			f, err := core.OpenFile(filepath.Join(t.TempDir(), "new"), core.Options{
 				Access: core.ReadWrite, Create: true, Size: 10_000, Populate: true, RemoveOnClose: true,

@@ -3,11 +3,11 @@ package core_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/fmmap-go/fmmap/core"
@@ -15,18 +15,18 @@ import (
 )
 
 // lacking are the newer calls that older kernels, sandboxes and file systems do not have, one by one and all together.
-var lacking = [][]string{
-	nil, {"populate"}, {"copy_file_range"}, {"ficlone"}, {"ofd"}, {"sync_file_range"}, {"fallocate"}, {"reserve"},
-	{"populate", "copy_file_range", "ficlone", "ofd", "sync_file_range", "fallocate", "reserve"},
+var lacking = [][]sys.Call{
+	nil, {sys.CallPopulate}, {sys.CallCopyFileRange}, {sys.CallFiclone}, {sys.CallOFD}, {sys.CallSyncFileRange}, {sys.CallFallocate}, {sys.CallReserve},
+	{sys.CallPopulate, sys.CallCopyFileRange, sys.CallFiclone, sys.CallOFD, sys.CallSyncFileRange, sys.CallFallocate, sys.CallReserve},
 }
 
 // What a system lacks costs time, not bytes: a file lives the same life without it.
 func TestLivesWithoutNewerCalls(t *testing.T) {
 	for _, features := range lacking {
-		t.Run("without "+strings.Join(features, ", "), func(t *testing.T) {
+		t.Run(fmt.Sprintf("without %v", features), func(t *testing.T) {
 			needsFiles(t)
 			for _, feature := range features {
-				t.Cleanup(sys.Without(feature))
+				t.Cleanup(sys.Disable(feature))
 			}
 			want := pattern(MiB, 3)
 			name := filepath.Join(t.TempDir(), "file")

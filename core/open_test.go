@@ -109,8 +109,8 @@ func TestFileReplacedBeforeItIsLocked(t *testing.T) {
 	var replaced int
 	replacing := func(times int) {
 		replaced = 0
-		t.Cleanup(sys.Inject(func(op string) error {
-			if op == "flock" && replaced < times {
+		t.Cleanup(sys.Inject(func(op sys.Op) error {
+			if op == sys.OpFlock && replaced < times {
 				replaced++
 				check(t, os.WriteFile(name+".next", fmt.Append(nil, "number ", replaced), 0o600))
 				check(t, os.Rename(name+".next", name))
@@ -218,7 +218,7 @@ func TestWindows(t *testing.T) {
 // Every system call that opening makes is made to fail once; then the file must be
 // as it was, or absent again.
 func TestOpenWhenACallFails(t *testing.T) {
-	for _, op := range []string{"mmap", "ftruncate", "fallocate", "madvise", "flock"} {
+	for _, op := range []sys.Op{sys.OpMmap, sys.OpTruncate, sys.OpFallocate, sys.OpMadvise, sys.OpFlock} {
 		for nth := 1; nth <= 3; nth++ {
 			want := pattern(10_000, 6)
 			name := tempFile(t, want)
@@ -228,7 +228,7 @@ func TestOpenWhenACallFails(t *testing.T) {
 			hit := calls() >= nth
 			if err == nil {
 				f.Close()
-				if hit && op != "mmap" && op != "flock" { // a smaller mapping may do
+				if hit && op != sys.OpMmap && op != sys.OpFlock { // a smaller mapping may do
 					t.Errorf("%s call %d failed unseen", op, nth)
 				}
 				continue

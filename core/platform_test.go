@@ -62,7 +62,7 @@ func TestOpeningWhereNoFileIsMapped(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "file")
 	check(t, os.WriteFile(name, []byte("bytes"), 0o600))
 	if sys.MapsFiles { // then a system call fails as it would elsewhere
-		failing(t, "mmap", 0, errors.ErrUnsupported)
+		failing(t, sys.OpMmap, 0, errors.ErrUnsupported)
 	}
 	for what, open := range map[string]func() (*core.File, error){
 		"Open":           func() (*core.File, error) { return core.Open(name) },

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
 // misnamings are the ways in which a name can come to mean something else.
@@ -147,7 +148,7 @@ func TestRemoveWhenItsDirectoryCannotBeSynced(t *testing.T) {
 	for _, cause := range []error{errors.ErrUnsupported, syscall.EIO} {
 		f, err := core.Create(filepath.Join(t.TempDir(), "file"), 10)
 		check(t, err)
-		failing(t, "fsyncdir", 0, cause)
+		failing(t, sys.OpFsyncDir, 0, cause)
 		for what, err := range map[string]error{"Flush": f.Flush(), "CopyTo": f.CopyTo(f.Name()+"2", 0, 10), "Remove": f.Remove()} {
 			if want := cause == syscall.EIO; want != errors.Is(err, syscall.EIO) || !want && err != nil {
 				t.Errorf("%s, with %v: %v", what, cause, err)

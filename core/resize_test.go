@@ -17,12 +17,12 @@ import (
 // A Truncate in which any system call fails leaves file, length, bytes and pins as they were.
 func TestTruncateWhenACallFails(t *testing.T) {
 	for _, b := range resizable {
-		for _, op := range []string{"mmap", "ftruncate", "fallocate", "madvise"} {
+		for _, op := range []sys.Op{sys.OpMmap, sys.OpTruncate, sys.OpFallocate, sys.OpMadvise} {
 			for _, n := range []int64{10, 100 * KiB, 4 * MiB} {
-				t.Run(b.name+"/"+op, func(t *testing.T) {
+				t.Run(b.name+"/"+string(op), func(t *testing.T) {
 					want := pattern(64*KiB, 1)
 					f := b.open(t, want, 1)
-					if everyPinBlocks(f) && op == "mmap" {
+					if everyPinBlocks(f) && op == sys.OpMmap {
 						t.Skip("what is unmapped to be cut cannot be mapped again when mapping fails")
 					}
 					before := sizeOf(t, f, f.Len())
@@ -35,7 +35,7 @@ func TestTruncateWhenACallFails(t *testing.T) {
 					err := f.Truncate(size)
 					failing(t, "", 0, nil)
 					if err == nil {
-						if calls() > 0 && op != "mmap" && op != "fallocate" {
+						if calls() > 0 && op != sys.OpMmap && op != sys.OpFallocate {
 							t.Errorf("%d calls failed unseen", calls())
 						}
 						return
@@ -177,7 +177,7 @@ func TestRefreshLengthensNothing(t *testing.T) {
 	name := tempFile(t, pattern(KiB, 1))
 	f := opened(t, name, core.Options{Access: core.ReadWrite})
 	check(t, os.Truncate(name, MiB))
-	during(t, "fallocate", func() { check(t, os.Truncate(name, 10*KiB)) })
+	during(t, sys.OpFallocate, func() { check(t, os.Truncate(name, 10*KiB)) })
 	_, err := f.Refresh()
 	check(t, err)
 	if n, err := f.Refresh(); n != 10*KiB || err != nil {
@@ -234,7 +234,7 @@ func TestOpenThatCannotEmptyTheFile(t *testing.T) {
 	for nth := 1; nth <= 2; nth++ {
 		want := pattern(1000, 1)
 		name := tempFile(t, want)
-		failing(t, "ftruncate", nth, syscall.EIO)
+		failing(t, sys.OpTruncate, nth, syscall.EIO)
 		_, err := core.OpenFile(name, core.Options{Access: core.ReadWrite, Truncate: true, Size: 5000})
 		failing(t, "", 0, nil)
 		if !errors.Is(err, syscall.EIO) {

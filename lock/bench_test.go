@@ -93,7 +93,7 @@ func BenchmarkHandOver(b *testing.B) {
 			for i := range fs {
 				fs[i] = open()
 			}
-			defer sys.Inject(func(string) error { calls.Add(1); return nil })()
+			defer sys.Inject(func(sys.Op) error { calls.Add(1); return nil })()
 			b.ReportAllocs()
 			b.ResetTimer()
 			for i, f := range fs {

@@ -193,7 +193,7 @@ func TestLostUpgradeTellsTheTruth(t *testing.T) {
 				t.Fatal(err)
 			}
 			calls := 0
-			restore := sys.Inject(func(string) error {
+			restore := sys.Inject(func(sys.Op) error {
 				if calls++; calls == 2 {
 					if err := out.Set(sys.LockExclusive); err != nil {
 						t.Skipf("a refused upgrade drops nothing on this platform: %v", err)
@@ -235,7 +235,7 @@ func TestWaiterOutlivesWhatTheReleaserLoses(t *testing.T) {
 		}
 		told := start(t, writer, lock.Exclusive)
 		calls := 0
-		restore := sys.Inject(func(string) error {
+		restore := sys.Inject(func(sys.Op) error {
 			if calls++; calls == 2 {
 				_ = out.Set(sys.LockExclusive) // where a refusal drops nothing it fails, and nothing is lost
 			}

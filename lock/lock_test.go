@@ -146,7 +146,7 @@ func TestLockOfNoFile(t *testing.T) {
 }
 
 func TestRangesUnsupported(t *testing.T) {
-	defer sys.Without("ofd")()
+	defer sys.Disable(sys.CallOFD)()
 	l := lock.New(open(t, tempFile(t))).Range(0, 10)
 	wantErr(t, l.Try(lock.Shared), "lock", errors.ErrUnsupported)
 	wantErr(t, l.Acquire(t.Context(), lock.Exclusive), "lock", errors.ErrUnsupported)
@@ -228,7 +228,7 @@ func TestErrorsOfTheSystem(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
 		l := k.lock(open(t, tempFile(t)), 0)
 		failing := func(do func() error) error {
-			defer sys.Inject(func(op string) error {
+			defer sys.Inject(func(op sys.Op) error {
 				if op == k.op {
 					return syscall.EIO
 				}
@@ -238,7 +238,7 @@ func TestErrorsOfTheSystem(t *testing.T) {
 		}
 		once := func(do func() error) error { // what follows the failure goes well
 			n := 0
-			defer sys.Inject(func(op string) error {
+			defer sys.Inject(func(op sys.Op) error {
 				if n++; op == k.op && n == 1 {
 					return syscall.EIO
 				}
@@ -286,7 +286,7 @@ func TestDirectory(t *testing.T) {
 
 func TestTryAllocatesNothing(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
-		if k.op == "ofd" && runtime.GOOS == "windows" {
+		if k.op == sys.OpOFD && runtime.GOOS == "windows" {
 			return // where package sys remembers the ranges
 		}
 		l := k.lock(open(t, tempFile(t)), 0)

@@ -167,7 +167,7 @@ func open(t testing.TB, name string) *os.File {
 // A kind is one of the two kinds of locks; most behaviour is the same and is tested for both.
 type kind struct {
 	name string
-	op   string // its system call, for sys.Inject
+	op   sys.Op // its system call, for sys.Inject
 	// lock returns a lock on f of which all overlap, and all that are made with other numbers are not the same bytes.
 	lock func(f *os.File, i int64) *lock.Lock
 	// outsider is what another process would do: it asks the system alone.
@@ -177,13 +177,13 @@ type kind struct {
 var kinds = []kind{
 	{
 		name:     "whole",
-		op:       "flock",
+		op:       sys.OpFlock,
 		lock:     func(f *os.File, _ int64) *lock.Lock { return lock.New(f) },
 		outsider: (*sys.FileLock).Set,
 	},
 	{
 		name:     "range",
-		op:       "ofd",
+		op:       sys.OpOFD,
 		lock:     func(f *os.File, i int64) *lock.Lock { return lock.New(f).Range(100-i, 100) },
 		outsider: func(fl *sys.FileLock, m sys.LockMode) error { return fl.SetRange(0, 199, m) },
 	},

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/fmmap-go/fmmap/internal/sys"
 	"github.com/fmmap-go/fmmap/internal/testutil"
 	"github.com/fmmap-go/fmmap/lock"
 )
@@ -77,7 +78,7 @@ func newCourt(t *testing.T, k kind, r *rand.Rand) *court {
 		if i%2 == 1 {
 			file = g
 		}
-		if p.l = lock.New(file); k.op == "ofd" {
+		if p.l = lock.New(file); k.op == sys.OpOFD {
 			p.lo = r.IntN(16)
 			p.hi = p.lo + r.IntN(16-p.lo)
 			p.l = p.l.Range(int64(p.lo), int64(p.hi-p.lo+1))

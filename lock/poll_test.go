@@ -16,11 +16,11 @@ import (
 )
 
 // watchCalls counts the system calls of op, and notes when each was made.
-func watchCalls(t *testing.T, op string) (times func() []time.Time) {
+func watchCalls(t *testing.T, op sys.Op) (times func() []time.Time) {
 	t.Helper()
 	var mu sync.Mutex
 	var at []time.Time
-	t.Cleanup(sys.Inject(func(o string) error {
+	t.Cleanup(sys.Inject(func(o sys.Op) error {
 		if o == op {
 			mu.Lock()
 			defer mu.Unlock()

@@ -228,8 +228,8 @@ func TestNothingIsAcknowledgedAfterAFailedFlush(t *testing.T) {
 		t.Fatal(err)
 	}
 	failed := false
-	restore := sys.Inject(func(op string) error {
-		if op == "msync" && !failed {
+	restore := sys.Inject(func(op sys.Op) error {
+		if op == sys.OpMsync && !failed {
 			failed = true
 			return syscall.EIO
 		}
@@ -276,8 +276,8 @@ func TestGrowsByLessOnAFullDisk(t *testing.T) {
 	l := open(t, filepath.Join(t.TempDir(), "log"), reclog.Options{Grow: step})
 	length := l.File().Core().Len
 	var refuse atomic.Int64 // so many allocations
-	defer sys.Inject(func(op string) error {
-		if op == "fallocate" && refuse.Add(-1) >= 0 {
+	defer sys.Inject(func(op sys.Op) error {
+		if op == sys.OpFallocate && refuse.Add(-1) >= 0 {
 			return sys.ErrNoSpace
 		}
 		return nil

@@ -1,5 +1,7 @@
 package sys
 
+import "strconv"
+
 // Advice is a hint to the kernel about a range of memory.
 type Advice uint8
 
@@ -25,3 +27,19 @@ const (
 	PopulateRead                // bring the pages in, readable
 	PopulateWrite               // bring the pages in, writable
 )
+
+// String returns the name that Linux has for the advice.
+func (a Advice) String() string {
+	names := [...]string{
+		"MADV_NORMAL", "MADV_RANDOM", "MADV_SEQUENTIAL", "MADV_WILLNEED",
+		"MADV_DONTNEED", "MADV_FREE", "MADV_REMOVE", "MADV_DONTFORK",
+		"MADV_DOFORK", "MADV_MERGEABLE", "MADV_UNMERGEABLE", "MADV_HUGEPAGE",
+		"MADV_NOHUGEPAGE", "MADV_DONTDUMP", "MADV_DODUMP", "MADV_COLD",
+		"MADV_PAGEOUT", "MADV_COLLAPSE", "MADV_POPULATE_READ",
+		"MADV_POPULATE_WRITE",
+	}
+	if int(a) < len(names) {
+		return names[a]
+	}
+	return "MADV_" + strconv.Itoa(int(a))
+}

@@ -37,9 +37,6 @@ func (m *Mapping) advise(a Advice, off, n int64) error {
 	case int(a) >= len(advices):
 		return errors.ErrUnsupported
 	}
-	if err := injected("madvise"); err != nil {
-		return err
-	}
 	widen := m.outward
 	if a == Remove || a == Free || a == DontNeed && (m.file == nil || m.access == Copy) {
 		// These lose bytes, which must be no others than those named.

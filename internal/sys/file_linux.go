@@ -9,16 +9,10 @@ import (
 )
 
 func allocate(f *os.File, off, n int64) error {
-	if err := injected("fallocate"); err != nil {
-		return err
-	}
 	return fallocate(f, 0, off, n)
 }
 
 func fillHoles(f *os.File, off, n int64) error {
-	if err := injected("fallocate"); err != nil {
-		return err
-	}
 	err := fallocate(f, unix.FALLOC_FL_KEEP_SIZE, off, n)
 	if errors.Is(err, errors.ErrUnsupported) { // NFS has the other mode alone
 		err = fallocate(f, 0, off, n)
@@ -28,7 +22,7 @@ func fillHoles(f *os.File, off, n int64) error {
 
 // fallocate is fallocate(2) until all of the range is done.
 func fallocate(f *os.File, mode uint32, off, n int64) error {
-	if without("fallocate") {
+	if CallFallocate.missing() {
 		return errors.ErrUnsupported
 	}
 	if n == 0 {
@@ -55,9 +49,6 @@ func fallocate(f *os.File, mode uint32, off, n int64) error {
 }
 
 func punchHole(f *os.File, off, n int64) error {
-	if err := injected("punch"); err != nil {
-		return err
-	}
 	if n == 0 {
 		return nil
 	}
@@ -92,10 +83,7 @@ func awaitWriteback(f *os.File, off, n int64) error {
 }
 
 func syncFileRange(f *os.File, off, n int64, flags int) error {
-	if err := injected("sync_file_range"); err != nil {
-		return err
-	}
-	if without("sync_file_range") {
+	if CallSyncFileRange.missing() {
 		return errors.ErrUnsupported
 	}
 	if n == 0 {
@@ -117,9 +105,6 @@ func syncFileRange(f *os.File, off, n int64, flags int) error {
 // copyRange shares blocks where the file system can, in one step, and else lets the
 // kernel copy.
 func copyRange(dst *os.File, dstOff int64, src *os.File, srcOff, n int64) (int64, error) {
-	if err := injected("copy_file_range"); err != nil {
-		return 0, err
-	}
 	if n <= 0 {
 		return 0, nil
 	}
@@ -127,7 +112,7 @@ func copyRange(dst *os.File, dstOff int64, src *os.File, srcOff, n int64) (int64
 	err := withFd(dst, func(d uintptr) error {
 		return withFd(src, func(s uintptr) error {
 			var err error
-			if !without("ficlone") {
+			if !CallFiclone.missing() {
 				switch err = cloneRange(int(d), dstOff, int(s), srcOff, n); err {
 				case nil:
 					done = n
@@ -166,7 +151,7 @@ const copyStep = 1 << 30
 
 // copyFileRange is copy_file_range(2) until all is copied.
 func copyFileRange(dst int, dstOff int64, src int, srcOff, n, step int64) (int64, error) {
-	if without("copy_file_range") {
+	if CallCopyFileRange.missing() {
 		return 0, errors.ErrUnsupported
 	}
 	var done int64

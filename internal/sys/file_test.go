@@ -69,7 +69,7 @@ func TestAllocate(t *testing.T) {
 	if err := Allocate(f, -page, page); err == nil {
 		t.Error("a negative offset was taken")
 	}
-	defer Without("fallocate")()
+	defer Disable(CallFallocate)()
 	if err := Allocate(f, 0, 2*page); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("Allocate without the call = %v, want ErrUnsupported", err)
 	}
@@ -130,7 +130,7 @@ func TestFreeSpace(t *testing.T) {
 }
 
 func TestCopyRange(t *testing.T) {
-	for _, features := range [][]string{nil, {"ficlone"}} {
+	for _, features := range [][]Call{nil, {CallFiclone}} {
 		for _, tt := range []struct {
 			name              string
 			dstOff, srcOff, n int64
@@ -179,7 +179,7 @@ func TestSyncs(t *testing.T) {
 			t.Errorf("AwaitWriteback of %d bytes = %v", n, err)
 		}
 	}
-	defer Without("sync_file_range")()
+	defer Disable(CallSyncFileRange)()
 	if err := StartWriteback(f, 0, 1); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("StartWriteback without the call = %v, want ErrUnsupported", err)
 	}

@@ -31,10 +31,7 @@ func fileSize(h windows.Handle) (int64, error) {
 // allocate extends the file: Windows gives a file clusters for its whole length, but
 // for sparse and compressed ones, which are promised nothing.
 func allocate(f *os.File, off, n int64) error {
-	if err := injected("fallocate"); err != nil {
-		return err
-	}
-	if without("fallocate") {
+	if CallFallocate.missing() {
 		return errors.ErrUnsupported
 	}
 	if off < 0 || n < 0 || off > math.MaxInt64-n {
@@ -84,9 +81,6 @@ func allocated(f *os.File) (int64, error) {
 }
 
 func freeSpace(f *os.File) (int64, error) {
-	if err := injected("statfs"); err != nil {
-		return 0, err
-	}
 	name := make([]uint16, windows.MAX_PATH)
 	err := withFd(f, func(fd uintptr) error {
 		for {
@@ -117,9 +111,6 @@ func freeSpace(f *os.File) (int64, error) {
 
 // punchHole makes the file sparse first: in any other, zeroing frees nothing.
 func punchHole(f *os.File, off, n int64) error {
-	if err := injected("punch"); err != nil {
-		return err
-	}
 	if off < 0 || n < 0 || off > math.MaxInt64-n {
 		return windows.ERROR_INVALID_PARAMETER
 	}
@@ -148,31 +139,19 @@ func punchHole(f *os.File, off, n int64) error {
 }
 
 func startWriteback(*os.File, int64, int64) error {
-	if err := injected("sync_file_range"); err != nil {
-		return err
-	}
 	return errors.ErrUnsupported
 }
 
 func awaitWriteback(*os.File, int64, int64) error {
-	if err := injected("sync_file_range"); err != nil {
-		return err
-	}
 	return errors.ErrUnsupported
 }
 
 func copyRange(*os.File, int64, *os.File, int64, int64) (int64, error) {
-	if err := injected("copy_file_range"); err != nil {
-		return 0, err
-	}
 	return 0, errors.ErrUnsupported
 }
 
 // syncDir has nothing to do but to look whether the directory is open: directories cannot be
 // flushed here, and NTFS writes their changes to its journal.
 func syncDir(d *os.File) error {
-	if err := injected("fsyncdir"); err != nil {
-		return err
-	}
 	return withFd(d, func(uintptr) error { return nil })
 }

@@ -9,8 +9,5 @@ import (
 
 // Nothing here gives blocks to holes: what allocates does so behind the end of the file.
 func fillHoles(*os.File, int64, int64) error {
-	if err := injected("fallocate"); err != nil {
-		return err
-	}
 	return errors.ErrUnsupported
 }

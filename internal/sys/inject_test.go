@@ -10,34 +10,34 @@ import (
 
 // calls are all functions that the hook can fail, and what it is asked for.
 func calls(f, dir *os.File, m *Mapping) map[string]struct {
-	op string
+	op Op
 	fn func() error
 } {
 	type call = struct {
-		op string
+		op Op
 		fn func() error
 	}
 	return map[string]call{
-		"Map":            {"mmap", func() error { _, err := Map(f, MapOptions{Len: 1}); return err }},
-		"Unmap":          {"munmap", m.Unmap},
-		"Protect":        {"mprotect", func() error { return m.Protect(Read) }},
-		"Sync":           {"msync", func() error { return m.Sync(0, 1) }},
-		"Advise":         {"madvise", func() error { return m.Advise(WillNeed, 0, 1) }},
-		"Populate":       {"madvise", func() error { return m.Populate(0, 1, false) }},
-		"Resident":       {"mincore", func() error { _, _, err := m.Resident(0, 1); return err }},
-		"LockMemory":     {"mlock", func() error { return m.LockMemory(0, 1) }},
-		"UnlockMemory":   {"mlock", func() error { return m.UnlockMemory(0, 1) }},
-		"Truncate":       {"ftruncate", func() error { return Truncate(f, 5) }},
-		"Allocate":       {"fallocate", func() error { return Allocate(f, 0, 5) }},
-		"FillHoles":      {"fallocate", func() error { return FillHoles(f, 0, 5) }},
-		"PunchHole":      {"punch", func() error { return PunchHole(f, 0, 5) }},
-		"StartWriteback": {"sync_file_range", func() error { return StartWriteback(f, 0, 5) }},
-		"AwaitWriteback": {"sync_file_range", func() error { return AwaitWriteback(f, 0, 5) }},
-		"CopyRange":      {"copy_file_range", func() error { _, err := CopyRange(f, 0, f, 0, 5); return err }},
-		"SyncFile":       {"fsync", func() error { return SyncFile(f) }},
-		"Unlink":         {"unlink", func() error { return unlinkIn(dir.Name(), "none", f) }},
-		"SyncDir":        {"fsyncdir", func() error { return SyncDir(dir) }},
-		"FreeSpace":      {"statfs", func() error { _, err := FreeSpace(f); return err }},
+		"Map":            {OpMmap, func() error { _, err := Map(f, MapOptions{Len: 1}); return err }},
+		"Unmap":          {OpMunmap, m.Unmap},
+		"Protect":        {OpMprotect, func() error { return m.Protect(Read) }},
+		"Sync":           {OpMsync, func() error { return m.Sync(0, 1) }},
+		"Advise":         {OpMadvise, func() error { return m.Advise(WillNeed, 0, 1) }},
+		"Populate":       {OpMadvise, func() error { return m.Populate(0, 1, false) }},
+		"Resident":       {OpMincore, func() error { _, _, err := m.Resident(0, 1); return err }},
+		"LockMemory":     {OpMlock, func() error { return m.LockMemory(0, 1) }},
+		"UnlockMemory":   {OpMlock, func() error { return m.UnlockMemory(0, 1) }},
+		"Truncate":       {OpTruncate, func() error { return Truncate(f, 5) }},
+		"Allocate":       {OpFallocate, func() error { return Allocate(f, 0, 5) }},
+		"FillHoles":      {OpFallocate, func() error { return FillHoles(f, 0, 5) }},
+		"PunchHole":      {OpPunch, func() error { return PunchHole(f, 0, 5) }},
+		"StartWriteback": {OpSyncFileRange, func() error { return StartWriteback(f, 0, 5) }},
+		"AwaitWriteback": {OpSyncFileRange, func() error { return AwaitWriteback(f, 0, 5) }},
+		"CopyRange":      {OpCopyFileRange, func() error { _, err := CopyRange(f, 0, f, 0, 5); return err }},
+		"SyncFile":       {OpFsync, func() error { return SyncFile(f) }},
+		"Unlink":         {OpUnlink, func() error { return unlinkIn(dir.Name(), "none", f) }},
+		"SyncDir":        {OpFsyncDir, func() error { return SyncDir(dir) }},
+		"FreeSpace":      {OpStatfs, func() error { _, err := FreeSpace(f); return err }},
 	}
 }
 
@@ -69,7 +69,7 @@ func TestInject(t *testing.T) {
 	for name, c := range calls(f, dir, m) {
 		t.Run(name, func(t *testing.T) {
 			asked := 0
-			restore := Inject(func(op string) error {
+			restore := Inject(func(op Op) error {
 				if op == c.op {
 					asked++
 					return cause
@@ -106,8 +106,8 @@ func fileLen(t *testing.T, f *os.File) int64 {
 func TestInjectNests(t *testing.T) {
 	f, _, _ := newFixture(t)
 	var outer, inner atomic.Int32
-	restoreOuter := Inject(func(string) error { outer.Add(1); return nil })
-	restoreInner := Inject(func(string) error { inner.Add(1); return nil })
+	restoreOuter := Inject(func(Op) error { outer.Add(1); return nil })
+	restoreInner := Inject(func(Op) error { inner.Add(1); return nil })
 	_ = SyncFile(f)
 	restoreInner()
 	_ = SyncFile(f)
@@ -118,25 +118,27 @@ func TestInjectNests(t *testing.T) {
 	}
 }
 
-func TestWithoutNests(t *testing.T) {
-	a := Without("populate")
-	b := Without("ficlone")
-	if !without("populate") || !without("ficlone") || without("reserve") {
-		t.Error("two features should be missing")
+func TestDisableNests(t *testing.T) {
+	outer := Disable(CallPopulate)
+	inner := Disable(CallFiclone)
+	again := Disable(CallPopulate)
+	again()
+	if !CallPopulate.missing() || !CallFiclone.missing() || CallReserve.missing() {
+		t.Error("two calls should be missing")
 	}
-	b()
-	if !without("populate") || without("ficlone") {
-		t.Error("one feature should be missing")
+	inner()
+	if !CallPopulate.missing() || CallFiclone.missing() {
+		t.Error("one call should be missing")
 	}
-	a()
-	if without("populate") || absent.Load() != nil {
-		t.Error("no feature should be missing")
+	outer()
+	if disabled.Load() != 0 {
+		t.Error("no call should be missing")
 	}
 }
 
 func BenchmarkInjectedUnset(b *testing.B) {
 	for b.Loop() {
-		if err := injected("msync"); err != nil {
+		if err := injected(OpMsync); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -58,9 +58,6 @@ func NewFileLock(f *os.File) (*FileLock, error) {
 	return l, nil
 }
 
-// Held is the mode that the whole file is locked with.
-func (l *FileLock) Held() LockMode { return l.whole }
-
 // Closed says whether the file has been closed.
 func (l *FileLock) Closed() bool {
 	return l.conn.Control(func(uintptr) {}) != nil
@@ -108,6 +105,13 @@ func (l *FileLock) Set(m LockMode) error {
 func (l *FileLock) SetRange(lo, hi int64, m LockMode) error { return l.do(true, lo, hi, m) }
 
 func (l *FileLock) do(ranged bool, lo, hi int64, m LockMode) error {
+	op := OpFlock
+	if ranged {
+		op = OpOFD
+	}
+	if err := injected(op); err != nil {
+		return err
+	}
 	l.ranged, l.lo, l.hi, l.mode = ranged, lo, hi, m
 	if l.conn.Control(l.call) != nil {
 		return os.ErrClosed // the one reason for which Control fails

@@ -4,6 +4,9 @@ package sys
 
 import "golang.org/x/sys/unix"
 
+// flockCall is a variable for a test that interrupts it.
+var flockCall = unix.Flock
+
 // lockWhole is flock(2). Solaris and illumos have it as an open-file-description
 // lock of the whole file.
 func (l *FileLock) lockWhole(fd uintptr) error {
@@ -15,10 +18,7 @@ func (l *FileLock) lockWhole(fd uintptr) error {
 		how = unix.LOCK_EX | unix.LOCK_NB
 	}
 	for {
-		err := injected("flock")
-		if err == nil {
-			err = unix.Flock(int(fd), how)
-		}
+		err := flockCall(int(fd), how)
 		switch err {
 		case unix.EINTR:
 			continue // network file systems are interruptible even when they need not wait

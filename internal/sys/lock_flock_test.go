@@ -13,14 +13,14 @@ import (
 func TestLockRetriesInterruptedCalls(t *testing.T) {
 	a, b := lockPair(t)
 	interrupted := 0
-	restore := Inject(func(op string) error {
+	flockCall = func(fd, how int) error {
 		if interrupted++; interrupted <= 3 {
 			return unix.EINTR
 		}
-		return nil
-	})
+		return unix.Flock(fd, how)
+	}
+	defer func() { flockCall = unix.Flock }()
 	setLock(t, a, LockExclusive)
-	restore()
 	if interrupted != 4 {
 		t.Errorf("%d calls, want 3 interrupted ones and one more", interrupted)
 	}

@@ -14,7 +14,7 @@ type ranges struct{ arg unix.Flock_t }
 // lockRange is fcntl(2) with F_OFD_SETLK, of Linux 3.15. POSIX locks, which other commands of
 // fcntl give, belong to the process and vanish when any descriptor of the file is closed.
 func (l *FileLock) lockRange(fd uintptr) error {
-	if without("ofd") {
+	if CallOFD.missing() {
 		return errors.ErrUnsupported
 	}
 	arg := &l.ranges.arg
@@ -29,10 +29,7 @@ func (l *FileLock) lockRange(fd uintptr) error {
 		arg.Len = l.hi - l.lo + 1
 	}
 	for {
-		err := injected("ofd")
-		if err == nil {
-			err = unix.FcntlFlock(fd, unix.F_OFD_SETLK, arg)
-		}
+		err := unix.FcntlFlock(fd, unix.F_OFD_SETLK, arg)
 		switch err {
 		case unix.EINTR:
 			continue

@@ -20,16 +20,16 @@ type piece struct {
 func (p piece) meets(lo, hi int64) bool { return p.lo <= hi && lo <= p.hi }
 
 func (p piece) lock(h windows.Handle) error {
-	return lockBytes("ofd", h, rangeBase+p.lo, rangeBase+p.hi, p.mode)
+	return lockBytes(h, rangeBase+p.lo, rangeBase+p.hi, p.mode)
 }
 
 func (p piece) unlock(h windows.Handle) error {
-	return unlockBytes("ofd", h, rangeBase+p.lo, rangeBase+p.hi)
+	return unlockBytes(h, rangeBase+p.lo, rangeBase+p.hi)
 }
 
 // lockRange puts the old modes back when the new one is refused.
 func (l *FileLock) lockRange(fd uintptr) error {
-	if without("ofd") {
+	if CallOFD.missing() {
 		return errors.ErrUnsupported
 	}
 	h, r := windows.Handle(fd), &l.ranges

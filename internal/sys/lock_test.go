@@ -44,10 +44,10 @@ func setLock(t testing.TB, l *FileLock, m LockMode) {
 }
 
 // meddle has do run before the nth call of op from now on; the calls that do makes itself are not counted.
-func meddle(t *testing.T, op string, nth int, do func() error) {
+func meddle(t *testing.T, op Op, nth int, do func() error) {
 	t.Helper()
 	n, inside := 0, false
-	t.Cleanup(Inject(func(o string) error {
+	t.Cleanup(Inject(func(o Op) error {
 		if o != op || inside {
 			return nil
 		}
@@ -79,8 +79,8 @@ func TestLockModesExcludeEachOther(t *testing.T) {
 			}
 			setLock(t, a, Unlocked)
 			setLock(t, b, tt.try)
-			if got := b.Held(); got != tt.try {
-				t.Errorf("Held() = %d, want %d", got, tt.try)
+			if got := b.whole; got != tt.try {
+				t.Errorf("whole = %d, want %d", got, tt.try)
 			}
 		})
 	}
@@ -95,8 +95,8 @@ func TestLockConvertsBothWays(t *testing.T) {
 	}
 	setLock(t, a, LockShared)
 	setLock(t, b, LockShared)
-	if err := a.Set(LockExclusive); err != ErrWouldBlock || a.Held() != LockShared {
-		t.Fatalf("refused upgrade: %v, holding %d; want %v, %d", err, a.Held(), ErrWouldBlock, LockShared)
+	if err := a.Set(LockExclusive); err != ErrWouldBlock || a.whole != LockShared {
+		t.Fatalf("refused upgrade: %v, holding %d; want %v, %d", err, a.whole, ErrWouldBlock, LockShared)
 	}
 	// flock(2) has dropped the shared lock, and Set must have taken it again.
 	if err := b.Set(LockExclusive); err != ErrWouldBlock {
@@ -112,7 +112,7 @@ func TestLockLostTellsTheTruth(t *testing.T) {
 	setLock(t, b, LockShared)
 	// By the second call the old lock is gone: flock(2) drops it as it refuses the new one, and
 	// on Windows it has been unlocked first.
-	meddle(t, "flock", 2, func() error {
+	meddle(t, OpFlock, 2, func() error {
 		if err := b.Set(LockExclusive); err != nil {
 			t.Skipf("a refused upgrade drops nothing on this platform: %v", err)
 		}
@@ -122,8 +122,8 @@ func TestLockLostTellsTheTruth(t *testing.T) {
 	if !errors.Is(err, ErrLockLost) || !errors.Is(err, ErrWouldBlock) {
 		t.Errorf("Set = %v, want %v and %v", err, ErrLockLost, ErrWouldBlock)
 	}
-	if a.Held() != Unlocked {
-		t.Errorf("Held() = %d after the lock was lost", a.Held())
+	if a.whole != Unlocked {
+		t.Errorf("whole = %d after the lock was lost", a.whole)
 	}
 }
 
@@ -140,12 +140,12 @@ func TestLockInjectedErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a, b := lockPair(t)
 			setLock(t, a, tt.from)
-			meddle(t, "flock", 1, func() error { return syscall.EIO })
+			meddle(t, OpFlock, 1, func() error { return syscall.EIO })
 			if err := a.Set(tt.to); err != syscall.EIO {
 				t.Errorf("Set = %v, want %v", err, syscall.EIO)
 			}
-			if a.Held() != tt.from {
-				t.Errorf("Held() = %d, want %d", a.Held(), tt.from)
+			if a.whole != tt.from {
+				t.Errorf("whole = %d, want %d", a.whole, tt.from)
 			}
 			want := error(nil)
 			if tt.from != Unlocked {
@@ -252,7 +252,7 @@ func TestLockRange(t *testing.T) {
 			t.Fatalf("%s: SetRange(%d, %d, %d) = %v, want %v", s.name, s.lo, s.hi, s.m, err, s.want)
 		}
 	}
-	t.Cleanup(Without("ofd"))
+	t.Cleanup(Disable(CallOFD))
 	if err := a.SetRange(0, 0, LockShared); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("SetRange without the system call = %v, want %v", err, errors.ErrUnsupported)
 	}

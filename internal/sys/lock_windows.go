@@ -23,29 +23,26 @@ func (l *FileLock) lockWhole(fd uintptr) error {
 	case l.mode == l.whole:
 		return nil // a conversion was refused before it had begun
 	case l.whole == Unlocked:
-		return lockBytes("flock", h, wholeByte, wholeByte, l.mode)
+		return lockBytes(h, wholeByte, wholeByte, l.mode)
 	case l.mode == LockShared:
 		// A handle may share what it has exclusively, and the first unlock then takes the exclusive one.
-		err := lockBytes("flock", h, wholeByte, wholeByte, LockShared)
+		err := lockBytes(h, wholeByte, wholeByte, LockShared)
 		if err == nil {
-			err = unlockBytes("flock", h, wholeByte, wholeByte)
+			err = unlockBytes(h, wholeByte, wholeByte)
 		}
 		if !errors.Is(err, ErrWouldBlock) {
 			return err
 		}
 	}
-	if err := unlockBytes("flock", h, wholeByte, wholeByte); err != nil || l.mode == Unlocked {
+	if err := unlockBytes(h, wholeByte, wholeByte); err != nil || l.mode == Unlocked {
 		return err
 	}
 	l.whole = Unlocked // what Set then asks for, after a refusal, is the old lock anew
-	return lockBytes("flock", h, wholeByte, wholeByte, l.mode)
+	return lockBytes(h, wholeByte, wholeByte, l.mode)
 }
 
 // lockBytes locks the bytes from lo to hi without waiting.
-func lockBytes(op string, h windows.Handle, lo, hi int64, m LockMode) error {
-	if err := injected(op); err != nil {
-		return err
-	}
+func lockBytes(h windows.Handle, lo, hi int64, m LockMode) error {
 	flags := uint32(windows.LOCKFILE_FAIL_IMMEDIATELY)
 	if m == LockExclusive {
 		flags |= windows.LOCKFILE_EXCLUSIVE_LOCK
@@ -63,10 +60,7 @@ func lockBytes(op string, h windows.Handle, lo, hi int64, m LockMode) error {
 }
 
 // unlockBytes undoes one lockBytes of exactly these bytes.
-func unlockBytes(op string, h windows.Handle, lo, hi int64) error {
-	if err := injected(op); err != nil {
-		return err
-	}
+func unlockBytes(h windows.Handle, lo, hi int64) error {
 	at, low, high := lockArgs(lo, hi)
 	return windows.UnlockFileEx(h, 0, low, high, at)
 }

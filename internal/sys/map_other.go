@@ -27,10 +27,7 @@ func mmap(f *os.File, o MapOptions) (*Mapping, error) {
 	if o.Len <= 0 || o.Offset < 0 {
 		return nil, errInvalid
 	}
-	if err := injected("mmap"); err != nil {
-		return nil, err
-	}
-	if f != nil || o.Access == ReadExec || o.Access == None {
+	if f != nil || o.Access == ReadExec {
 		return nil, errors.ErrUnsupported
 	}
 	if o.Len > math.MaxInt32 {
@@ -45,19 +42,13 @@ func mmap(f *os.File, o MapOptions) (*Mapping, error) {
 }
 
 func (m *Mapping) unmap() error {
-	if err := injected("munmap"); err != nil {
-		return err
-	}
 	m.base = nil
 	return nil
 }
 
 // protect has nothing that would hold a store up: the heap is writable, and no memory is executable.
 func (m *Mapping) protect(a Access) error {
-	if err := injected("mprotect"); err != nil {
-		return err
-	}
-	if a == ReadExec || a == None {
+	if a == ReadExec {
 		return errors.ErrUnsupported
 	}
 	return nil
@@ -69,24 +60,15 @@ func (m *Mapping) advise(a Advice, off, n int64) error {
 	if a == PopulateRead || a == PopulateWrite {
 		return m.populate(off, n, a == PopulateWrite)
 	}
-	if err := injected("madvise"); err != nil {
-		return err
-	}
 	return errors.ErrUnsupported
 }
 
 func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
-	if err := injected("mincore"); err != nil {
-		return 0, 0, err
-	}
 	return 0, 0, errors.ErrUnsupported
 }
 
 // populate has nothing to do: the heap is never on disk alone as far as anybody here knows.
 func (m *Mapping) populate(off, n int64, write bool) error {
-	if err := injected("madvise"); err != nil {
-		return err
-	}
 	if _, _, ok := m.outward(off, n); !ok {
 		return errInvalid
 	}
@@ -94,25 +76,16 @@ func (m *Mapping) populate(off, n int64, write bool) error {
 }
 
 func (m *Mapping) lockMemory(int64, int64) error {
-	if err := injected("mlock"); err != nil {
-		return err
-	}
 	return errors.ErrUnsupported
 }
 
 func (m *Mapping) unlockMemory(int64, int64) error {
-	if err := injected("mlock"); err != nil {
-		return err
-	}
 	return errors.ErrUnsupported
 }
 
 func (m *Mapping) discard(off, n int64) error {
 	if off < 0 || n < 0 || off > m.size {
 		return errInvalid
-	}
-	if err := injected("madvise"); err != nil {
-		return err
 	}
 	clear(m.bytes(off, min(n, m.size-off)))
 	return nil

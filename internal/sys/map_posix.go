@@ -31,9 +31,6 @@ func (m *Mapping) discard(off, n int64) error {
 	if m.file != nil || off < 0 || n < 0 || off > m.size {
 		return unix.EINVAL
 	}
-	if err := injected("madvise"); err != nil {
-		return err
-	}
 	n = min(n, m.size-off)
 	clear(m.bytes(off, n))
 	if from, length, _ := m.inward(off, n); length > 0 && madvFree >= 0 {
@@ -52,9 +49,6 @@ func (m *Mapping) populate(off, n int64, write bool) error {
 	}
 	if write && m.access != ReadWrite && m.access != Copy {
 		return unix.EACCES
-	}
-	if err := injected("madvise"); err != nil {
-		return err
 	}
 	return m.populateByHand(from, length, write)
 }
@@ -99,9 +93,6 @@ func (m *Mapping) advise(a Advice, off, n int64) error {
 	if advice < 0 {
 		return errors.ErrUnsupported
 	}
-	if err := injected("madvise"); err != nil {
-		return err
-	}
 	widen := m.outward
 	if a == Free || a == DontNeed && (m.file == nil || m.access == Copy) {
 		// These lose bytes, which must be no others than those named.
@@ -121,22 +112,13 @@ func (m *Mapping) advise(a Advice, off, n int64) error {
 }
 
 func startWriteback(*os.File, int64, int64) error {
-	if err := injected("sync_file_range"); err != nil {
-		return err
-	}
 	return errors.ErrUnsupported
 }
 
 func awaitWriteback(*os.File, int64, int64) error {
-	if err := injected("sync_file_range"); err != nil {
-		return err
-	}
 	return errors.ErrUnsupported
 }
 
 func copyRange(*os.File, int64, *os.File, int64, int64) (int64, error) {
-	if err := injected("copy_file_range"); err != nil {
-		return 0, err
-	}
 	return 0, errors.ErrUnsupported
 }

@@ -240,38 +240,29 @@ func TestPastEndFaults(t *testing.T) {
 	}
 }
 
-func TestReservationRefused(t *testing.T) {
+func TestReservationMissing(t *testing.T) {
+	testWithoutReservation(t, func() (restore func()) { return Disable(CallReserve) })
+}
+
+// testWithoutReservation maps files while reservations are refused.
+func testWithoutReservation(t *testing.T, install func() (restore func())) {
 	if !CanReserve {
 		t.Skip("this platform reserves no address space")
 	}
-	tests := map[string]func() func(){
-		"left out": func() func() { return Without("reserve") },
-		"failing": func() func() {
-			calls := 0
-			return Inject(func(op string) error {
-				if calls++; op == "mmap" && calls == 1 {
-					return errors.New("no room")
-				}
-				return nil
-			})
-		},
-	}
-	for name, install := range tests {
-		for _, size := range []int64{0, 1, 3*PageSize() - 1} {
-			t.Run(name, func(t *testing.T) {
-				f := newFile(t, size)
-				restore := install()
-				m, err := Map(f, MapOptions{Access: ReadWrite, Len: size, Reserve: 1 << 30})
-				restore()
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer m.Unmap()
-				want := max(size+PageSize()-1, PageSize()) / PageSize() * PageSize()
-				if got := m.Room(); got != want {
-					t.Errorf("Room() = %d for %d bytes, want %d", got, size, want)
-				}
-			})
+	for _, size := range []int64{0, 1, 3*PageSize() - 1} {
+		f := newFile(t, size)
+		restore := install()
+		m, err := Map(f, MapOptions{Access: ReadWrite, Len: size, Reserve: 1 << 30})
+		restore()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := max(size+PageSize()-1, PageSize()) / PageSize() * PageSize()
+		if got := m.Room(); got != want {
+			t.Errorf("Room() = %d for %d bytes, want %d", got, size, want)
+		}
+		if err := m.Unmap(); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -326,7 +317,7 @@ func TestAnonymous(t *testing.T) {
 	for _, o := range []MapOptions{
 		{Access: ReadWrite, Len: 5*page + 3},
 		{Access: ReadWrite, Len: 5*page + 3, Stack: true},
-		{Access: ReadWrite, Len: 5*page + 3, Huge: true, Populate: true},
+		{Access: ReadWrite, Len: 5*page + 3, Huge: true},
 		{Access: ReadWrite, Len: 5*page + 3, Reserve: 1 << 20},
 		{Access: Copy, Len: 5*page + 3},
 	} {

@@ -44,9 +44,6 @@ func mmap(f *os.File, o MapOptions) (*Mapping, error) {
 	if o.Len > math.MaxInt {
 		return nil, windows.ERROR_NOT_ENOUGH_MEMORY
 	}
-	if err := injected("mmap"); err != nil {
-		return nil, err
-	}
 	m := &Mapping{size: o.Len, file: f, offset: o.Offset, access: o.Access}
 	var err error
 	if f == nil {
@@ -56,12 +53,6 @@ func mmap(f *os.File, o MapOptions) (*Mapping, error) {
 	}
 	if err != nil {
 		return nil, err
-	}
-	if o.Populate {
-		if err := m.populate(0, o.Len, o.Access == ReadWrite); err != nil {
-			_ = m.unmap()
-			return nil, err
-		}
 	}
 	return m, nil
 }
@@ -73,10 +64,7 @@ func (m *Mapping) setBase(addr uintptr) {
 
 // alloc takes anonymous memory.
 func (m *Mapping) alloc() error {
-	kind := uint32(windows.MEM_RESERVE | windows.MEM_COMMIT)
-	if m.access == None {
-		kind = windows.MEM_RESERVE
-	}
+	const kind = windows.MEM_RESERVE | windows.MEM_COMMIT
 	protection := protOf(m.access)
 	if m.access == Copy {
 		protection = windows.PAGE_READWRITE
@@ -114,8 +102,6 @@ func (m *Mapping) view(fd uintptr) error {
 			return err
 		}
 		defer func() { _ = windows.CloseHandle(h) }()
-	case None:
-		return windows.ERROR_INVALID_PARAMETER
 	}
 	section, err := windows.CreateFileMapping(h, nil, protOf(m.access), uint32(end>>32), uint32(end), nil)
 	if err != nil {
@@ -159,17 +145,12 @@ func protOf(a Access) uint32 {
 		return windows.PAGE_WRITECOPY
 	case ReadExec:
 		return windows.PAGE_EXECUTE_READ
-	case None:
-		return windows.PAGE_NOACCESS
 	default:
 		return windows.PAGE_READONLY
 	}
 }
 
 func (m *Mapping) unmap() error {
-	if err := injected("munmap"); err != nil {
-		return err
-	}
 	if m.file == nil {
 		return windows.VirtualFree(uintptr(m.base), 0, windows.MEM_RELEASE)
 	}
@@ -179,9 +160,6 @@ func (m *Mapping) unmap() error {
 // protect cannot make a view executable whose section is not: Windows then answers
 // ERROR_INVALID_PARAMETER or ERROR_ACCESS_DENIED.
 func (m *Mapping) protect(a Access) error {
-	if err := injected("mprotect"); err != nil {
-		return err
-	}
 	protection := protOf(a)
 	switch {
 	case m.file == nil && a == Copy:
@@ -199,9 +177,6 @@ func (m *Mapping) protect(a Access) error {
 func (m *Mapping) sync(off, n int64) error {
 	if m.file == nil || m.access != ReadWrite {
 		return nil
-	}
-	if err := injected("msync"); err != nil {
-		return err
 	}
 	from, length, ok := m.outward(off, n)
 	if !ok {

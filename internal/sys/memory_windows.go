@@ -34,10 +34,7 @@ func (m *Mapping) populate(off, n int64, write bool) error {
 	if write && m.access != ReadWrite && m.access != Copy {
 		return windows.ERROR_ACCESS_DENIED
 	}
-	if err := injected("madvise"); err != nil {
-		return err
-	}
-	if !without("populate") {
+	if !CallPopulate.missing() {
 		_ = m.prefetch(from, length) // a head start; the touch finds out
 	}
 	return m.touch(from, length, write)
@@ -52,9 +49,6 @@ func (m *Mapping) advise(a Advice, off, n int64) error {
 	case WillNeed, DontNeed, PageOut:
 	default:
 		return errors.ErrUnsupported
-	}
-	if err := injected("madvise"); err != nil {
-		return err
 	}
 	from, length, ok := m.outward(off, n)
 	if !ok {
@@ -88,9 +82,6 @@ var pageInfos = sync.Pool{New: func() any { return new([1024]pageInfo) }}
 // resident counts the pages in the working set of this process. One that is merely in the
 // system's cache does not count: touching it takes a fault, if a short one.
 func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
-	if err := injected("mincore"); err != nil {
-		return 0, 0, err
-	}
 	from, length, ok := m.outward(off, n)
 	if !ok {
 		return 0, 0, windows.ERROR_INVALID_PARAMETER
@@ -125,9 +116,6 @@ var workingSet sync.Mutex
 // lockMemory raises the working set's limits when they are in the way, as VirtualLock's
 // documentation tells its callers to: by default they allow some 30 pages.
 func (m *Mapping) lockMemory(off, n int64) error {
-	if err := injected("mlock"); err != nil {
-		return err
-	}
 	from, length, ok := m.outward(off, n)
 	if !ok {
 		return windows.ERROR_INVALID_PARAMETER
@@ -157,9 +145,6 @@ func (m *Mapping) lockMemory(off, n int64) error {
 }
 
 func (m *Mapping) unlockMemory(off, n int64) error {
-	if err := injected("mlock"); err != nil {
-		return err
-	}
 	from, length, ok := m.outward(off, n)
 	if !ok {
 		return windows.ERROR_INVALID_PARAMETER
@@ -175,9 +160,6 @@ func (m *Mapping) unlockMemory(off, n int64) error {
 func (m *Mapping) discard(off, n int64) error {
 	if m.file != nil || off < 0 || n < 0 || off > m.size {
 		return windows.ERROR_INVALID_PARAMETER
-	}
-	if err := injected("madvise"); err != nil {
-		return err
 	}
 	n = min(n, m.size-off)
 	clear(m.bytes(off, n))

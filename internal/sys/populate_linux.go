@@ -53,10 +53,7 @@ func (m *Mapping) populate(off, n int64, write bool) error {
 
 // populateSome populates whole pages.
 func (m *Mapping) populateSome(off, n int64, write bool, advice int) error {
-	if err := injected("madvise"); err != nil {
-		return err
-	}
-	if without("populate") || !canPopulate() {
+	if CallPopulate.missing() || !canPopulate() {
 		return m.populateByHand(off, n, write)
 	}
 	b := m.bytes(off, n)
@@ -72,7 +69,7 @@ func (m *Mapping) populateSome(off, n int64, write bool, advice int) error {
 // store cannot find the disk full. It never changes the file's length. That it
 // cannot be had is no error: touching the pages finds out.
 func (m *Mapping) allocateUnder(off, n int64) error {
-	if without("fallocate") {
+	if CallFallocate.missing() {
 		return nil
 	}
 	err := withFd(m.file, func(fd uintptr) error {

@@ -10,16 +10,16 @@ import (
 )
 
 // The kernel's own populating, and what stands in for it.
-var populating = map[string][]string{
+var populating = map[string][]Call{
 	"by the kernel": nil,
-	"by hand":       {"populate"},
-	"by touch":      {"populate", "fallocate"},
+	"by hand":       {CallPopulate},
+	"by touch":      {CallPopulate, CallFallocate},
 }
 
 // withoutAll is Without for several features.
-func withoutAll(t *testing.T, features []string) {
+func withoutAll(t *testing.T, features []Call) {
 	for _, f := range features {
-		t.Cleanup(Without(f))
+		t.Cleanup(Disable(f))
 	}
 }
 

@@ -24,9 +24,6 @@ func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
 	if n == 0 {
 		return 0, 0, nil
 	}
-	if err := injected("mincore"); err != nil {
-		return 0, 0, err
-	}
 	if m.file != nil {
 		if err := m.mincoreTruth(); err != nil {
 			return 0, 0, err

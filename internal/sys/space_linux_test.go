@@ -92,7 +92,7 @@ func TestFillHoles(t *testing.T) {
 	if err := FillHoles(f, 0, 128*page); !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("FillHoles of what does not fit: %v, want %v", err, unix.ENOSPC)
 	}
-	defer Without("fallocate")()
+	defer Disable(CallFallocate)()
 	if err := FillHoles(f, 0, page); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("FillHoles without the call = %v, want ErrUnsupported", err)
 	}

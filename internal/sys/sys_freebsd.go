@@ -23,10 +23,7 @@ func fillHoles(f *os.File, off, n int64) error { return allocate(f, off, n) }
 
 // allocate is posix_fallocate(2). ZFS, which copies on write, answers EINVAL.
 func allocate(f *os.File, off, n int64) error {
-	if err := injected("fallocate"); err != nil {
-		return err
-	}
-	if without("fallocate") || unsafe.Sizeof(uintptr(0)) < 8 {
+	if CallFallocate.missing() || unsafe.Sizeof(uintptr(0)) < 8 {
 		return errors.ErrUnsupported
 	}
 	if off < 0 || n < 0 {

@@ -75,49 +75,12 @@ func TestOneKernelMapping(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, a := range []Access{Read, None, ReadWrite} {
+	for _, a := range []Access{Read, ReadWrite} {
 		if err := m.Protect(a); err != nil {
 			t.Fatal(err)
 		}
 		if got := kernelMappings(t, f); len(got) != 1 {
 			t.Errorf("the file has %d kernel mappings, want 1:\n%s", len(got), strings.Join(got, ""))
-		}
-	}
-}
-
-// Whichever call fails, Map leaves no mapping behind.
-func TestMapFailsCleanly(t *testing.T) {
-	f := newFile(t, 4*PageSize())
-	cause := errors.New("injected")
-	for _, features := range populating {
-		withoutAll(t, features)
-		for n := 1; ; n++ {
-			left := n
-			restore := Inject(func(string) error {
-				if left--; left == 0 {
-					return cause
-				}
-				return nil
-			})
-			m, err := Map(f, MapOptions{
-				Access: ReadWrite, Len: 4 * PageSize(), Reserve: 1 << 20, Populate: true, Huge: true,
-			})
-			restore()
-			if err == nil {
-				if err := m.Unmap(); err != nil {
-					t.Fatal(err)
-				}
-				if left > 0 { // fewer than n calls were made
-					break
-				}
-				continue // a call whose failure Map can do without
-			}
-			if !errors.Is(err, cause) {
-				t.Fatalf("call %d: %v, want the injected error", n, err)
-			}
-			if got := kernelMappings(t, f); len(got) != 0 {
-				t.Fatalf("call %d failed and left a mapping:\n%s", n, strings.Join(got, ""))
-			}
 		}
 	}
 }
@@ -270,8 +233,8 @@ func TestCopyRangeRefusals(t *testing.T) {
 			t.Errorf("copying %s = %d, %v, want 0, ErrUnsupported", name, n, err)
 		}
 	}
-	t.Cleanup(Without("ficlone"))
-	t.Cleanup(Without("copy_file_range"))
+	t.Cleanup(Disable(CallFiclone))
+	t.Cleanup(Disable(CallCopyFileRange))
 	if n, err := CopyRange(dst, 0, src, 0, 4096); n != 0 || !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("copying without the calls = %d, %v, want 0, ErrUnsupported", n, err)
 	}

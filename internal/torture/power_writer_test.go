@@ -106,8 +106,8 @@ func write() (err error) {
 		return err
 	}
 	if w.Break == breakParent {
-		defer sys.Inject(func(op string) error {
-			if op == "fsyncdir" {
+		defer sys.Inject(func(op sys.Op) error {
+			if op == sys.OpFsyncDir {
 				return errors.ErrUnsupported
 			}
 			return nil

@@ -92,10 +92,10 @@ func TestMsyncFailsUnderStrace(t *testing.T) {
 // the kernel would have let succeed.
 func TestTheKthCallFails(t *testing.T) {
 	for _, tt := range []struct {
-		op string
+		op sys.Op
 		n  int // calls to fail, one after the other
-	}{{"msync", 60}, {"fsync", 20}, {"fsyncdir", 1}} {
-		t.Run(tt.op, func(t *testing.T) {
+	}{{sys.OpMsync, 60}, {sys.OpFsync, 20}, {sys.OpFsyncDir, 1}} {
+		t.Run(string(tt.op), func(t *testing.T) {
 			testutil.NoLeaks(t)
 			rnd := testutil.Rand(t)
 			p := must[*async.Pool](t)(async.NewPool(async.PoolOptions{}))
@@ -117,7 +117,7 @@ func TestTheKthCallFails(t *testing.T) {
 // A stumbling is a file of which one system call fails.
 type stumbling struct {
 	*subject
-	op    string
+	op    sys.Op
 	at    int64 // the call that does
 	name  string
 	calls atomic.Int64
@@ -127,7 +127,7 @@ type stumbling struct {
 }
 
 // call is asked for every system call of the process.
-func (s *stumbling) call(op string) error {
+func (s *stumbling) call(op sys.Op) error {
 	if op != s.op {
 		return nil
 	}
@@ -178,7 +178,7 @@ func (s *stumbling) flushes(rnd *rand.Rand, i int) error {
 	const often = 2_000
 	for range often {
 		w := ways[rnd.IntN(len(ways))]
-		if i < 2 || s.op == "fsync" {
+		if i < 2 || s.op == sys.OpFsync {
 			w = ways[1]
 		}
 		page := rnd.Int64N(pages - 1)
@@ -187,7 +187,7 @@ func (s *stumbling) flushes(rnd *rand.Rand, i int) error {
 		}
 		late := s.fails.Load()
 		var err error
-		if s.op == "fsync" {
+		if s.op == sys.OpFsync {
 			err = s.file.Core().FlushRange(page*pageSize, 0) // the length alone
 		} else {
 			err = w.flush(s.subject, page)
