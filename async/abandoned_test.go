@@ -31,7 +31,7 @@ func TestAbandonedOpenLeavesNothing(t *testing.T) {
 			if c.existing >= 0 {
 				check(t, os.WriteFile(name, pattern(int(c.existing)), 0o600))
 			}
-			arrived, release := watchCalls(t).hold(t, "fallocate", 0)
+			arrived, release := watchCalls(t).hold(t, sys.OpFallocate, 0)
 			ctx, cancel := context.WithCancelCause(bg)
 			opening := async.Open(ctx, p, name, core.Options{Access: core.ReadWrite, Create: true, Size: size})
 			<-arrived
@@ -57,11 +57,11 @@ func TestAbandonedOpenLeavesNothing(t *testing.T) {
 func TestAbandonedCopyLeavesNothing(t *testing.T) {
 	p := narrow(t)
 	f := onDisk(t, p, 8<<20)
-	t.Cleanup(sys.Without("ficlone"))
+	t.Cleanup(sys.Disable(sys.CallFiclone))
 	dir := t.TempDir()
 	c := watchCalls(t)
-	c.failing("copy_file_range", errors.ErrUnsupported)
-	arrived, release := c.hold(t, "copy_file_range", 0)
+	c.failing(sys.OpCopyFileRange, errors.ErrUnsupported)
+	arrived, release := c.hold(t, sys.OpCopyFileRange, 0)
 	ctx, cancel := context.WithCancelCause(bg)
 	copying := f.CopyTo(ctx, filepath.Join(dir, "copy"), 0, 8<<20)
 	<-arrived
@@ -92,7 +92,7 @@ func TestAbandonedTruncate(t *testing.T) {
 	if fi.Size() != 10_000 || f.Core().Len() != 10_000 {
 		t.Errorf("length after an abandoned Truncate: file %d, window %d, want 10000", fi.Size(), f.Core().Len())
 	}
-	arrived, release := watchCalls(t).hold(t, "fallocate", 0)
+	arrived, release := watchCalls(t).hold(t, sys.OpFallocate, 0)
 	ctx, cancel = context.WithCancelCause(bg)
 	running := f.Truncate(ctx, 20_000)
 	<-arrived
