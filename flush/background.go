@@ -103,7 +103,7 @@ func (b *Background) MarkDirty(n int64) {
 // Force flushes what is dirty now, also while paused, and does not wait.
 func (b *Background) Force() {
 	if b.dirty.Load() > 0 {
-		b.Barrier()
+		_ = b.Barrier()
 	}
 }
 

@@ -72,7 +72,7 @@ func TestOnlyAntspoolImportsAnts(t *testing.T) {
 // nested reports whether a folder is a module of its own, with rules of its own.
 // (examples/eventlog is one that keeps these.)
 func nested(pkg string) bool {
-	for _, m := range []string{"internal/bench", "internal/tools", "internal/torture"} {
+	for _, m := range []string{"cmd/fmmapvet", "internal/bench", "internal/tools", "internal/torture"} {
 		if pkg == m || strings.HasPrefix(pkg, m+"/") {
 			return true
 		}

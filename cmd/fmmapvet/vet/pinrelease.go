@@ -1,0 +1,267 @@
+package vet
+
+import (
+	"go/ast"
+	"go/token"
+	"go/types"
+	"slices"
+
+	"golang.org/x/tools/go/analysis"
+	"golang.org/x/tools/go/cfg"
+)
+
+// PinRelease reports pins that are not released on some path.
+var PinRelease = &analysis.Analyzer{
+	Name: "pinrelease",
+	Doc: `report pins that are not released on all paths
+
+A pin that is never released keeps Close, and a Truncate that cuts its bytes
+off, waiting for ever. The analyzer follows each pin from the call that took it
+to every return of the function, except on paths where the call's error is not
+nil. A pin that is returned, stored, sent, or passed to another function is
+taken to be released there.`,
+	Requires: flowRequires,
+	Run:      runPinRelease,
+}
+
+func runPinRelease(pass *analysis.Pass) (any, error) {
+	functions(pass, func(f function) {
+		if f.isMain {
+			return
+		}
+		shallow(f.body, func(n ast.Node, _ []ast.Node) bool {
+			if a, ok := asAssignment(n); ok {
+				checkTaken(pass, f, a)
+			}
+			if e, ok := n.(*ast.ExprStmt); ok {
+				if call, ok := ast.Unparen(e.X).(*ast.CallExpr); ok && pinResult(pass.TypesInfo, call) >= 0 {
+					pass.ReportRangef(call, "the pin is discarded: nothing can release it")
+				}
+			}
+			return true
+		})
+	})
+	return nil, nil
+}
+
+// pinResult returns the index of the pin among the results of a call that hands
+// out a pin to be released, -1 if it hands out none.
+func pinResult(info *types.Info, call *ast.CallExpr) int {
+	if c := calleeOf(info, call); !c.ours() {
+		return -1
+	}
+	switch t := info.TypeOf(call).(type) {
+	case *types.Tuple:
+		for i := range t.Len() {
+			if isPin(t.At(i).Type()) {
+				return i
+			}
+		}
+	default:
+		if t != nil && isPin(t) {
+			return 0
+		}
+	}
+	return -1
+}
+
+// checkTaken follows the pin that a takes, if it takes one.
+func checkTaken(pass *analysis.Pass, f function, a assignment) {
+	info := pass.TypesInfo
+	i := pinResult(info, a.call)
+	if i < 0 || i >= len(a.lhs) {
+		return
+	}
+	id, ok := ast.Unparen(a.lhs[i]).(*ast.Ident)
+	if !ok {
+		return // a field or an element: stored
+	}
+	if id.Name == "_" {
+		pass.ReportRangef(id, "the pin is discarded: nothing can release it")
+		return
+	}
+	v, ok := info.ObjectOf(id).(*types.Var)
+	if !ok || v.Pos() < f.node.Pos() || v.Pos() > f.node.End() {
+		return // of an enclosing function, which may release it
+	}
+	s := &leakSearch{info: info, f: f, pin: v, taken: a, seen: map[leakState]bool{}}
+	s.outcomes = outcomes(info, a, i)
+	b, at := place(f.graph, a.stmt)
+	if b == nil {
+		return // unreachable
+	}
+	leak := s.from(b, at+1, true)
+	if leak == nil {
+		return
+	}
+	line := pass.Fset.Position(a.stmt.Pos()).Line
+	pass.ReportRangef(a.stmt, "the pin %s is not released on all paths", v.Name())
+	if leak.Pos() == f.body.Rbrace || leak == a.stmt {
+		return // the end of the body, or the next round of a loop
+	}
+	pass.ReportRangef(leak, "the pin %s, taken on line %d, may not be released here", v.Name(), line)
+}
+
+// leakSearch looks for a path from taking a pin to a return, or to taking
+// another one with the same variable, on which the pin is not released.
+type leakSearch struct {
+	info *types.Info
+	f    function
+	pin  *types.Var
+	// outcomes are the error, the ok or both that came with the pin.
+	outcomes []*types.Var
+	taken    assignment
+	seen     map[leakState]bool
+}
+
+type leakState struct {
+	block *cfg.Block
+	fresh bool // outcomes still have the values that came with the pin
+}
+
+// from searches from the i-th node of b on, and returns where the pin is lost.
+func (s *leakSearch) from(b *cfg.Block, i int, fresh bool) ast.Node {
+	for _, n := range b.Nodes[i:] {
+		if n == s.taken.stmt {
+			return n
+		}
+		if s.handsOver(n) {
+			return nil
+		}
+		if assigns(s.info, n, s.pin) {
+			return n
+		}
+		fresh = fresh && !s.reassigns(n)
+	}
+	if ret := b.Return(); ret != nil {
+		return ret
+	}
+	for i, next := range b.Succs {
+		if len(b.Succs) == 2 && len(b.Nodes) > 0 {
+			cond, ok := b.Nodes[len(b.Nodes)-1].(ast.Expr)
+			if ok && s.absent(cond, i == 0, fresh) {
+				continue
+			}
+		}
+		state := leakState{next, fresh}
+		if s.seen[state] {
+			continue
+		}
+		s.seen[state] = true
+		if lost := s.from(next, 0, fresh); lost != nil {
+			return lost
+		}
+	}
+	return nil
+}
+
+// absent reports whether there is no pin to be released when cond has the
+// given value.
+func (s *leakSearch) absent(cond ast.Expr, value, fresh bool) bool {
+	switch e := ast.Unparen(cond).(type) {
+	case *ast.Ident: // ok
+		return fresh && !value && s.isOutcome(e)
+	case *ast.UnaryExpr:
+		return e.Op == token.NOT && s.absent(e.X, !value, fresh)
+	case *ast.CallExpr: // errors.Is(err, ...)
+		c := calleeOf(s.info, e)
+		return fresh && value && c.pkg == "errors" && len(e.Args) > 0 && s.isOutcome(e.Args[0])
+	case *ast.BinaryExpr:
+		x, y := s.absent(e.X, value, fresh), s.absent(e.Y, value, fresh)
+		switch e.Op {
+		case token.LAND:
+			return value && (x || y) || !value && x && y
+		case token.LOR:
+			return !value && (x || y) || value && x && y
+		case token.EQL, token.NEQ:
+			equal := (e.Op == token.EQL) == value
+			for _, pair := range [][2]ast.Expr{{e.X, e.Y}, {e.Y, e.X}} {
+				if !s.info.Types[pair[1]].IsNil() {
+					if fresh && equal && s.isOutcome(pair[0]) {
+						return true // err == io.EOF
+					}
+					continue
+				}
+				if fresh && !equal && s.isOutcome(pair[0]) || equal && variable(s.info, pair[0]) == s.pin {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// isOutcome reports whether e is a variable that came with the pin.
+func (s *leakSearch) isOutcome(e ast.Expr) bool {
+	return slices.Contains(s.outcomes, variable(s.info, e))
+}
+
+// reassigns reports whether n gives a variable that came with the pin another
+// value.
+func (s *leakSearch) reassigns(n ast.Node) bool {
+	return slices.ContainsFunc(s.outcomes, func(v *types.Var) bool { return assigns(s.info, n, v) })
+}
+
+// outcomes returns the variables that a assigns beside the pin, its i-th.
+func outcomes(info *types.Info, a assignment, i int) (vars []*types.Var) {
+	for j, e := range a.lhs {
+		if v := variable(info, e); j != i && v != nil {
+			vars = append(vars, v)
+		}
+	}
+	return vars
+}
+
+// handsOver reports whether n releases the pin, defers that, or makes it the
+// business of another function or variable.
+func (s *leakSearch) handsOver(n ast.Node) bool {
+	found := false
+	ast.PreorderStack(n, nil, func(n ast.Node, stack []ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.ReturnStmt:
+			found = found || len(n.Results) == 0 && s.isResult()
+		case *ast.Ident:
+			found = found || s.info.Uses[n] == s.pin && !borrows(s.info, n, stack)
+		}
+		return !found
+	})
+	return found
+}
+
+// isResult reports whether the pin is a named result of the function.
+func (s *leakSearch) isResult() bool {
+	if s.f.results == nil {
+		return false
+	}
+	for v := range s.f.results.Variables() {
+		if v == s.pin {
+			return true
+		}
+	}
+	return false
+}
+
+// borrows reports whether a use of a pin neither releases it nor hands it on:
+// a method other than Release, a typed access, a comparison, an assignment to
+// the variable itself.
+func borrows(info *types.Info, id *ast.Ident, stack []ast.Node) bool {
+	if len(stack) == 0 {
+		return false
+	}
+	switch parent := stack[len(stack)-1].(type) {
+	case *ast.SelectorExpr:
+		return parent.X == id && parent.Sel.Name != "Release"
+	case *ast.CallExpr:
+		c := calleeOf(info, parent)
+		return c.pkg == corePkg && (c.name == "At" || c.name == "Slice")
+	case *ast.BinaryExpr:
+		return true
+	case *ast.AssignStmt:
+		for _, e := range parent.Lhs {
+			if e == id {
+				return true
+			}
+		}
+	}
+	return false
+}

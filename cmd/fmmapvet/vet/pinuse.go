@@ -1,0 +1,216 @@
+package vet
+
+import (
+	"go/ast"
+	"go/types"
+
+	"golang.org/x/tools/go/analysis"
+	"golang.org/x/tools/go/cfg"
+)
+
+// PinUse reports bytes of a pin that are used after its Release.
+var PinUse = &analysis.Analyzer{
+	Name: "pinuse",
+	Doc: `report bytes of a pin that are used after Release
+
+After Release the bytes may be unmapped, and another mapping may have taken
+their address: a use then kills the process, or reads another file. The analyzer
+follows each Release to the uses of the pin, and of variables that were assigned
+its Bytes, that come after it in the same function. It reports those that cannot
+be reached without a Release.`,
+	Requires: flowRequires,
+	Run:      runPinUse,
+}
+
+func runPinUse(pass *analysis.Pass) (any, error) {
+	functions(pass, func(f function) {
+		reported := map[ast.Node]bool{}
+		for _, b := range f.graph.Blocks {
+			for i, n := range b.Nodes {
+				if pin := released(pass.TypesInfo, n); pin != nil {
+					checkReleased(pass, f, b, i, pin, reported)
+				}
+			}
+		}
+	})
+	return nil, nil
+}
+
+// released returns the pin that the statement n releases, nil if it does not.
+func released(info *types.Info, n ast.Node) *types.Var {
+	stmt, ok := n.(*ast.ExprStmt)
+	if !ok {
+		return nil
+	}
+	call, ok := stmt.X.(*ast.CallExpr)
+	if !ok || calleeOf(info, call) != (callee{corePkg, "Pin", "Release"}) {
+		return nil
+	}
+	sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr)
+	if !ok {
+		return nil
+	}
+	return variable(info, sel.X)
+}
+
+// checkReleased looks for uses of pin, and of what refers to its bytes, after
+// the i-th node of b, which releases it. It reports each use once.
+func checkReleased(pass *analysis.Pass, f function, b *cfg.Block, i int, pin *types.Var, reported map[ast.Node]bool) {
+	info := pass.TypesInfo
+	bytes := newAliases(info, f.body, func(e ast.Expr) bool { return yieldsBytes(info, e, pin) }, true)
+	line := pass.Fset.Position(b.Nodes[i].Pos()).Line
+	for v := range bytes.vars {
+		if nested(f.body, v) {
+			continue // a variable of a function literal, new in each call
+		}
+		s := &useSearch{info: info, v: v, seen: map[*cfg.Block]bool{}, uses: touches}
+		if use, in := s.from(b, i+1); use != nil && !reported[use] && s.onlyReleased(f.graph, in, pin) {
+			reported[use] = true
+			pass.ReportRangef(use, "%s refers to bytes of the pin %s, which was released on line %d", v.Name(), pin.Name(), line)
+		}
+	}
+	s := &useSearch{info: info, v: pin, seen: map[*cfg.Block]bool{}, uses: usesPin}
+	if use, in := s.from(b, i+1); use != nil && !reported[use] && s.onlyReleased(f.graph, in, pin) {
+		reported[use] = true
+		pass.ReportRangef(use, "the pin %s was released on line %d", pin.Name(), line)
+	}
+}
+
+// nested reports whether v is declared in a function literal within body.
+func nested(body ast.Node, v *types.Var) (found bool) {
+	ast.Inspect(body, func(n ast.Node) bool {
+		if lit, ok := n.(*ast.FuncLit); ok && lit.Pos() <= v.Pos() && v.Pos() < lit.End() {
+			found = true
+		}
+		return !found
+	})
+	return found
+}
+
+// yieldsBytes reports whether e is a call that returns bytes of pin.
+func yieldsBytes(info *types.Info, e ast.Expr, pin *types.Var) bool {
+	call, ok := e.(*ast.CallExpr)
+	if !ok {
+		return false
+	}
+	switch c := calleeOf(info, call); {
+	case c == callee{corePkg, "Pin", "Bytes"}:
+		sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr)
+		return ok && variable(info, sel.X) == pin
+	case c.pkg == corePkg && c.recv == "" && (c.name == "At" || c.name == "Slice"):
+		return len(call.Args) > 0 && variable(info, call.Args[0]) == pin
+	}
+	return false
+}
+
+// useSearch looks for a use of v before v is assigned again.
+type useSearch struct {
+	info *types.Info
+	v    *types.Var
+	uses func(id *ast.Ident, stack []ast.Node) bool
+	seen map[*cfg.Block]bool
+}
+
+// from searches from the i-th node of b on. It returns the use and the node of
+// the graph that holds it.
+func (s *useSearch) from(b *cfg.Block, i int) (use, in ast.Node) {
+	for _, n := range b.Nodes[i:] {
+		if use := s.useIn(n); use != nil {
+			return use, n
+		}
+		if assigns(s.info, n, s.v) {
+			return nil, nil
+		}
+	}
+	for _, next := range b.Succs {
+		if s.seen[next] || s.ranges(next) {
+			continue
+		}
+		s.seen[next] = true
+		if use, in := s.from(next, 0); use != nil {
+			return use, in
+		}
+	}
+	return nil, nil
+}
+
+// ranges reports whether b is the head of a range loop that gives v its next
+// value.
+func (s *useSearch) ranges(b *cfg.Block) bool {
+	loop, ok := b.Stmt.(*ast.RangeStmt)
+	return ok && b.Kind == cfg.KindRangeLoop && (variable(s.info, loop.Key) == s.v || variable(s.info, loop.Value) == s.v)
+}
+
+// onlyReleased reports whether every path from the start of the function to
+// the node in releases pin before.
+func (s *useSearch) onlyReleased(g *cfg.CFG, in ast.Node, pin *types.Var) bool {
+	seen := map[*cfg.Block]bool{}
+	var reach func(b *cfg.Block) bool
+	reach = func(b *cfg.Block) bool {
+		seen[b] = true
+		for _, n := range b.Nodes {
+			if n == in {
+				return true
+			}
+			if released(s.info, n) == pin {
+				return false
+			}
+		}
+		for _, next := range b.Succs {
+			if !seen[next] && reach(next) {
+				return true
+			}
+		}
+		return false
+	}
+	return !reach(g.Blocks[0])
+}
+
+func (s *useSearch) useIn(n ast.Node) (use ast.Node) {
+	ast.PreorderStack(n, nil, func(n ast.Node, stack []ast.Node) bool {
+		if id, ok := n.(*ast.Ident); ok && use == nil && s.info.Uses[id] == s.v && s.uses(id, stack) {
+			use = id
+		}
+		return use == nil
+	})
+	return use
+}
+
+// touches reports whether a use of a variable that refers to mapped bytes reads
+// or writes these, or hands them on: everything except its length, a comparison
+// and an assignment to it.
+func touches(id *ast.Ident, stack []ast.Node) bool {
+	if len(stack) == 0 {
+		return true // the operand of a range clause
+	}
+	switch parent := stack[len(stack)-1].(type) {
+	case *ast.CallExpr:
+		fn, ok := ast.Unparen(parent.Fun).(*ast.Ident)
+		return !ok || fn.Name != "len" && fn.Name != "cap"
+	case *ast.BinaryExpr:
+		return false
+	case *ast.AssignStmt:
+		for _, e := range parent.Lhs {
+			if e == id {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// usesPin reports whether a use of a pin needs its bytes.
+func usesPin(id *ast.Ident, stack []ast.Node) bool {
+	if len(stack) == 0 {
+		return false
+	}
+	sel, ok := stack[len(stack)-1].(*ast.SelectorExpr)
+	if !ok || sel.X != id {
+		return false
+	}
+	switch sel.Sel.Name {
+	case "Bytes", "Do", "Populate", "Resident", "Advise", "Slice", "Retain":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,76 @@
+package pinuse
+
+import "github.com/fmmap-go/fmmap/core"
+
+func bytesAfter(f *core.File) byte {
+	p, err := f.Pin(0, 8)
+	if err != nil {
+		return 0
+	}
+	b := p.Bytes()
+	p.Release()
+	return b[0] // want "b refers to bytes of the pin p, which was released on line"
+}
+
+func partAfter(f *core.File, sink func([]byte)) {
+	p, _ := f.Pin(0, 8)
+	part := p.Bytes()[2:4]
+	p.Release()
+	sink(part) // want "part refers to bytes of the pin p"
+}
+
+func partOfPart(f *core.File, sink func([]byte)) {
+	p, _ := f.Pin(0, 8)
+	b := p.Bytes()
+	head := b[:4]
+	p.Release()
+	sink(head) // want "head refers to bytes of the pin p"
+}
+
+func typedAfter(f *core.File) (n int64) {
+	p, _ := f.Pin(0, 8)
+	at, _ := core.At[int64](p, 0)
+	p.Release()
+	return *at // want "at refers to bytes of the pin p"
+}
+
+func sliceAfter(f *core.File) (n int64) {
+	p, _ := f.Pin(0, 8)
+	s, _ := core.Slice[int64](p, 0, 1)
+	p.Release()
+	for _, v := range s { // want "s refers to bytes of the pin p"
+		n += v
+	}
+	return n
+}
+
+func pinAfter(f *core.File) []byte {
+	p, _ := f.Pin(0, 8)
+	p.Release()
+	return p.Bytes() // want "the pin p was released on line"
+}
+
+func doAfter(f *core.File) error {
+	p, _ := f.Pin(0, 8)
+	p.Release()
+	return p.Do(func([]byte) error { return nil }) // want "the pin p was released on line"
+}
+
+func bothBranches(f *core.File, early bool) byte {
+	p, _ := f.Pin(0, 8)
+	b := p.Bytes()
+	if early {
+		p.Release()
+	} else {
+		_ = p.Populate()
+		p.Release()
+	}
+	return b[0] // want "b refers to bytes of the pin p"
+}
+
+func storeAfter(f *core.File) {
+	p, _ := f.Pin(0, 8)
+	b := p.Bytes()
+	p.Release()
+	b[0] = 1 // want "b refers to bytes of the pin p"
+}

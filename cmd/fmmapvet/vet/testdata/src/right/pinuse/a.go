@@ -1,0 +1,90 @@
+// Package right has no mistake.
+package right
+
+import "github.com/fmmap-go/fmmap/core"
+
+func before(f *core.File) byte {
+	p, _ := f.Pin(0, 8)
+	b := p.Bytes()
+	c := b[0]
+	p.Release()
+	return c
+}
+
+func lengths(f *core.File) int64 {
+	p, _ := f.Pin(0, 8)
+	b := p.Bytes()
+	p.Release()
+	return p.Len() + int64(len(b))
+}
+
+func again(f *core.File) (n int) {
+	p, _ := f.Pin(0, 8)
+	for range 3 {
+		b := p.Bytes()
+		n += int(b[0])
+		p.Release()
+		p, _ = f.Pin(0, 8)
+	}
+	p.Release()
+	return n
+}
+
+func deferred(f *core.File) byte {
+	p, _ := f.Pin(0, 8)
+	defer p.Release()
+	b := p.Bytes()
+	return b[0]
+}
+
+func copied(f *core.File) string {
+	p, _ := f.Pin(0, 8)
+	b := p.Bytes()
+	s := string(b)
+	own := append([]byte(nil), b...)
+	p.Release()
+	return s + string(own)
+}
+
+func fallback(f *core.File, other []byte) byte {
+	p, err := f.Pin(0, 8)
+	b := other
+	if err == nil {
+		own := append([]byte(nil), p.Bytes()...)
+		p.Release()
+		b = own
+	}
+	return b[0]
+}
+
+func correlated(p *core.Pin, early bool) (c byte) {
+	if early {
+		p.Release()
+	}
+	if !early {
+		c = p.Bytes()[0]
+		p.Release()
+	}
+	return c
+}
+
+func ranged(pins []*core.Pin) (n int) {
+	for _, p := range pins {
+		b := p.Bytes()
+		n += int(b[0])
+		p.Release()
+	}
+	return n
+}
+
+func inLiteral(f *core.File) (n int) {
+	for range 2 {
+		p, _ := f.Pin(0, 8)
+		func() {
+			b := p.Bytes()
+			n += int(b[0])
+		}()
+		p.Release()
+	}
+	return n
+}
