@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 // shortened is a mapped file that somebody else has cut down to one page.
@@ -87,13 +88,10 @@ func TestFaultsBecomeErrors(t *testing.T) {
 }
 
 func TestFaultCausedByAnotherProcess(t *testing.T) {
-	truncate, err := exec.LookPath("truncate")
-	if err != nil {
-		t.Skip("needs the truncate command of coreutils")
-	}
+	truncate := testutil.RequireTool(t, "truncate", "-s", "0", tempFile(t, nil))
 	name := tempFile(t, pattern(MiB, 2))
 	f := opened(t, name, core.Options{})
-	err = f.View(func(b []byte) error {
+	err := f.View(func(b []byte) error {
 		if out, err := exec.Command(truncate, "-s", "0", name).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}

@@ -3,7 +3,6 @@ package core_test
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -48,9 +47,7 @@ func TestGrowingKeepsThePageTables(t *testing.T) {
 // Where the address space is limited, a file is mapped without a reservation, and a growth that needs more than
 // there is fails and changes nothing.
 func TestAddressSpaceLimit(t *testing.T) {
-	if _, err := exec.LookPath("prlimit"); err != nil {
-		t.Skip("needs the prlimit command of util-linux")
-	}
+	testutil.RequireLinux(t, "limit of the address space that a test can set")
 	if _, err := testutil.Reexec(t, "cramped", "FILE="+tempFile(t, pattern(64*KiB, 1))).Wait(); err != nil {
 		t.Error(err)
 	}
@@ -67,9 +64,8 @@ func growCramped() error {
 		return err
 	}
 	limit := pages*os.Getpagesize() + 512*MiB // less than a reservation takes
-	set := exec.Command("prlimit", "--pid", strconv.Itoa(os.Getpid()), "--as="+strconv.Itoa(limit))
-	if out, err := set.CombinedOutput(); err != nil {
-		return errors.New(string(out))
+	if err := testutil.LimitAddressSpace(uint64(limit)); err != nil {
+		return err
 	}
 	f, err := core.OpenFile(os.Getenv("FILE"), core.Options{Access: core.ReadWrite, Sparse: true})
 	if err != nil {

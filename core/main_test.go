@@ -11,6 +11,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	testutil.PrivateMounts()
 	testutil.RunRole(map[string]func() error{"count": countElsewhere, "cramped": growCramped})
 	if flag.Parse(); testing.Short() {
 		core.SetMinReserve(64 * MiB)

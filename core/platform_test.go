@@ -121,7 +121,8 @@ func vmas(t testing.TB, name string) (all []vma) {
 	for line := range strings.Lines(string(b)) {
 		switch field := strings.Fields(line); {
 		case !strings.HasSuffix(field[0], ":"): // the head of the next one
-			if ours = field[len(field)-1] == name; ours {
+			// The name comes last, with its spaces.
+			if ours = strings.HasSuffix(strings.TrimSuffix(line, "\n"), " "+name); ours {
 				all = append(all, vma{})
 			}
 		case ours && field[0] == "Rss:":

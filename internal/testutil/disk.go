@@ -2,50 +2,78 @@ package testutil
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
+
+	"github.com/fmmap-go/fmmap/internal/sys/systest"
 )
 
-// Disks are made and mounted by the commands that a person would use, so that this package needs no system call of its
-// own.
+// errNotPrivate is the outcome of [PrivateMounts] where it was not called.
+var errNotPrivate = errors.New("TestMain must call testutil.PrivateMounts")
 
-// LoopDisk mounts a small disk of its own for the test and returns its directory. fstype is ext4, xfs, btrfs or tmpfs;
-// all but tmpfs live in an image file on a loop device. size is in bytes; where the file system wants more
-// than that, it gets its least ([MinSize]). The disk is unmounted when the test ends, and by a
-// watching process when this one dies. Needs Linux, root, and the file system's mkfs.
+// privateMounts is the outcome of [PrivateMounts].
+var privateMounts = errNotPrivate
+
+// PrivateMounts is the first call of a main or TestMain whose program mounts
+// disks. Where the program may mount, it is restarted in a mount namespace of
+// its own (see [systest.PrivateMounts]): no process that copies its mount
+// namespace meanwhile, as a container does when it starts, keeps a disk in use,
+// and a program that is killed leaves no mount. Elsewhere it does nothing.
+func PrivateMounts() {
+	if HasCapability(CapSysAdmin) {
+		privateMounts = systest.PrivateMounts()
+	}
+}
+
+// RequireMounts skips the test where it cannot mount; see [CIEnv].
+func RequireMounts(t testing.TB) {
+	t.Helper()
+	RequireLinux(t, "mount namespaces")
+	RequireCapability(t, CapSysAdmin)
+	switch err := privateMounts; {
+	case errors.Is(err, errNotPrivate):
+		t.Fatal(err)
+	case err != nil && cannotStart(err):
+		t.Skipf("cannot restart this program in a mount namespace of its own: %v", err)
+	case err != nil:
+		missing(t, fmt.Sprintf("a mount namespace of its own (%v)", err))
+	}
+}
+
+// LoopDisk mounts a small disk for the test and returns its directory. fstype
+// is ext4, xfs, btrfs or tmpfs; all but tmpfs live in an image file on a loop
+// device. size is in bytes; a file system that needs more gets its least
+// ([MinSize]). The disk is unmounted when the test ends. The test is skipped
+// where it cannot be mounted; see [CIEnv]. TestMain must call [PrivateMounts].
 func LoopDisk(t testing.TB, size int64, fstype string) (dir string) {
 	t.Helper()
-	RequireLinux(t, "loop devices")
-	RequireRoot(t)
-	RequireTool(t, "mount")
-	size = max(size, MinSize(fstype))
+	RequireMounts(t)
 	dir = filepath.Join(t.TempDir(), fstype)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	dismiss, err := UnmountIfKilled(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(dismiss)
+	size = max(size, MinSize(fstype))
+	var err error
 	if fstype == "tmpfs" {
-		if err := run("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%d", size), "tmpfs", dir); err != nil {
-			t.Fatal(err)
-		}
+		err = systest.Mount("tmpfs", dir, "tmpfs", fmt.Sprintf("size=%d", size))
 	} else {
 		RequireTool(t, "mkfs."+fstype)
-		RequireFile(t, "/dev/loop-control")
+		RequireLoop(t)
 		image := filepath.Join(t.TempDir(), "image")
 		if err := MakeImage(image, fstype, size); err != nil {
 			t.Fatal(err)
 		}
-		if err := MountImage(image, fstype, dir); err != nil {
-			t.Fatal(err)
-		}
+		err = MountImage(image, fstype, dir)
+	}
+	if errors.Is(err, systest.ErrNoSuchType) {
+		missing(t, "a kernel that knows "+fstype)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := Unmount(dir); err != nil {
@@ -55,16 +83,25 @@ func LoopDisk(t testing.TB, size int64, fstype string) (dir string) {
 	return dir
 }
 
-// run is a command's error, with what it has to say.
-func run(name string, args ...string) error {
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%s: %w: %s", name, err, bytes.TrimSpace(out))
+// RequireLoop skips the test where no image can be attached to a loop device;
+// see [CIEnv].
+func RequireLoop(t testing.TB) {
+	t.Helper()
+	RequireLinux(t, "loop devices")
+	image := filepath.Join(t.TempDir(), "image")
+	if err := os.WriteFile(image, make([]byte, 4096), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	return nil
+	device, err := systest.AttachLoop(image)
+	if err != nil {
+		missing(t, fmt.Sprintf("a loop device (%v)", err))
+		return
+	}
+	device.Close()
 }
 
-// MinSize is the smallest disk that mkfs makes a file system on.
+// MinSize returns the size of the smallest disk that mkfs makes a file system
+// on.
 func MinSize(fstype string) int64 {
 	switch fstype {
 	case "xfs":
@@ -77,7 +114,8 @@ func MinSize(fstype string) int64 {
 	return 0
 }
 
-// MakeImage makes a sparse file of the given size at path with a new file system in it.
+// MakeImage makes a sparse file of the given size at path with a new file
+// system in it.
 func MakeImage(path, fstype string, size int64) error {
 	f, err := os.Create(path)
 	if err != nil {
@@ -88,67 +126,56 @@ func MakeImage(path, fstype string, size int64) error {
 		return err
 	}
 	flags := map[string][]string{
-		// Everything is written now rather than by a thread of the kernel after the first mount.
+		// Everything is written now rather than by a thread of the kernel after
+		// the first mount.
 		"ext4":  {"-q", "-F", "-b", "4096", "-m", "0", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"},
 		"xfs":   {"-q", "-f", "-K"},
 		"btrfs": {"-q", "-f", "-K"},
 	}[fstype]
-	return run("mkfs."+fstype, append(flags, path)...)
+	mkfs := exec.Command("mkfs."+fstype, append(flags, path)...)
+	if out, err := mkfs.CombinedOutput(); err != nil {
+		return fmt.Errorf("mkfs.%s: %w: %s", fstype, err, bytes.TrimSpace(out))
+	}
+	return nil
 }
 
-// MountImage mounts the file system in the image file at the directory, by a loop device that goes when
-// [Unmount] has undone this. For xfs, a second image of the same file system may be mounted at the same time.
+// MountImage mounts the file system in the image file at the directory, by a
+// loop device that is detached when [Unmount] has undone this. Several images
+// of one xfs file system may be mounted at the same time.
 func MountImage(image, fstype, dir string) error {
-	if _, err := os.Stat(image); err != nil {
+	device, err := systest.AttachLoop(image)
+	if err != nil {
 		return err
 	}
-	options := "loop,noatime"
+	defer device.Close()
+	options := ""
 	if fstype == "xfs" {
-		options += ",nouuid"
+		options = "nouuid"
 	}
-	return run("mount", "-t", fstype, "-o", options, image, dir)
+	return systest.Mount(device.Name(), dir, fstype, options)
 }
 
-// Unmount unmounts the directory, waiting for a moment when it is in use. When it remains so it is detached, to go with
-// its last user, and that is an error.
+// Unmount unmounts the directory, waiting for a moment when it is in use. When
+// it remains so it is detached, to go with its last user, and that is an error.
 func Unmount(dir string) error {
 	var err error
 	if poll(leakPatience, func() bool {
-		err = run("umount", dir)
-		return err == nil || !strings.Contains(err.Error(), "busy")
+		err = systest.Unmount(dir, false)
+		return !errors.Is(err, systest.ErrBusy)
 	}) {
 		return err
 	}
-	_ = run("umount", "-l", dir) // the error to report is the first
-	return err
+	return errors.Join(err, systest.Unmount(dir, true))
 }
 
-// UnmountIfKilled starts a process that unmounts the directories, in order, when this process
-// has ended in whatever way without calling dismiss.
-func UnmountIfKilled(dirs ...string) (dismiss func(), err error) {
-	// Reading returns when nobody has the other end of the pipe any more.
-	const script = `read -r word; [ "$word" = dismissed ] || for d; do umount "$d" || { sleep 1; umount -l "$d"; }; done 2>/dev/null`
-	// In a session of its own, no interrupt from the keyboard reaches it.
-	cmd := exec.Command("setsid", append([]string{"/bin/sh", "-c", script, "unmounter"}, dirs...)...)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	return func() {
-		_, _ = in.Write([]byte("dismissed\n")) // it was killed? then there is nobody to tell
-		in.Close()
-		_ = cmd.Wait()
-	}, nil
-}
-
-// Cold takes the file at path out of the page cache, so that what is read next comes from the disk. Its dirty
-// pages are written first; pages that are mapped stay. It skips the test where there is no such call.
+// Cold takes the file at path out of the page cache, so that what is read next
+// comes from the disk. Its dirty pages are written first; pages that are mapped
+// stay. It skips the test where there is no such call, and where the file is in
+// memory alone.
 func Cold(t testing.TB, path string) {
 	t.Helper()
 	RequireLinux(t, "way to take a file out of the page cache")
+	RequireFileSystem(t, path, "tmpfs", "ramfs")
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -157,28 +184,18 @@ func Cold(t testing.TB, path string) {
 	if err := f.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	// Reading nothing without the cache is how dd(1) is told to drop what is cached. Only this process may know the
-	// path by which it has opened the file.
-	dd := exec.Command("dd", "of="+os.DevNull, "iflag=nocache", "count=0", "status=none")
-	dd.Stdin = f
-	if out, err := dd.CombinedOutput(); err != nil {
-		t.Fatalf("dd: %v: %s", err, out)
+	if err := systest.Evict(f); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// DropCaches takes everything clean out of the page cache of the whole system, after a sync. Needs Linux and
-// root.
+// DropCaches takes everything clean out of the page cache of the whole system,
+// after a sync. It skips the test that may not; see [CIEnv].
 func DropCaches(t testing.TB) {
 	t.Helper()
 	RequireLinux(t, "way to empty the page cache")
-	RequireRoot(t)
-	if err := run("sync"); err != nil {
-		t.Fatal(err)
-	}
+	systest.Sync()
 	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("1"), 0); err != nil {
-		if strings.Contains(err.Error(), "read-only") {
-			t.Skipf("the page cache cannot be emptied here: %v", err)
-		}
-		t.Fatal(err)
+		missing(t, fmt.Sprintf("permission to empty the page cache (%v)", err))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -11,17 +12,19 @@ import (
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-// mounted says whether a file system is mounted at dir or below.
-func mounted(t *testing.T, dir string) bool {
+// mounted reports whether a file system is mounted at dir or below, as the
+// process sees it.
+func mounted(t *testing.T, pid, dir string) bool {
 	t.Helper()
-	b, err := os.ReadFile("/proc/mounts")
+	b, err := os.ReadFile("/proc/" + pid + "/mounts")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Contains(string(b), " "+dir)
+	// Spaces are escaped [proc_pid_mounts(5)].
+	return strings.Contains(string(b), " "+strings.ReplaceAll(dir, " ", `\040`))
 }
 
-// attached is the number of loop devices on an image below dir.
+// attached returns how many loop devices have an image below dir.
 func attached(t *testing.T, dir string) (n int) {
 	t.Helper()
 	files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
@@ -40,11 +43,11 @@ func TestLoopDisk(t *testing.T) {
 	testutil.RequireLinux(t, "loop devices")
 	for _, fstype := range []string{"ext4", "xfs", "btrfs", "tmpfs"} {
 		t.Run(fstype, func(t *testing.T) {
-			var dir string
-			used := t.Run("disk", func(t *testing.T) {
+			dir := "" // of the inner test, unless it is skipped
+			t.Run("disk", func(t *testing.T) {
 				testutil.NoLeaks(t)
 				dir = testutil.LoopDisk(t, 16<<20, fstype)
-				if !mounted(t, dir) {
+				if !mounted(t, "self", dir) {
 					t.Fatal("nothing is mounted")
 				}
 				f, err := os.Create(filepath.Join(dir, "file"))
@@ -55,24 +58,51 @@ func TestLoopDisk(t *testing.T) {
 				if err := sys.Allocate(f, 0, 4<<20); err != nil {
 					t.Errorf("4 MiB do not fit: %v", err)
 				}
-				if err := sys.Allocate(f, 0, 512<<20); err == nil || errors.Is(err, errors.ErrUnsupported) {
-					t.Errorf("512 MiB fit, or nobody knows: %v", err)
+				err = sys.Allocate(f, 0, 512<<20)
+				if err == nil || errors.Is(err, errors.ErrUnsupported) {
+					t.Errorf("512 MiB fit, or the call is missing: %v", err)
 				}
 			})
-			if !used || mounted(t, dir) {
+			if dir == "" {
+				return
+			}
+			if mounted(t, "self", dir) {
 				t.Error("the disk is left")
 			}
-			testutil.WaitUntil(t, "the loop device is free", func() bool { return attached(t, filepath.Dir(filepath.Dir(dir))) == 0 })
+			testutil.WaitUntil(t, "the loop device is free", func() bool {
+				return attached(t, filepath.Dir(filepath.Dir(dir))) == 0
+			})
 		})
 	}
 }
 
-// mountAndWait mounts a disk as [testutil.LoopDisk] does, and waits to be killed.
+// A disk is mounted, and unmounted, whatever its path is.
+func TestLoopDiskAtAnyPath(t *testing.T) {
+	testutil.RequireMounts(t)
+	for _, name := range []string{"with a space", "für\tÜmläute", "line\nbreak", `back\040slash`} {
+		t.Run(name, func(t *testing.T) {
+			tmp := filepath.Join(t.TempDir(), name)
+			if err := os.Mkdir(tmp, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("TMPDIR", tmp)
+			t.Run("disk", func(t *testing.T) {
+				dir := testutil.LoopDisk(t, 4<<20, "ext4")
+				if err := os.WriteFile(filepath.Join(dir, "file"), []byte("x"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			})
+			if left, err := filepath.Glob(filepath.Join(tmp, "*")); len(left) > 0 || err != nil {
+				t.Errorf("left behind: %q, %v", left, err)
+			}
+		})
+	}
+}
+
+// mountAndWait mounts a disk in a mount namespace of its own, and waits to be
+// killed.
 func mountAndWait() error {
 	dir := os.Getenv("MOUNT_TEST")
-	if _, err := testutil.UnmountIfKilled(dir); err != nil {
-		return err
-	}
 	if err := testutil.MountImage(dir+".image", "ext4", dir); err != nil {
 		return err
 	}
@@ -82,8 +112,9 @@ func mountAndWait() error {
 }
 
 func TestDiskOfAKilledProcessIsUnmounted(t *testing.T) {
-	testutil.RequireLinux(t, "loop devices")
-	testutil.RequireRoot(t)
+	testutil.RequireMounts(t)
+	testutil.RequireTool(t, "mkfs.ext4")
+	testutil.RequireLoop(t)
 	dir := filepath.Join(t.TempDir(), "disk")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -91,17 +122,33 @@ func TestDiskOfAKilledProcessIsUnmounted(t *testing.T) {
 	if err := testutil.MakeImage(dir+".image", "ext4", 4<<20); err != nil {
 		t.Fatal(err)
 	}
-	p := testutil.Reexec(t, "mount", "MOUNT_TEST="+dir)
-	if p.Hear(); !mounted(t, dir) {
-		t.Fatal("nothing is mounted")
+	// Without this the second process would stay in the namespace of the first.
+	p := testutil.Reexec(t, "mount", "MOUNT_TEST="+dir, "FMMAP_TEST_MOUNTS=")
+	if p.Hear(); attached(t, dir) != 1 {
+		t.Fatal("no disk is attached")
+	}
+	if mounted(t, "self", dir) || !mounted(t, strconv.Itoa(p.Pid()), dir) {
+		t.Fatal("the disk is mounted, but not in the process's own namespace alone")
 	}
 	p.Kill()
-	testutil.WaitUntil(t, "it is unmounted", func() bool { return !mounted(t, dir) && attached(t, dir) == 0 })
+	testutil.WaitUntil(t, "it is unmounted", func() bool { return attached(t, dir) == 0 })
+}
+
+// A container that starts copies the mounts that it sees. It must not keep a
+// disk of a test in use.
+func TestDisksAreSeenByNoOtherNamespace(t *testing.T) {
+	dir := testutil.LoopDisk(t, 16<<20, "tmpfs")
+	if !mounted(t, "self", dir) {
+		t.Fatal("nothing is mounted")
+	}
+	if mounted(t, strconv.Itoa(os.Getppid()), dir) {
+		t.Error("the disk is mounted in the namespace of the process that started the tests, too")
+	}
 }
 
 func TestMountFails(t *testing.T) {
-	testutil.RequireLinux(t, "loop devices")
-	testutil.RequireRoot(t)
+	testutil.RequireMounts(t)
+	testutil.RequireLoop(t)
 	dir := t.TempDir()
 	image := filepath.Join(dir, "image")
 	if err := os.WriteFile(image, make([]byte, 1<<20), 0o600); err != nil {
@@ -117,9 +164,7 @@ func TestMountFails(t *testing.T) {
 	if err := testutil.Unmount(dir); err == nil {
 		t.Error("what was not mounted was unmounted")
 	}
-	if attached(t, dir) != 0 {
-		t.Error("a loop device is left")
-	}
+	testutil.WaitUntil(t, "no loop device is left", func() bool { return attached(t, dir) == 0 })
 }
 
 // Taken out of the page cache, a file has no page in memory.

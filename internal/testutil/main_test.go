@@ -10,6 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	testutil.PrivateMounts()
 	testutil.RunRole(map[string]func() error{
 		"echo":  echo,
 		"fail":  func() error { return errors.New("as it was told") },

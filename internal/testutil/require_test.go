@@ -9,7 +9,12 @@ import (
 
 func TestRequire(t *testing.T) {
 	noTool := func(t testing.TB) { testutil.RequireTool(t, "no-such-tool-anywhere") }
-	noFile := func(t testing.TB) { testutil.RequireFile(t, "/no/such/file") }
+	noOption := func(t testing.TB) {
+		testutil.RequireProcesses(t)
+		testutil.RequireTool(t, os.Args[0], "-no-such-option")
+	}
+	noDevice := func(t testing.TB) { testutil.RequireDevice(t, "/no/such/device") }
+	noDescriptors := func(t testing.TB) { testutil.RequireDescriptors(t, 1<<40) }
 	for _, tt := range []struct {
 		name, ci string
 		require  func(t testing.TB)
@@ -17,9 +22,13 @@ func TestRequire(t *testing.T) {
 	}{
 		{"a tool that is missing", "", noTool, "skip"},
 		{"a tool that must not be missing", "1", noTool, "fatal"},
-		{"a file that is missing", "0", noFile, "skip"},
-		{"a file that must not be missing", "1", noFile, "fatal"},
-		{"a file", "1", func(t testing.TB) { testutil.RequireFile(t, os.Args[0]) }, ""},
+		{"a tool that lacks an option", "", noOption, "skip"},
+		{"a device that is missing", "0", noDevice, "skip"},
+		{"a device that must not be missing", "1", noDevice, "fatal"},
+		{"a device", "1", func(t testing.TB) { testutil.RequireDevice(t, os.DevNull) }, ""},
+		{"too few descriptors", "", noDescriptors, "skip"},
+		{"enough descriptors", "1", func(t testing.TB) { testutil.RequireDescriptors(t, 1) }, ""},
+		{"another file system", "1", func(t testing.TB) { testutil.RequireFileSystem(t, ".", "none") }, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Setenv(testutil.CIEnv, tt.ci)

@@ -19,7 +19,7 @@ import (
 
 // A process that meets a limit of the system gets errors, nothing is changed or left behind, and it goes on.
 func TestLimits(t *testing.T) {
-	testutil.RequireRoot(t) // to give up privileges, and to raise a limit
+	testutil.RequireCapability(t, testutil.CapSetuid) // to become another user
 	for _, limit := range []string{"descriptors", "address space", "locked memory", "maps", "permissions"} {
 		t.Run(limit, func(t *testing.T) {
 			dir := t.TempDir()

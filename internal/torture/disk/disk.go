@@ -37,7 +37,7 @@ type Disk struct {
 	in      io.WriteCloser
 	out     *json.Decoder
 	stderr  bytes.Buffer // read only after the end of cmd
-	dismiss func()       // of the process that unmounts the file system, nil when none is mounted
+	mounted bool         // a file system is
 	cutter  *Cutter      // of Cut, nil before
 	closed  bool
 }
@@ -62,9 +62,9 @@ func Start(t testing.TB, size int64) *Disk {
 // Require skips the test where no disk can be made, or fails it (see [testutil.CIEnv]).
 func Require(t testing.TB) {
 	t.Helper()
-	testutil.RequireRoot(t)
-	testutil.RequireFile(t, "/dev/fuse")
-	testutil.RequireFile(t, "/dev/loop-control")
+	testutil.RequireMounts(t)
+	testutil.RequireDevice(t, "/dev/fuse")
+	testutil.RequireLoop(t)
 }
 
 // New makes a disk full of zeroes, which must be closed.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -135,13 +136,15 @@ func TestNoLog(t *testing.T) {
 	}
 }
 
-// leftovers is what is left of the disk that had this directory.
-func leftovers(t *testing.T, dir string) (left []string) {
+// leftovers returns what is left of the disk that had this directory, and of
+// what the process has mounted there.
+func leftovers(t *testing.T, pid, dir string) (left []string) {
 	t.Helper()
 	if _, err := os.Stat(dir); err == nil {
 		left = append(left, dir)
 	}
-	for line := range strings.Lines(string(must[[]byte](t)(os.ReadFile("/proc/mounts")))) {
+	mounts, _ := os.ReadFile("/proc/" + pid + "/mounts") // gone with the process
+	for line := range strings.Lines(string(mounts)) {
 		if strings.Contains(line, dir) {
 			left = append(left, line)
 		}
@@ -164,19 +167,20 @@ func TestNothingIsLeft(t *testing.T) {
 		check(t, os.WriteFile(filepath.Join(dir, "file"), []byte("never synced"), 0o600))
 		must[string](t)(d.Cut(0, 1))
 		check(t, d.Close())
-		if left := leftovers(t, d.Dir()); len(left) > 0 {
+		if left := leftovers(t, "self", d.Dir()); len(left) > 0 {
 			t.Errorf("left behind: %q", left)
 		}
 	})
 	for _, held := range []string{"", "1"} {
 		t.Run(map[string]string{"": "of a program that is killed", "1": "of a program that is killed while it waits for the disk"}[held], func(t *testing.T) {
-			p := testutil.Reexec(t, "disk", "DISK_TEST_HELD="+held)
-			dir := p.Hear()
-			if left := leftovers(t, dir); len(left) != 6 { // directory, FUSE, two mounts and their loop devices
+			// Of a mount namespace of its own, as other programs have.
+			p := testutil.Reexec(t, "disk", "DISK_TEST_HELD="+held, "FMMAP_TEST_MOUNTS=")
+			pid, dir := strconv.Itoa(p.Pid()), p.Hear()
+			if left := leftovers(t, pid, dir); len(left) != 6 { // directory, FUSE, two mounts and their loop devices
 				t.Errorf("a disk in use is %q", left)
 			}
 			p.Kill()
-			testutil.WaitUntil(t, "nothing is left", func() bool { return len(leftovers(t, dir)) == 0 })
+			testutil.WaitUntil(t, "nothing is left", func() bool { return len(leftovers(t, pid, dir)) == 0 })
 		})
 	}
 }

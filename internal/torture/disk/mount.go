@@ -35,19 +35,14 @@ func (d *Disk) Mount(fstype string) (dir string, err error) {
 func (d *Disk) Remount(fstype string) (dir string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.dismiss != nil {
+	if d.mounted {
 		return "", errors.New("a file system is mounted already")
 	}
 	dir = filepath.Join(d.dir, mntName)
-	dismiss, err := testutil.UnmountIfKilled(dir)
-	if err != nil {
-		return "", err
-	}
 	if err := testutil.MountImage(filepath.Join(d.dir, fuseName, rawName), fstype, dir); err != nil {
-		dismiss()
 		return "", err
 	}
-	d.dismiss = dismiss
+	d.mounted = true
 	return dir, nil
 }
 
@@ -60,13 +55,11 @@ func (d *Disk) Unmount() error {
 
 // unmount does it if something is mounted. d.mu is held.
 func (d *Disk) unmount() error {
-	if d.dismiss == nil {
+	if !d.mounted {
 		return nil
 	}
-	err := testutil.Unmount(filepath.Join(d.dir, mntName))
-	d.dismiss()
-	d.dismiss = nil
-	return err
+	d.mounted = false
+	return testutil.Unmount(filepath.Join(d.dir, mntName))
 }
 
 // copySparse makes dst the same as src, which is as long, leaving holes where src has them.

@@ -70,4 +70,6 @@ const (
 	rawName  = "raw"   // for a loop device: nothing of it stays in the page cache
 	fileName = "file"  // for programs: cached, can be mapped
 	mntName  = "mount" // where the file system on the loop device is mounted
+
+	cutterName = "cutter-" // begins the name of each cutter's own directory
 )

@@ -25,9 +25,12 @@ const (
 	logEnv = "FMMAP_DISK_LOG"
 )
 
-// Main must be called first in the main function or TestMain of a program that makes disks: in the processes
-// that the program starts as their servers it does not return.
+// Main must be called first in the main function or TestMain of a program that
+// makes disks. It restarts the program in a mount namespace of its own
+// ([testutil.PrivateMounts]), and does not return in the processes that the
+// program starts as servers of its disks.
 func Main() {
+	testutil.PrivateMounts()
 	dir := os.Getenv(dirEnv)
 	if dir == "" {
 		return
@@ -48,11 +51,6 @@ func serve(dir string, logging bool) error {
 		return err
 	}
 	at := filepath.Join(dir, fuseName)
-	dismiss, err := testutil.UnmountIfKilled(at) // this process
-	if err != nil {
-		return err
-	}
-	defer dismiss()
 	server, err := mountFUSE(at, s)
 	if err != nil {
 		return err
@@ -62,7 +60,7 @@ func serve(dir string, logging bool) error {
 	go func() { over <- outlive(os.Getppid()) }()                                            // the same
 	err = <-over
 	s.open()
-	return errors.Join(err, unmountFUSE(server, at), removeAll(dir))
+	return errors.Join(err, unmountLeft(dir), unmountFUSE(server, at), removeAll(dir))
 }
 
 // outlive returns when the parent has ended. That its end of the pipe is closed is no sure sign: a process that is killed while one
@@ -144,6 +142,20 @@ func (s *store) do(c command) (a answer, err error) {
 
 // patience is how long the server waits for the last user of its files.
 const patience = 30 * time.Second
+
+// unmountLeft unmounts what the program has mounted below the directory and has
+// not lived to unmount: this process is in the same mount namespace.
+func unmountLeft(dir string) (err error) {
+	for _, pattern := range []string{filepath.Join(dir, cutterName+"*", mntName), filepath.Join(dir, mntName)} {
+		all, _ := filepath.Glob(pattern) // the pattern is well-formed
+		for _, at := range all {
+			if e := testutil.Unmount(at); !errors.Is(e, unix.EINVAL) { // it is not mounted
+				err = errors.Join(err, e)
+			}
+		}
+	}
+	return err
+}
 
 // unmountFUSE waits for the users of the files, a loop device first of all, and is then forceful.
 func unmountFUSE(server *fuse.Server, dir string) error {
