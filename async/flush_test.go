@@ -211,9 +211,9 @@ func TestBackgroundFlushes(t *testing.T) {
 		b.Resume()
 		check(t, b.Close())
 		if n := flushes(); n != 3 {
-			t.Errorf("flushes after Stop: got %d, want 3", n)
+			t.Errorf("flushes after Close of the background: got %d, want 3", n)
 		}
-		wantErr(t, "Barrier after Stop", b.Barrier().Wait(), fs.ErrClosed)
+		wantErr(t, "Barrier after Close of the background", b.Barrier().Wait(), fs.ErrClosed)
 		b, err = f.StartBackground(flush.Policy{Interval: time.Minute})
 		check(t, err)
 		b.MarkDirty(1)
@@ -261,4 +261,24 @@ func TestBackgroundWritesEarly(t *testing.T) {
 	}
 	want(t, f.WriteAt(bg, pattern(60), 0), 60, nil)
 	settled(func() bool { return c.of(sys.OpMsync) > 0 })
+}
+
+// A write during a flush of the background causes another flush.
+func TestWriteDuringBackgroundFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, async.PoolOptions{Executor: async.Goroutines()})
+		f := onDisk(t, p, 10_000)
+		_, err := f.StartBackground(flush.Policy{DirtyBytes: 4, NoEarlyWriteback: true})
+		check(t, err)
+		c := watchCalls(t)
+		arrived, release := c.hold(t, sys.OpMsync, 0)
+		want(t, f.WriteAt(bg, []byte("first"), 0), 5, nil)
+		<-arrived
+		want(t, f.WriteAt(bg, []byte("second"), 0), 6, nil)
+		release()
+		synctest.Wait()
+		if n := c.of(sys.OpMsync); n != 2 {
+			t.Errorf("flushes of a file written to during the first: got %d, want 2", n)
+		}
+	})
 }

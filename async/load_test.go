@@ -57,14 +57,15 @@ func TestPageInMakesResident(t *testing.T) {
 	})
 }
 
-// A hint says nothing of neighbouring pages.
+// A hint covers the pages that were seen and not their neighbors.
 func TestHintIsOfThesePages(t *testing.T) {
 	still(t, func(t *testing.T, p *async.Pool) {
+		// Without probes, TryLoad finds what has a hint and nothing else, also on a
+		// file system that keeps its files in memory.
+		watchCalls(t).failing(sys.OpMincore, errors.ErrUnsupported)
 		for _, offset := range []int64{0, 100, 4096, 70_000} {
 			name := diskFile(t, pattern(1<<20))
 			f := opened(t, p, name, core.Options{Offset: offset})
-			_ = f.Core().Advise(core.AdviceRandom, 0, f.Core().Len()) // a hint, which Linux has
-			chill(t, f)
 			const at = 200_000
 			check(t, f.PageIn(bg, at, 1).Wait())
 			page := int64(os.Getpagesize())
@@ -78,7 +79,7 @@ func TestHintIsOfThesePages(t *testing.T) {
 					pin.Release()
 				}
 				if ok != c.want {
-					t.Errorf("window from %d, page %d to %d is in, byte %d: got %v, want %v",
+					t.Errorf("window from %d, page %d to %d is in, TryLoad of byte %d: got %v, want %v",
 						offset, first, first+page, c.off, ok, c.want)
 				}
 			}
@@ -128,17 +129,24 @@ func TestPageInLarge(t *testing.T) {
 			t.Errorf("calls of madvise: got %d, want no more after the step under way", n)
 		}
 	})
+	// What lies beyond the new end is brought in all the same, since its pin holds
+	// the shrink up.
 	t.Run("while the window shrinks", func(t *testing.T) {
 		chill(t, f)
 		async.DropHints(f)
 		c := watchCalls(t)
 		arrived, release := c.hold(t, sys.OpMadvise, 2)
-		in := f.PageIn(bg, 0, size)
+		load := f.Load(bg, 0, size)
 		<-arrived
 		cut := f.Truncate(bg, 1<<20)
-		pending(t, cut) // page-ins hold pins
+		pending(t, cut)
 		release()
-		check(t, in.Wait())
+		pin, err := load.Await(bg)
+		check(t, err)
+		if pages, of, err := pin.Resident(); err != nil || pages < of {
+			t.Errorf("resident after Load: %d pages of %d, error %v", pages, of, err)
+		}
+		pin.Release()
 		check(t, cut.Wait())
 	})
 }
@@ -253,7 +261,7 @@ func TestLateLoadIsReleased(t *testing.T) {
 		wantErr(t, "ReadAt", read.Wait(), context.Canceled)
 		check(t, f.Truncate(bg, 0).Wait())
 	})
-	t.Run("cancelled", func(t *testing.T) {
+	t.Run("canceled", func(t *testing.T) {
 		f := cold(t, p, 100_000)
 		free := occupy(t, p, async.LanePage)
 		defer free()
@@ -341,4 +349,25 @@ func TestCopiesOfManyBytes(t *testing.T) {
 	want(t, store, 10, nil)
 	want(t, large, size-10_000, nil)
 	want(t, write, 100_000, nil)
+}
+
+// A cold WriteAt that was accepted before Close succeeds: Close waits for the
+// copy too, and not only for the pages.
+func TestColdWriteBeforeClose(t *testing.T) {
+	p := narrow(t)
+	f := cold(t, p, 100_000)
+	name := f.Core().Name()
+	free := occupy(t, p, async.LaneShort)
+	write := f.WriteAt(bg, []byte("accepted"), 5000)
+	settled(func() bool { return async.Refs(f) <= 1 }) // the pages are in
+	closing := f.StartClose(bg)
+	pending(t, closing)
+	free()
+	want(t, write, 8, nil)
+	check(t, closing.Wait())
+	b, err := os.ReadFile(name)
+	check(t, err)
+	if got := string(b[5000:5008]); got != "accepted" {
+		t.Errorf("the file has %q, want what was written", got)
+	}
 }

@@ -2,7 +2,10 @@ package async_test
 
 import (
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
@@ -89,6 +92,43 @@ func TestHintsAreInvalidated(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Operations appear under their own names in hooks, and so in labels and traces,
+// which take them from the same table: Advise as "advise", and the page-in of a
+// read or write as that of the read or write.
+func TestOperationsAreNamed(t *testing.T) {
+	needsFiles(t)
+	var mu sync.Mutex
+	var ops []string
+	p := open(t, async.PoolOptions{Hooks: async.Hooks{OnDone: func(l async.Lane, op string, _ time.Duration, _ error) {
+		mu.Lock()
+		defer mu.Unlock()
+		ops = append(ops, l.String()+" "+op)
+	}}})
+	f := cold(t, p, 100_000)
+	for _, c := range []struct {
+		do   func() waiter
+		want []string
+	}{
+		{func() waiter { return f.Advise(bg, core.AdviceRandom, 0, 100_000) }, []string{"page advise"}},
+		{func() waiter { return f.PageIn(bg, 0, 1) }, []string{"page page-in"}},
+		{func() waiter { return f.Load(bg, 10_000, 1) }, []string{"page load"}},
+		{func() waiter { return f.ReadAt(bg, make([]byte, 1), 20_000) }, []string{"page read"}},
+		{func() waiter { return f.WriteAt(bg, make([]byte, 1), 30_000) }, []string{"page write", "short then"}},
+	} {
+		mu.Lock()
+		ops = nil
+		mu.Unlock()
+		w := c.do()
+		check(t, w.Wait())
+		giveBack(w)
+		mu.Lock()
+		if !slices.Equal(ops, c.want) {
+			t.Errorf("operations in hooks: got %q, want %q", ops, c.want)
+		}
+		mu.Unlock()
+	}
 }
 
 // Growing keeps what is known.

@@ -4,11 +4,17 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/flush"
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
@@ -345,4 +351,72 @@ func TestPoolClosedWithFullQueues(t *testing.T) {
 	check(t, f.Close())
 	quit()
 	check(t, p.Close())
+}
+
+// A Close that waits for a flush, for an operation or for a pin holds no
+// goroutine.
+func TestClosingHoldsNoGoroutine(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		hold func(t *testing.T, p *async.Pool, f *async.File) (free func())
+	}{
+		{"flush", func(t *testing.T, p *async.Pool, f *async.File) func() {
+			arrived, release := watchCalls(t).hold(t, sys.OpMsync, 0)
+			f.Flush()
+			<-arrived
+			return release
+		}},
+		{"background", func(t *testing.T, p *async.Pool, f *async.File) func() {
+			arrived, release := watchCalls(t).hold(t, sys.OpMsync, 0)
+			b, err := f.StartBackground(flush.Policy{Interval: time.Hour})
+			check(t, err)
+			b.Barrier()
+			<-arrived
+			return release
+		}},
+		{"operation", func(t *testing.T, p *async.Pool, f *async.File) func() {
+			free := occupy(t, p, async.LaneMeta)
+			f.Remove(bg)
+			return free
+		}},
+		{"pin", func(t *testing.T, p *async.Pool, f *async.File) func() { return pinned(t, f, 0, 10).Release }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			one := async.LaneOptions{Width: 1}
+			p := open(t, async.PoolOptions{Executor: async.Goroutines(), Flush: one, Meta: one})
+			f := onDisk(t, p, 10_000)
+			free := c.hold(t, p, f)
+			before := runtime.NumGoroutine()
+			closing := f.StartClose(bg)
+			if n := runtime.NumGoroutine(); n > before {
+				t.Errorf("goroutines while closing waits: got %d, want %d", n, before)
+			}
+			pending(t, closing)
+			free()
+			check(t, closing.Wait())
+		})
+	}
+}
+
+// Close has the shape that defer and an errgroup want: it blocks, and returns the
+// outcome.
+func TestCloseBlocks(t *testing.T) {
+	forEach(t, 1000, func(t *testing.T, f *async.File, _ bool) {
+		pin := pinned(t, f, 0, 10)
+		var released atomic.Bool
+		go func() {
+			settled(func() bool { return f.PageIn(bg, 0, 1).Err() != nil }) // closing has begun
+			released.Store(true)
+			pin.Release()
+		}()
+		var closers errgroup.Group
+		closers.Go(f.Close)
+		check(t, closers.Wait())
+		if !released.Load() {
+			t.Error("Close returned before the pin was released")
+		}
+		ctx, cancel := context.WithCancelCause(bg)
+		cancel(errEnough)
+		wantErr(t, "CloseContext of a closed file", f.CloseContext(ctx), fs.ErrClosed)
+	})
 }
