@@ -7,13 +7,67 @@ import (
 	"fmt"
 	"io/fs"
 	"log"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// The reads of four places are under way together. What arrives is pinned and in memory:
-// touching it waits for no disk.
+func handle(ctx context.Context, f *async.File, event []byte, off int64) error {
+	if _, err := f.WriteAt(ctx, event, off).Await(ctx); err != nil {
+		return err
+	}
+	// Requests that wait at the same time share one flush of the device.
+	_, err := f.FlushRange(off, int64(len(event))).Await(ctx)
+	return err // nil: the event survives a power cut
+}
+
+func serve(ctx context.Context, name string, events [][]byte) error {
+	o := core.Options{Access: core.ReadWrite, Create: true, Size: 1 << 20}
+	f, err := async.Open(ctx, nil, name, o).Await(ctx)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+
+	g, gctx := errgroup.WithContext(ctx)
+	for i, event := range events {
+		g.Go(func() error { return handle(gctx, f, event, int64(i)*100) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	pin, err := f.Load(ctx, 0, int64(len(events[0]))).Await(ctx)
+	if err != nil {
+		return err
+	}
+	defer pin.Release()
+	return pin.Do(func(b []byte) error { // in memory, and mapped until Release
+		_, err := os.Stdout.Write(b)
+		return err
+	})
+}
+
+// A server writes events that arrive together, makes them durable together, and
+// reads.
+func Example() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	first := []byte("the first event")
+	if err := serve(context.Background(), filepath.Join(dir, "events"), [][]byte{first, []byte("another")}); err != nil {
+		log.Fatal(err)
+	}
+	// Output: the first event
+}
+
+// The reads of four places are under way together. What arrives is pinned and in
+// memory: touching it waits for no disk.
 func ExampleFile_Load() {
 	ctx := context.Background()
 	f, closeFile := exampleFile(ctx)
@@ -57,7 +111,8 @@ func ExampleFile_Close() {
 	// true
 }
 
-// A file that is open already is wrapped; from then on it is closed through what Wrap returned.
+// A file that is open already is wrapped. From then on it is closed through what
+// Wrap returned.
 func ExampleWrap() {
 	ctx := context.Background()
 	m := core.NewMemory("m", []byte("already open"))
@@ -71,7 +126,8 @@ func ExampleWrap() {
 	// true <nil>
 }
 
-// TryLoad costs no future where bytes are in memory; where they are not, Load brings them in.
+// TryLoad costs no future where the bytes are in memory. Where they are not, Load
+// brings them in.
 func ExampleFile_TryLoad() {
 	ctx := context.Background()
 	f, closeFile := exampleFile(ctx)

@@ -66,14 +66,7 @@ func (f *File) ref() bool {
 	return true
 }
 
-// addRef is ref for a caller that holds a reference, so that it cannot fail.
-func (f *File) addRef() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.refs++
-}
-
-// unref undoes ref or addRef.
+// unref undoes ref.
 func (f *File) unref() {
 	f.mu.Lock()
 	f.refs--

@@ -10,9 +10,8 @@ import (
 	"github.com/fmmap-go/fmmap/internal/batchslot"
 )
 
-// A target is the file as a committer flushes it: ranges that were in the window
-// when they were asked for may have been cut off since, and what is not there
-// needs no flushing.
+// A target is the file as a committer flushes it. What has been cut off since it
+// was requested needs no flushing, and is left out.
 type target struct{ file *core.File }
 
 func (t *target) Len() int64 { return t.file.Len() }
@@ -23,8 +22,9 @@ func (t *target) FlushRange(off, n int64) error { return t.clipped(t.file.FlushR
 
 func (t *target) StartWriteback(off, n int64) error { return t.clipped(t.file.StartWriteback, off, n) }
 
-// clipped calls do with what of [off, off+n) is in the window. That may shrink
-// once more before do looks: then it is tried again, each time with less.
+// clipped calls do with the part of [off, off+n) that is in the window. The window
+// may shrink once more before do checks the range; then it is tried again, each
+// time with less.
 func (t *target) clipped(do func(off, n int64) error, off, n int64) error {
 	for last := int64(math.MaxInt64); ; {
 		size := t.file.Len()
@@ -37,19 +37,19 @@ func (t *target) clipped(do func(off, n int64) error, off, n int64) error {
 	}
 }
 
-// execute hands a batch to the Flush lane.
+// execute queues a batch in the Flush lane.
 func (f *File) execute(task func(dropped error)) error {
 	return f.pool.execute(LaneFlush, opFlush, task)
 }
 
-// Flush makes every byte of the window durable, as [core.File.Flush] does. The
-// future is shared by all whose requests one flush serves: it has one outcome,
-// and no one of them can cancel it.
+// Flush makes every byte of the window durable, as [core.File.Flush] does. All
+// callers that one flush serves share its future: it has one outcome, and none
+// of them can cancel it.
 //
 // A call covers every store that was made before it. It joins a batch that has
-// not begun: while one flush runs, all further requests gather in the next, so
-// that a thousand of them cost one worker and a few system calls. A flush that
-// has failed fails every later one as well, see [core.FlushError].
+// not begun: while one flush runs, all further requests gather in the next one,
+// so that a thousand of them cost one worker and a few system calls. Once a flush
+// has failed every later one fails as well, see [core.FlushError].
 func (f *File) Flush() *Future[struct{}] {
 	if refused := f.unflushable(); refused != nil {
 		return refused
@@ -58,9 +58,9 @@ func (f *File) Flush() *Future[struct{}] {
 }
 
 // FlushRange is Flush for the bytes [off, off+n) of the window; a batch covers
-// the smallest range that has those of all its members. It answers
+// the smallest range that contains those of all its members. It fails with
 // [core.ErrRange] when they do not lie within the window now. What is cut off
-// before its turn comes needs no flushing. An empty range is durable already.
+// before the batch begins needs no flushing. An empty range is durable already.
 func (f *File) FlushRange(off, n int64) *Future[struct{}] {
 	if err := f.checkRange("flush", off, n); err != nil {
 		return Failed[struct{}](err)
@@ -71,7 +71,8 @@ func (f *File) FlushRange(off, n int64) *Future[struct{}] {
 	return f.shared(f.committer.Commit(off, n))
 }
 
-// unflushable is the answer to a flush that needs no batch, nil if it needs one.
+// unflushable returns the future of a flush that needs no batch, and nil if a
+// batch is needed.
 func (f *File) unflushable() *Future[struct{}] {
 	switch {
 	case f.closing.Load():
@@ -84,8 +85,8 @@ func (f *File) unflushable() *Future[struct{}] {
 	return nil
 }
 
-// shared returns the one future of a batch. It allocates for the first member
-// alone.
+// shared returns the one future of a batch. It allocates only for the first
+// member.
 func (f *File) shared(b *flush.Batch) *Future[struct{}] {
 	return batchslot.Of(b).Get(func() any {
 		out := newPromise[struct{}]()
@@ -94,19 +95,16 @@ func (f *File) shared(b *flush.Batch) *Future[struct{}] {
 	}).(*Future[struct{}])
 }
 
-// flushError gives what a batch has failed with the words of core.
+// flushError returns the error of a batch as the methods of File have it.
 func (f *File) flushError(err error) error {
-	switch {
-	case err == nil, err == ErrOverloaded, err == ErrClosed:
+	if err == ErrOverloaded || err == ErrClosed {
 		return err
-	case errors.Is(err, flush.ErrRange): // the window became shorter while Commit looked
-		err = core.ErrRange
 	}
 	return f.pathError("flush", err)
 }
 
-// A Background flushes a file now and then, as a [flush.Policy] says, on behalf
-// of writers that do not wait for it. It is safe for concurrent use. It comes
+// A Background flushes a file at intervals or after so many bytes, as set by a
+// [flush.Policy], on behalf of writers that do not wait for it. It is safe for concurrent use. It comes
 // from [File.StartBackground] and shares batches with all other flushes of the
 // file. The first error ends it, see [flush.Background].
 type Background struct {
@@ -114,12 +112,13 @@ type Background struct {
 	b    *flush.Background
 }
 
-// errRunning is the answer to a second StartBackground.
-var errRunning = errors.New("flushes in the background already")
+// errRunning is the error of a second StartBackground.
+var errRunning = errors.New("already flushed in the background")
 
-// StartBackground begins flushing the file in the background, until it is closed or
-// the file is. From now on [File.WriteAt] marks what it writes as dirty; stores by
-// other ways are to be told with MarkDirty. A file has one background at a time.
+// StartBackground begins flushing the file in the background, until the Background
+// or the file is closed. From now on [File.WriteAt] marks what it writes as dirty;
+// stores made in other ways must be reported with MarkDirty. A file has one
+// background at a time.
 func (f *File) StartBackground(p flush.Policy) (*Background, error) {
 	const name = "start background"
 	if f.core.Access() != core.ReadWrite {
@@ -138,13 +137,13 @@ func (f *File) StartBackground(p flush.Policy) (*Background, error) {
 	return b, nil
 }
 
-// MarkDirty says that n bytes have been stored to; call it after storing. It
+// MarkDirty reports that n bytes have been stored; call it after storing. It
 // never blocks.
 func (b *Background) MarkDirty(n int64) { b.b.MarkDirty(n) }
 
-// Barrier flushes now, dirty or not, and resolves after a flush that began after
-// this call. Once the background has ended it answers with the error that ended
-// it, or [fs.ErrClosed].
+// Barrier flushes now, whether or not anything is marked dirty, and resolves after
+// a flush that began after this call. Once the background has ended it fails with
+// the error that ended it, or with [fs.ErrClosed].
 func (b *Background) Barrier() *Future[struct{}] { return b.file.shared(b.b.Barrier()) }
 
 // Pause suspends flushing by time and by amount; Barrier still flushes. Marks
