@@ -65,12 +65,12 @@ func count(ctx context.Context, f *async.File, hits []int64) error {
 	err = f.Core().Update(func(table []byte) error {
 		for _, i := range hits {
 			table[i]++
-			b.MarkDirty(1) // flushed within a second, and nobody waits for it
+			b.MarkDirty(1) // flushed within a second; nothing waits for it
 		}
 		return nil
 	})
 	if err == nil {
-		_, err = b.Barrier().Await(ctx) // here somebody does
+		_, err = b.Barrier().Await(ctx) // this waits
 	}
 	if stopped := b.Close(); err == nil {
 		err = stopped

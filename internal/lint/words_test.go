@@ -30,8 +30,8 @@ const (
 var unclean = []string{
 	"async/", "core/", "flush/", "lock/",
 	"internal/invariant/", "internal/sys/", "internal/testutil/", "internal/tools/", "internal/torture/",
-	"docs/figures.md", "docs/from-rust.md", "docs/guide.md", "docs/migrating.md",
-	"ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md",
+	"docs/figures.md", "docs/from-rust.md", "docs/migrating.md",
+	"ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
 }
 
 func clean(path string) bool {
