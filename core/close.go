@@ -6,22 +6,25 @@ import (
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// Close unmaps and closes the file, after every pin has been released and every operation has ended; new
-// ones answer [fs.ErrClosed] at once, and so does a second Close. It does not flush: bytes
-// that were stored are in the page cache and survive the process, not a power cut.
+// Close unmaps and closes the file, after every pin has been released and every
+// operation has ended; new ones return [fs.ErrClosed] at once, and so does a
+// second Close. It does not flush: bytes that were stored are in the page cache
+// and survive the process, not a power cut.
 //
-// The advisory lock is released after the last pin and the unmapping, so that whoever takes
-// it next finds nobody storing.
+// The advisory lock is released after the last pin and the unmapping, so that
+// no goroutine of this process stores any longer when another process gets it.
 func (f *File) Close() error { return f.CloseContext(context.Background()) }
 
-// CloseContext is [File.Close] that stops waiting when ctx is done, and returns its
-// cause; the file stays closed to new operations, and the last Release then finishes the closing.
+// CloseContext is [File.Close] that stops waiting when ctx is done, and returns
+// its cause; the file stays closed to new operations, and the last Release then
+// finishes the closing.
 func (f *File) CloseContext(ctx context.Context) error {
 	return f.close(ctx, &closeStep{size: -1})
 }
 
-// CloseTruncate is [File.Close] that sets the length of the file once nothing of it
-// is mapped any more. Files that are not [ReadWrite], and frozen ones, answer [ErrReadOnly] and stay open.
+// CloseTruncate is [File.Close] that sets the length of the file once nothing
+// of it is mapped any longer. Files that are not [ReadWrite], and frozen ones,
+// return [ErrReadOnly] and stay open.
 func (f *File) CloseTruncate(size int64) error {
 	switch {
 	case f.access != ReadWrite:
@@ -32,7 +35,9 @@ func (f *File) CloseTruncate(size int64) error {
 	return f.close(context.Background(), &closeStep{size: size})
 }
 
-// StartClose begins a Close and waits for nothing; see [File.StartTruncate] for ready.
+// StartClose begins a Close and waits for nothing. When Finish will not have to
+// wait, it calls ready as [File.StartTruncate] does: exactly once, as a closing
+// cannot be canceled.
 func (f *File) StartClose(ready func(*Change)) (*Change, error) {
 	return f.submit("close", &closeStep{size: -1}, ready)
 }
@@ -42,27 +47,37 @@ func (f *File) close(ctx context.Context, s *closeStep) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case <-c.isReady: // on a tie the closing wins
-	default:
-		select {
-		case <-c.isReady:
-		case <-ctx.Done():
-			c.Detach()
-			return f.fail("close", context.Cause(ctx))
-		}
+	if !c.becomesReady(ctx) {
+		c.Detach()
+		return f.fail("close", context.Cause(ctx))
 	}
 	return c.Finish()
 }
 
 // closeStep is a Close; the file gets size bytes unless that is negative.
-type closeStep struct{ size int64 }
+type closeStep struct {
+	plainStep
+	size int64
+}
 
-// start has nothing to publish: submit did, so that a closing that queues shows at once.
-func (s *closeStep) start(*File) (*wait, error) { return &wait{blocks: everyPin}, nil }
+// submitted publishes the closing at once, so that it shows even while it is
+// queued behind other changes.
+func (s *closeStep) submitted(f *File) error {
+	if s.size >= 0 && f.freezes() {
+		return ErrReadOnly
+	}
+	f.closing = true
+	f.publish(nil)
+	return nil
+}
+
+func (s *closeStep) cancellable() bool { return false }
+
+func (s *closeStep) start(*File) (*wait, error) { return untilUnused(), nil }
 func (s *closeStep) undo(*File)                 {}
 
-// apply goes on after an error: what can be given back is.
+// apply goes on after an error, to give back what it can, and returns the first
+// one.
 func (s *closeStep) apply(f *File) error {
 	f.mu.Lock()
 	f.reap()
@@ -94,12 +109,12 @@ func (s *closeStep) apply(f *File) error {
 }
 
 func (s *closeStep) resize(f *File) error {
-	from, err := f.fileSize()
+	oldSize, err := f.fileSize()
 	if err != nil {
 		return err
 	}
-	if s.size > from {
-		return extend(f.file, from, s.size, f.opts.Sparse)
+	if s.size > oldSize {
+		return extend(f.file, oldSize, s.size, f.opts.Sparse)
 	}
 	return sys.Truncate(f.file, s.size)
 }

@@ -111,7 +111,7 @@ func (p *Pin) copyTo(ctx context.Context, dst *os.File) error {
 			return context.Cause(ctx)
 		}
 		var n int
-		n, err = p.hand("copy", false, done, min(done+chunk, p.Len()), func(b []byte) (int, error) {
+		n, err = p.passBytes("copy", false, done, min(done+chunk, p.Len()), func(b []byte) (int, error) {
 			return dst.WriteAt(b, done)
 		})
 		done += int64(n)
@@ -147,21 +147,21 @@ func (p *Pin) copyInKernel(ctx context.Context, dst *os.File) (done int64, err e
 // unwritten reports whether the kernel could not write pages of the file, now or before. It calls them clean from
 // then on, so that a copy which shares their blocks has old bytes.
 func (f *File) unwritten(off, n int64) bool {
-	_ = f.flush.told(func() error { return sys.AwaitWriteback(f.file, f.opts.Offset+off, n) }) // remembered
+	_ = f.flush.recordWritebackErr(func() error { return sys.AwaitWriteback(f.file, f.opts.Offset+off, n) }) // remembered
 	return f.flush.err() != nil
 }
 
 // Clone returns a copy of the whole window on the heap.
 func (f *File) Clone() (b []byte, err error) {
-	a, err := f.begin(false)
+	g, guard, err := f.begin(false)
 	if err != nil {
 		return nil, f.fail("clone", err)
 	}
-	defer f.end("clone", a, &err)
-	c, err := onHeap(int64(len(a.g.data)))
+	defer guard.end("clone", &err)
+	c, err := onHeap(int64(len(g.data)))
 	if err != nil {
 		return nil, f.fail("clone", err)
 	}
-	copy(c, a.g.data)
+	copy(c, g.data)
 	return c, nil
 }

@@ -9,14 +9,17 @@ import (
 )
 
 var (
-	// ErrReadOnly answers a store, a resize or a flush on a file whose access
-	// does not allow it: read-only, copy-on-write, executable or frozen.
+	// ErrReadOnly is the error of a store, a resize or a flush on a file whose
+	// access does not allow it: read-only, copy-on-write, executable or frozen.
 	ErrReadOnly = errors.New("mapping is read-only")
-	// ErrRange answers an offset or a length that is negative, overflows, or
-	// lies outside the window.
+	// ErrRange is the error of an offset or a length that is negative,
+	// overflows, or lies outside the window.
 	ErrRange = bounds.ErrRange
 	// ErrFault is what every [*FaultError] is.
 	ErrFault = errors.New("memory fault")
+	// ErrInUse is the error of growing memory past its room in a callback while
+	// the memory is in use: see [File.Truncate].
+	ErrInUse = errors.New("memory that is in use cannot be moved, and a callback must not wait for that")
 	// ErrFlushFailed is what every [*FlushError] is.
 	ErrFlushFailed = errors.New("an earlier flush failed: bytes may be lost until the file is opened again")
 
@@ -27,31 +30,47 @@ var (
 	errPastRoom   = fmt.Errorf("past the reserved address space, where the private changes could not follow: %w", errors.ErrUnsupported)
 )
 
-// FaultError reports that mapped bytes could not be had: the file was made
-// shorter by somebody else, the device failed, or the disk is full. Without
-// the guard that made this error, the process would have died of SIGBUS.
+// FaultError reports that mapped bytes could not be brought in: the file was
+// made shorter by another process, the device failed, or the disk is full.
+// Without the guard that made this error, the process would have died of
+// SIGBUS.
 //
-// errors.Is(err, [ErrFault]) holds for it.
+// errors.Is(err, [ErrFault]) holds for it, and errors.Is with its cause.
 type FaultError struct {
-	// Offset in the file of a byte that faulted. Where several bytes were being
-	// copied, it need not be the first of the bad ones.
+	// Offset in the file of a byte that is lost. Where several bytes were used,
+	// it need not be the first of them.
 	Offset int64
+
+	// Err is the error of the system call that was refused the bytes, nil when
+	// the program touched them itself. It may name the file or the connection
+	// that the bytes were meant for.
+	Err error
 }
 
-func (e *FaultError) Error() string { return fmt.Sprintf("memory fault at offset %d", e.Offset) }
+func (e *FaultError) Error() string {
+	s := fmt.Sprintf("memory fault at offset %d", e.Offset)
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns the cause, if there is one.
+func (e *FaultError) Unwrap() error { return e.Err }
 
 // Is makes a FaultError match [ErrFault].
 func (e *FaultError) Is(target error) bool { return target == ErrFault }
 
 // FlushError is the first failure to make bytes of a file durable. The kernel
-// reports such a failure once and calls the pages clean from then on, so no
-// later flush can be believed: each returns this same error until the file is opened again.
-// That brings nothing back: what was stored since the last flush that went well may be in memory alone, where
-// it can be read until the kernel drops it, and has to be stored again.
+// reports such a failure once and counts the pages as clean from then on, so no
+// later flush can be believed: each returns this same error until the file is
+// opened again. That brings nothing back: what was stored since the last flush
+// that succeeded may be in memory alone, where it can be read until the kernel
+// drops it, and has to be stored again.
 //
 // errors.Is(err, [ErrFlushFailed]) holds for it, and errors.Is with its cause.
 type FlushError struct {
-	Err error // what the system said first
+	Err error // of the system call that failed first
 }
 
 func (e *FlushError) Error() string { return "flush failed: " + e.Err.Error() }
@@ -62,7 +81,7 @@ func (e *FlushError) Unwrap() error { return e.Err }
 // Is makes a FlushError match [ErrFlushFailed].
 func (e *FlushError) Is(target error) bool { return target == ErrFlushFailed }
 
-// Final says that asking again cannot succeed.
+// Final reports that asking again cannot succeed.
 func (e *FlushError) Final() bool { return true }
 
 // fail wraps a cause with the operation and the file's name. A PathError from

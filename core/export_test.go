@@ -1,4 +1,71 @@
 package core
 
-// SetMinReserve changes what is reserved for files whose options do not say. No other goroutine may open any.
+// SetMinReserve changes what is reserved for files whose options do not say.
+// No other goroutine may open any.
 func SetMinReserve(n int64) { minReserve = n }
+
+// Steps returns how many pins, pin lists, regions and wake-ups f has looked
+// at: the part of the cost of its operations that could grow with the number
+// of pins and changes.
+func Steps(f *File) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := f.steps
+	f.eachPinList(func(l *pinList) {
+		l.mu.Lock()
+		n += l.steps
+		l.mu.Unlock()
+	})
+	return n
+}
+
+// Wakes returns how often the changes of f have been woken, or a retired region
+// been looked at.
+func Wakes(f *File) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.steps
+}
+
+// EnterSuperseded tries to admit an operation to a generation that has been
+// superseded. It returns whether it was admitted, how many operations the
+// generation counts afterwards, and how often the changes were woken.
+func EnterSuperseded(f *File) (admitted bool, running int64, woken int) {
+	g := f.gen.Load()
+	f.mu.Lock()
+	f.publish(g.data)
+	f.mu.Unlock()
+	before := Wakes(f)
+	admitted = f.admit(g) != nil
+	for i := range g.epoch.running {
+		running += g.epoch.running[i].Load()
+	}
+	return admitted, running, Wakes(f) - before
+}
+
+// PinSuperseded calls pin, which pins f, while no pin can be added. When
+// blocked reports that the call waits for that, it supersedes the generation.
+func PinSuperseded(f *File, pin func(), blocked func()) (superseded uint64) {
+	g := f.gen.Load()
+	g.region.eachPinList(func(l *pinList) { l.mu.Lock() })
+	done := make(chan struct{})
+	go func() { pin(); close(done) }()
+	blocked()
+	f.mu.Lock()
+	f.publish(g.data)
+	f.mu.Unlock()
+	g.region.eachPinList(func(l *pinList) { l.mu.Unlock() })
+	<-done
+	return g.seq
+}
+
+// Generation returns the number of the generation that p was taken on.
+func Generation(p *Pin) uint64 { return p.seq }
+
+// RegionContains reports whether a fault at the byte i of the stretch of
+// address space of f counts as one of f; size is the length of the stretch.
+func RegionContains(f *File, at func(size int64) (i int64)) bool {
+	r := f.gen.Load().region
+	_, ok := r.contains(uintptr(r.base()) + uintptr(at(r.size())))
+	return ok
+}

@@ -3,14 +3,19 @@ package core_test
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/sys"
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
@@ -168,4 +173,105 @@ func TestErrorOfTheCallbackComesBackAsItIs(t *testing.T) {
 			t.Errorf("%s returned %v", name, err)
 		}
 	}
+}
+
+// The last byte of a window that neither begins nor ends with a page is
+// guarded, and nothing beside the region is.
+func TestEdgesOfTheGuardedRegion(t *testing.T) {
+	needsCutting(t)
+	for _, length := range []int64{500_000, 495_616 - 70_001%4096, 1} {
+		name := tempFile(t, pattern(MiB, 3))
+		f := opened(t, name, core.Options{Offset: 70_001, Length: length, Reserve: 1})
+		check(t, os.Truncate(name, 0))
+		err := f.View(func(b []byte) error { _ = string(b[length-1:]); return nil })
+		wantFault(t, f, err, 70_000+length, 70_001+length)
+		for _, c := range []struct {
+			name string
+			at   func(size int64) int64
+			want bool
+		}{
+			{"before the first byte", func(int64) int64 { return -1 }, false},
+			{"the first byte", func(int64) int64 { return 0 }, true},
+			{"the last byte", func(size int64) int64 { return size - 1 }, true},
+			{"behind the last byte", func(size int64) int64 { return size }, false},
+		} {
+			if got := core.RegionContains(f, c.at); got != c.want {
+				t.Errorf("%s: %v, want %v", c.name, got, c.want)
+			}
+		}
+	}
+}
+
+// A system call that is refused lost bytes names what it was for. The error
+// that comes back names the mapped file, and wraps the one of the call.
+func TestSystemCallsOnLostBytes(t *testing.T) {
+	f := shortened(t, core.Options{Access: core.ReadWrite})
+	p := pinned(t, f, 64*KiB, 8*KiB)
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	check(t, err)
+	defer out.Close()
+	conn := accepted(t)
+	for _, w := range []struct {
+		name string
+		io.Writer
+	}{{"a file", out}, {"a connection", conn}} {
+		for _, c := range []struct {
+			name string
+			do   func(fn func(b []byte) error) error
+			from int64
+		}{{"View", f.View, 4 * KiB}, {"Update", f.Update, 4 * KiB}, {"Pin.Do", p.Do, 64 * KiB}} {
+			t.Run(c.name+"/"+w.name, func(t *testing.T) {
+				var cause error
+				err := c.do(func(b []byte) error {
+					_, cause = w.Write(b)
+					return fmt.Errorf("sending: %w", cause)
+				})
+				if !sys.IsFault(cause) {
+					t.Skipf("this system wrote lost bytes: %v", cause)
+				}
+				wantFault(t, f, err, c.from, c.from+4*KiB)
+				if !errors.Is(err, cause) || !strings.Contains(err.Error(), "sending") {
+					t.Errorf("%v does not wrap %v", err, cause)
+				}
+				// An operation around it has lost nothing.
+				around := core.NewMemory("m", nil)
+				if again := around.View(func([]byte) error { return err }); again != err {
+					t.Errorf("a View of other bytes made it %v", again)
+				}
+			})
+		}
+	}
+	// With every byte there, the error is the callback's own.
+	whole := opened(t, tempFile(t, pattern(10_000, 1)), core.Options{})
+	for _, f := range []*core.File{whole, core.NewMemory("m", make([]byte, 10))} {
+		refused := &fs.PathError{Op: "write", Path: "other", Err: syscall.EFAULT}
+		if err := f.View(func([]byte) error { return refused }); err != refused {
+			t.Errorf("a View that lost nothing returned %v", err)
+		}
+	}
+}
+
+// accepted returns a connection whose other end reads everything.
+func accepted(t *testing.T) net.Conn {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Skipf("needs the loopback network: %v", err)
+	}
+	done := make(chan error, 1)
+	go func() { // ends with the connection
+		conn, err := l.Accept()
+		if err == nil {
+			_, _ = io.Copy(io.Discard, conn)
+			err = conn.Close()
+		}
+		done <- err
+	}()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	check(t, err)
+	t.Cleanup(func() {
+		_, _ = conn.Close(), l.Close()
+		check(t, <-done)
+	})
+	return conn
 }

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"container/list"
 	"io/fs"
 	"os"
 	"sync"
@@ -21,23 +22,25 @@ type File struct {
 	file   *os.File // nil: heap or anonymous memory
 	access Access
 	opts   Options
-	made   time.Time // when a file that is only memory was
+	made   time.Time // when memory without a file was
 
-	// gen is the current generation; stored under mu only.
+	// gen is the current generation, see lifetime.go; stored under mu only.
 	gen atomic.Pointer[generation]
 
-	// mu guards what follows. It is never held across a wait, nor while calling
-	// ready functions; pinList.mu is taken within it.
+	// mu guards what follows. It is held neither across a wait nor while ready
+	// functions are called; pinList.mu is taken within it.
 	mu       sync.Mutex
-	old      []*region // superseded by growth, until their last pin goes
-	queue    []*Change // resizes, freezes and the closing, in order; [0] is under way
+	retired  []*region // replaced by growth; unmapped after their last use
+	queue    list.List // of *Change, in order; the front is under way
 	length   int64     // of the window, closed or not
 	advice   []Advice  // given for the whole window, for regions to come
 	readOnly bool      // frozen, or never writable
 	closing  bool
+	steps    int // regions and wake-ups looked at, for tests of what an operation costs
 
-	// protection of the memory: what access asks for until a freeze changes it. Only the
-	// change at the head of the queue writes it, and reads it to map another region.
+	// protection of the memory: what access asks for, until a freeze changes it.
+	// Only the change at the front of the queue writes it, and reads it to map
+	// another region.
 	protection sys.Access
 
 	lock  *lock.Lock // held since open; nil with NoLock
@@ -45,17 +48,19 @@ type File struct {
 	flush flushState
 }
 
-// Name is the name given to Open, or to the memory.
+// Name returns the name given to Open, or to the memory.
 func (f *File) Name() string { return f.name }
 
-// Len is the length of the window in bytes, 0 when the file is closed.
+// Len returns the length of the window in bytes, 0 when the file is closed.
 func (f *File) Len() int64 { return int64(len(f.gen.Load().data)) }
 
-// Access tells what was asked for when the file was opened. Freezing does not change it.
+// Access returns the access that the file was opened with. Freezing does not
+// change it.
 func (f *File) Access() Access { return f.access }
 
-// Stat describes the file as it is now, whatever its window shows. For a file
-// that is only memory the description is made up from its name and length.
+// Stat describes the file as it is now, whatever its window shows. For memory
+// without a file the description consists of its name and length, and of the
+// time at which it was made.
 func (f *File) Stat() (fs.FileInfo, error) {
 	g, s, err := f.enter()
 	if err != nil {
@@ -69,8 +74,8 @@ func (f *File) Stat() (fs.FileInfo, error) {
 	return fi, f.fail("stat", err)
 }
 
-// Fd is the descriptor or handle of the file, ^uintptr(0) when there is none.
-// It is valid until the file is closed and must not be closed by the caller.
+// Fd returns the descriptor or handle of the file, ^uintptr(0) when there is
+// none. It is valid until the file is closed, and the caller must not close it.
 func (f *File) Fd() uintptr {
 	fd := ^uintptr(0)
 	if f.file == nil {
@@ -78,14 +83,15 @@ func (f *File) Fd() uintptr {
 	}
 	// Not the Fd of os.File, which a Close must not overlap.
 	if c, err := f.file.SyscallConn(); err == nil {
-		_ = c.Control(func(now uintptr) { fd = now }) // fails when closed
+		_ = c.Control(func(open uintptr) { fd = open }) // fails when closed
 	}
 	return fd
 }
 
 // NewLock returns an advisory lock on the same open file, to coordinate with
 // other holders beyond the lock that opening takes; that one does not stand in
-// its way. It must be released before the file is closed. It is nil when there is no file.
+// its way. It must be released before the file is closed. It is nil when there
+// is no file.
 func (f *File) NewLock() *lock.Lock {
 	switch {
 	case f.file == nil:
@@ -96,49 +102,7 @@ func (f *File) NewLock() *lock.Lock {
 	return lock.New(f.file)
 }
 
-// load returns the current generation, once it can be used.
-func (f *File) load() (*generation, error) {
-	for {
-		g := f.gen.Load()
-		switch {
-		case g.closed:
-			return nil, fs.ErrClosed
-		case g.gate == nil:
-			return g, nil
-		}
-		<-g.gate
-	}
-}
-
-// enter lets a short operation in: its generation's region stays mapped and
-// the file open until leave. It writes only to a stripe of this P.
-func (f *File) enter() (*generation, *stripe, error) {
-	i := myStripe()
-	for {
-		g, err := f.load()
-		if err != nil {
-			return nil, nil, err
-		}
-		s := &g.epoch.stripes[i&uint32(len(g.epoch.stripes)-1)]
-		s.n.Add(1)
-		// A change publishes its generation first and reads the stripes afterwards,
-		// so either it sees this operation or the operation sees the new generation.
-		if f.gen.Load() == g {
-			return g, s, nil
-		}
-		f.leave(g.epoch, s)
-	}
-}
-
-// leave ends what enter began.
-func (f *File) leave(e *epoch, s *stripe) {
-	s.n.Add(-1)
-	if e.old.Load() {
-		f.settle()
-	}
-}
-
-// memoryInfo describes a file that is only memory.
+// memoryInfo describes memory without a file.
 type memoryInfo struct {
 	name string
 	size int64

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"container/list"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -11,12 +12,14 @@ import (
 
 // flushState is what the flushes of one file share.
 type flushState struct {
-	// failed is the first failure, for ever. Set before the failing flush leaves flights.
-	failed  atomic.Pointer[FlushError]
-	flights flights
+	// failed is the first failure, forever. It is set before the flush that
+	// failed leaves inflight.
+	failed   atomic.Pointer[FlushError]
+	inflight inflight
 }
 
-// err is the failure that every call now answers, nil before there is one.
+// err returns the failure that every call returns by now, nil before there is
+// one.
 func (s *flushState) err() error {
 	if e := s.failed.Load(); e != nil {
 		return e
@@ -27,46 +30,51 @@ func (s *flushState) err() error {
 // fail remembers err, unless something failed before it.
 func (s *flushState) fail(err error) { s.failed.CompareAndSwap(nil, &FlushError{Err: err}) }
 
-// told makes a call that flushes nothing, but may be told of a failed write-back in place of a flush. The kernel
-// tells once, so it counts as a failed flush, and a flush that overlaps hears of it.
-func (s *flushState) told(call func() error) error {
-	mine := s.flights.begin()
+// recordWritebackErr runs call, which does not flush but may consume the
+// kernel's one report of a failed write-back. Such an error is recorded as a
+// failed flush and seen by overlapping flushes.
+func (s *flushState) recordWritebackErr(call func() error) error {
+	op := s.inflight.begin()
 	err := call()
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		s.fail(err)
 		err = s.err()
 	}
-	s.flights.end(mine, false)
+	s.inflight.end(op, false)
 	return err
 }
 
-// Flush makes every byte of the window durable: when it returns nil, the bytes that were stored before the
-// call, the file's length, and the name of a file that this library created survive a power cut. It
-// returns the first failure that any flush of this file has met, see [*FlushError], as
-// the kernel would not report it again.
+// Flush makes every byte of the window durable: when it returns nil, the bytes
+// that were stored before the call, the file's length, and the name of a file
+// that this library created survive a power cut. It returns the first failure
+// that any flush of this file has met, see [*FlushError], as the kernel would
+// not report it again.
 //
-// On memory without a file it does nothing. Read-only, executable and copy-on-write files
-// answer [ErrReadOnly]: nothing of theirs can reach the file.
+// On memory without a file it does nothing. Read-only, executable and
+// copy-on-write files return [ErrReadOnly]: none of their stores can reach the
+// file.
 func (f *File) Flush() error {
-	return f.flushRange("flush", func(g *generation) (int64, int64, bool) { return 0, int64(len(g.data)), true })
+	return f.flushRange("flush", func(size int64) (int64, int64, bool) { return 0, size, true })
 }
 
-// FlushRange is [File.Flush] for the bytes [off, off+n) of the window; the length and the name become durable
-// too. It answers [ErrRange] when they do not lie within the window.
+// FlushRange is [File.Flush] for the bytes [off, off+n) of the window; the
+// length and the name become durable too. It returns [ErrRange] when they do
+// not lie within the window.
 //
-// Each call has its own system call and device flush; to serve many callers with one, use a
-// Committer of the flush package or the async package.
+// Each call has its own system call and device flush; to serve many callers
+// with one, use a Committer of the flush package or the async package.
 func (f *File) FlushRange(off, n int64) error {
-	return f.flushRange("flush", func(g *generation) (int64, int64, bool) { return off, n, bounds.Within(off, n, int64(len(g.data))) })
+	return f.flushRange("flush", func(size int64) (int64, int64, bool) { return off, n, bounds.Within(off, n, size) })
 }
 
-func (f *File) flushRange(op string, rng func(*generation) (off, n int64, ok bool)) error {
-	g, s, err := f.enter()
+// flushRange flushes the range that rng returns for the window's length.
+func (f *File) flushRange(op string, rng func(size int64) (off, n int64, ok bool)) error {
+	g, running, err := f.enter()
 	if err != nil {
 		return f.fail(op, err)
 	}
-	defer f.leave(g.epoch, s)
-	off, n, ok := rng(g)
+	defer f.leave(g.epoch, running)
+	off, n, ok := rng(int64(len(g.data)))
 	switch {
 	case !ok:
 		return f.fail(op, ErrRange)
@@ -78,7 +86,7 @@ func (f *File) flushRange(op string, rng func(*generation) (off, n int64, ok boo
 	if err := f.flush.err(); err != nil {
 		return f.fail(op, err)
 	}
-	mine := f.flush.flights.begin()
+	self := f.flush.inflight.begin()
 	if n == 0 || g.region.m == nil {
 		err = sys.SyncFile(f.file) // the length alone
 	} else {
@@ -90,23 +98,25 @@ func (f *File) flushRange(op string, rng func(*generation) (off, n int64, ok boo
 	if err != nil {
 		f.flush.fail(err)
 	}
-	f.flush.flights.end(mine, true)
-	// The kernel tells one of several overlapping flushes of a write-back that failed, and not
-	// always the one whose bytes they were. So success is believed only when all that overlapped have told.
+	f.flush.inflight.end(self, true)
+	// The kernel reports a failed write-back to one of several overlapping
+	// flushes, and not always to the one whose bytes they were. So a flush has
+	// succeeded only if those that it overlapped have succeeded too.
 	return f.fail(op, f.flush.err())
 }
 
-// StartWriteback begins writing the dirty bytes of [off, off+n) to the device and waits for nothing,
-// so that a later flush has less to do. It promises no durability, but a failure counts as one of a flush: it
-// is remembered, see [*FlushError]. Where the system has no such call it answers [errors.ErrUnsupported]; on
-// memory it does nothing.
+// StartWriteback begins writing the dirty bytes of [off, off+n) to the device
+// and waits for nothing, so that a later flush has less to do. It promises no
+// durability, but a failure counts as one of a flush: it is remembered, see
+// [*FlushError]. Where the system has no such call it returns
+// [errors.ErrUnsupported]; on memory it does nothing.
 func (f *File) StartWriteback(off, n int64) error {
 	const op = "writeback"
-	g, s, err := f.enter()
+	g, running, err := f.enter()
 	if err != nil {
 		return f.fail(op, err)
 	}
-	defer f.leave(g.epoch, s)
+	defer f.leave(g.epoch, running)
 	switch {
 	case !bounds.Within(off, n, int64(len(g.data))):
 		return f.fail(op, ErrRange)
@@ -118,57 +128,55 @@ func (f *File) StartWriteback(off, n int64) error {
 	if err := f.flush.err(); err != nil {
 		return f.fail(op, err)
 	}
-	return f.fail(op, f.flush.told(func() error { return sys.StartWriteback(f.file, f.opts.Offset+off, n) }))
+	start := func() error { return sys.StartWriteback(f.file, f.opts.Offset+off, n) }
+	return f.fail(op, f.flush.recordWritebackErr(start))
 }
 
-// flights knows the flushes under way, in the order they began.
-type flights struct {
-	mu          sync.Mutex
-	landed      sync.Cond // on mu: the first flight has ended
-	first, last *flight
-	tickets     uint64
+// inflight holds the flushes that are running, in the order they began.
+type inflight struct {
+	mu      sync.Mutex // guards what follows
+	firsts  sync.Cond  // on mu: the flush that began first has ended
+	running list.List  // of *flushOp
+	begun   uint64     // flushes so far
 }
 
-type flight struct {
-	ticket     uint64
-	prev, next *flight
+// A flushOp is a running flush.
+type flushOp struct {
+	number uint64 // of those begun
+	place  *list.Element
 }
 
-func (fl *flights) begin() *flight {
-	fl.mu.Lock()
-	defer fl.mu.Unlock()
-	fl.tickets++
-	f := &flight{ticket: fl.tickets, prev: fl.last}
-	if fl.last != nil {
-		fl.last.next = f
-	} else {
-		fl.first = f
+// begin adds a flush.
+func (in *inflight) begin() *flushOp {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.begun++
+	op := &flushOp{number: in.begun}
+	op.place = in.running.PushBack(op)
+	return op
+}
+
+// end removes op. If wait is set it then blocks until every flush that began
+// before this point has ended. Of two flushes that wait for each other neither
+// is in the list any longer.
+func (in *inflight) end(op *flushOp, wait bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	wasFirst := in.running.Front() == op.place
+	in.running.Remove(op.place)
+	if in.firsts.L == nil {
+		in.firsts.L = &in.mu
 	}
-	fl.last = f
-	return f
-}
-
-// end ends a flight and, if it is to, waits for those that were under way at that moment. They
-// do not wait for this one, which has already gone.
-func (fl *flights) end(f *flight, wait bool) {
-	fl.mu.Lock()
-	defer fl.mu.Unlock()
-	if f.prev != nil {
-		f.prev.next = f.next
-	} else {
-		fl.first = f.next
-		if fl.landed.L != nil {
-			fl.landed.Broadcast()
+	if wasFirst {
+		in.firsts.Broadcast()
+	}
+	if !wait {
+		return
+	}
+	for last := in.begun; ; in.firsts.Wait() {
+		first := in.running.Front()
+		if first == nil || first.Value.(*flushOp).number > last {
+			return
 		}
-	}
-	if f.next != nil {
-		f.next.prev = f.prev
-	} else {
-		fl.last = f.prev
-	}
-	upTo := fl.tickets
-	for wait && fl.first != nil && fl.first.ticket <= upTo {
-		fl.landed.L = &fl.mu
-		fl.landed.Wait()
 	}
 }

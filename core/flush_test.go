@@ -92,6 +92,73 @@ func TestOverlappingFlushesShareAFailure(t *testing.T) {
 	})
 }
 
+// It does not matter which of two overlapping flushes ends first.
+func TestOverlappingFlushesWaitForEachOther(t *testing.T) {
+	for _, failing := range []int32{1, 2} { // the flush that fails, by its beginning
+		for _, firstToEnd := range []int32{1, 2} {
+			synctest.Test(t, func(t *testing.T) {
+				f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{Access: core.ReadWrite})
+				var leave [3]chan bool
+				var outcomes [3]chan error
+				var calls atomic.Int32
+				defer sys.Inject(func(op sys.Op) error {
+					if op != sys.OpMsync {
+						return nil
+					}
+					n := calls.Add(1)
+					<-leave[n]
+					if n == failing {
+						return syscall.EIO
+					}
+					return nil
+				})()
+				for n := 1; n <= 2; n++ {
+					leave[n], outcomes[n] = make(chan bool), make(chan error, 1)
+				}
+				for n := 1; n <= 2; n++ {
+					go func() { outcomes[n] <- f.FlushRange(int64(n)*8*KiB, 1) }()
+					synctest.Wait()
+				}
+				close(leave[firstToEnd])
+				synctest.Wait()
+				if n := len(outcomes[1]) + len(outcomes[2]); n != 0 {
+					t.Errorf("%d flushes have returned before both have ended", n)
+				}
+				close(leave[3-firstToEnd])
+				for n := 1; n <= 2; n++ {
+					if err := <-outcomes[n]; !errors.Is(err, core.ErrFlushFailed) {
+						t.Errorf("flush %d of two, of which %d fails and %d ends first: %v", n, failing, firstToEnd, err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// What is flushed are the pages of the bytes asked for, also where the window
+// does not begin with a page.
+func TestFlushRangeOfAnUnalignedWindow(t *testing.T) {
+	name := tempFile(t, pattern(64*KiB, 1))
+	f := opened(t, name, core.Options{Access: core.ReadWrite, Offset: 4*KiB - 1})
+	dirty := func() (n int64) {
+		for _, v := range vmas(t, name) {
+			n += v.dirty
+		}
+		return n
+	}
+	if check(t, f.Flush()); dirty() != 0 {
+		t.Skip("this file system keeps flushed pages dirty")
+	}
+	for _, off := range []int64{0, 1, 4 * KiB, 4*KiB + 1, 10_000} {
+		_, err := f.WriteAt([]byte("x"), off)
+		check(t, err)
+		check(t, f.FlushRange(off, 1))
+		if n := dirty(); n != 0 {
+			t.Errorf("after a flush of the byte at %d, %d bytes are dirty", off, n)
+		}
+	}
+}
+
 // A write-back that was only begun can fail too, and may be the only one to be told of it.
 func TestAFailedWritebackIsFinal(t *testing.T) {
 	f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{Access: core.ReadWrite})

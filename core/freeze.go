@@ -1,20 +1,21 @@
 package core
 
 import (
-	"slices"
-
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// Freeze makes the mapping read-only from now on: new stores answer [ErrReadOnly] at once, and when the
-// operations and pins that were there before have ended the memory itself refuses them. It
-// waits for those as long as it takes. What was stored can still be flushed. Heap-backed memory, and
-// anonymous memory where the system maps nothing, cannot refuse a store by itself.
+// Freeze makes the mapping read-only from now on: new stores return
+// [ErrReadOnly] at once, and when the operations and pins that were there
+// before have ended, the memory itself refuses them. It waits for those as long
+// as it takes. What was stored can still be flushed. Heap-backed memory, and
+// anonymous memory where the system maps nothing, cannot refuse a store by
+// itself.
 func (f *File) Freeze() error { return f.freeze("freeze", sys.Read) }
 
-// FreezeExec is [File.Freeze] and makes the bytes executable. Memory that cannot be made so answers
-// [errors.ErrUnsupported]: heap-backed, anonymous where the system maps nothing, and on Windows the bytes of a
-// file that was not opened [ReadExec].
+// FreezeExec is [File.Freeze] and makes the bytes executable. Memory that
+// cannot be made so returns [errors.ErrUnsupported]: heap-backed, anonymous
+// where the system maps nothing, and on Windows the bytes of a file that was
+// not opened [ReadExec].
 func (f *File) FreezeExec() error {
 	if !f.canExec() {
 		return f.fail("freeze", errNoExec)
@@ -22,7 +23,7 @@ func (f *File) FreezeExec() error {
 	return f.freeze("freeze", sys.ReadExec)
 }
 
-// canExec tells whether the memory can be made executable.
+// canExec reports whether the memory can be made executable.
 func (f *File) canExec() bool {
 	if f.file != nil {
 		return f.access == ReadExec || !sys.ExecIsFixed
@@ -38,29 +39,34 @@ func (f *File) freeze(op string, to sys.Access) error {
 	return c.Finish()
 }
 
-// freezes tells whether the file is frozen, or will be before a change that is asked for now. Callers hold mu.
+// freezes reports whether the file is frozen, or will be before a change that
+// is submitted now. The caller holds mu.
 func (f *File) freezes() bool {
-	return f.readOnly || slices.ContainsFunc(f.queue, func(c *Change) bool {
-		_, freeze := c.step.(*freezeStep)
-		return freeze
-	})
+	for e := f.queue.Front(); e != nil; e = e.Next() {
+		if e.Value.(*Change).step.freezes() {
+			return true
+		}
+	}
+	return f.readOnly
 }
 
 type freezeStep struct {
-	to  sys.Access
-	was bool
+	plainStep
+	to          sys.Access
+	wasReadOnly bool
 }
 
+func (s *freezeStep) freezes() bool { return true }
+
 func (s *freezeStep) start(f *File) (*wait, error) {
-	s.was = f.readOnly
+	s.wasReadOnly = f.readOnly
 	f.readOnly = true
 	f.publish(f.gen.Load().data)
-	seq := f.gen.Load().seq
-	return &wait{blocks: func(p *Pin) bool { return p.seq < seq }}, nil
+	return untilUnused(), nil
 }
 
 func (s *freezeStep) undo(f *File) {
-	f.readOnly = s.was
+	f.readOnly = s.wasReadOnly
 	f.publish(f.gen.Load().data)
 }
 

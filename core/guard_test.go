@@ -125,3 +125,31 @@ func TestGuardRestoresPanicOnFault(t *testing.T) {
 		}
 	}
 }
+
+// The end of a use through a pin leaves the guard of the operation around it in
+// place, and none where there was none.
+func TestPinLeavesTheGuardAroundIt(t *testing.T) {
+	f := shortened(t, core.Options{})
+	p := pinned(t, f, 0, 10)
+	for _, do := range map[string]func() error{
+		"returns": func() error { return p.Do(func([]byte) error { return nil }) },
+		"panics": func() (err error) {
+			defer func() { _ = recover() }()
+			return p.Do(func([]byte) error { panic("mine") })
+		},
+	} {
+		err := f.View(func(b []byte) error {
+			check(t, do())
+			_ = string(b[MiB-1:])
+			return nil
+		})
+		wantFault(t, f, err, MiB-1, MiB)
+		for _, before := range []bool{false, true} {
+			debug.SetPanicOnFault(before)
+			check(t, do())
+			if got := debug.SetPanicOnFault(false); got != before {
+				t.Errorf("it was %v and is %v", before, got)
+			}
+		}
+	}
+}

@@ -267,6 +267,32 @@ func TestMemoryMovesOnlyWhenUnused(t *testing.T) {
 	}
 }
 
+// Memory that has to move waits for the use of its window, which may be the
+// caller's own callback: then growing fails at once, and changes nothing.
+func TestMemoryDoesNotWaitForItsCallersCallback(t *testing.T) {
+	for _, b := range resizable[3:] {
+		t.Run(b.name, func(t *testing.T) {
+			f := b.open(t, pattern(64*KiB, 1), 1)
+			p := pinned(t, f, 0, 10)
+			for name, use := range map[string]func(func([]byte) error) error{"View": f.View, "Update": f.Update, "Do": p.Do} {
+				if err := use(func([]byte) error { return f.Truncate(8 * MiB) }); !errors.Is(err, core.ErrInUse) {
+					t.Errorf("growing in %s: %v", name, err)
+				}
+				err := use(func([]byte) error { return f.TruncateContext(context.Background(), 8*MiB) })
+				if !errors.Is(err, core.ErrInUse) || f.Len() != 64*KiB {
+					t.Errorf("growing in %s with a context: %v, length %d", name, err, f.Len())
+				}
+			}
+			p.Release()
+			other := core.NewMemory("other", make([]byte, 10))
+			check(t, other.View(func([]byte) error { return f.Truncate(8 * MiB) })) // need not wait
+			if got := contents(t, f)[:64*KiB]; !bytes.Equal(got, pattern(64*KiB, 1)) {
+				t.Error("the bytes changed")
+			}
+		})
+	}
+}
+
 func TestEmptyFiles(t *testing.T) {
 	needsFiles(t)
 	name := filepath.Join(t.TempDir(), "empty")

@@ -19,7 +19,7 @@ func NewMemory(name string, b []byte) *File {
 		b = []byte{} // a region with a heap is memory, one without is a file's
 	}
 	r.heap, r.room = slices.Clip(b[:cap(b)]), int64(cap(b))
-	f.first(r, int64(len(b)))
+	f.publishInitial(r, int64(len(b)))
 	return f
 }
 
@@ -48,7 +48,7 @@ func NewAnonymous(size int64, o Options) (*File, error) {
 			return nil, pathError("open", name, err)
 		}
 	}
-	f.first(r, size)
+	f.publishInitial(r, size)
 	return f, nil
 }
 

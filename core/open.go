@@ -132,17 +132,8 @@ func (f *File) mapFirst(ctx context.Context, size int64) error {
 		_ = r.unmap()
 		return err
 	}
-	f.first(r, n)
+	f.publishInitial(r, n)
 	return nil
-}
-
-// first publishes the first generation.
-func (f *File) first(r *region, n int64) {
-	f.length = n
-	f.readOnly = f.access == ReadOnly || f.access == ReadExec
-	g := &generation{region: r, data: r.window(n), readOnly: f.readOnly, epoch: newEpoch()}
-	r.epochs = append(r.epochs, g.epoch)
-	f.gen.Store(g)
 }
 
 // opening is a file that has been opened, and locked unless NoLock is set.

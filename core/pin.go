@@ -1,41 +1,47 @@
 package core
 
 import (
+	"fmt"
 	"io/fs"
-	"runtime/debug"
 	"sync/atomic"
 
 	"github.com/fmmap-go/fmmap/internal/bounds"
+	"github.com/fmmap-go/fmmap/internal/stripe"
 )
 
 // Pin is a range of the window whose bytes stay mapped, at one address, until
-// Release, whatever happens to the file in between: growing, shrinking and closing included.
+// Release, whatever happens to the file in between: growing, shrinking and
+// closing included.
 //
-// A pin may be used and released by any goroutine. Its bytes are plain memory: goroutines that share them
-// synchronise as for any slice, and nobody may use them after Release.
+// A pin may be used and released by any goroutine. Its bytes are plain memory:
+// goroutines that share them synchronise as for any slice, and none may use
+// them after Release. Bytes that another process has cut off fault, except
+// those behind the new end within its last page, which read as zeros.
 type Pin struct {
 	file   *File
 	region *region
 	off    int64
 	data   []byte
-	seq    uint64 // of the generation that gave it
+	seq    uint64 // of the generation it was taken on
 
-	list       *pinList
-	prev, next *Pin        // in list, guarded by its mu
-	released   atomic.Bool // set under the list's mu
+	list     *pinList
+	index    int         // in list.pins, guarded by list.mu
+	released atomic.Bool // set under list.mu
 }
 
-// Pin pins n bytes of the window from off on. It answers [ErrRange] when
-// they do not lie within the window, and [fs.ErrClosed] when the file is closed or closing.
+// Pin pins n bytes of the window, starting at off. It returns [ErrRange] when
+// they do not lie within the window, and [fs.ErrClosed] when the file is
+// closed or closing.
 //
-// Every pin must be released: Close, and a Truncate that cuts pinned bytes off, wait for it.
+// Every pin must be released: Close, and a Truncate that cuts pinned bytes
+// off, wait for it.
 func (f *File) Pin(off, n int64) (*Pin, error) { return f.pin("pin", off, n, false) }
 
-// pin is Pin; for stores, it must not be had once a freeze has begun, which will not wait for it.
+// pin is Pin. A pin for stores is refused once a freeze has begun, since the
+// freeze would not wait for it.
 func (f *File) pin(op string, off, n int64, store bool) (*Pin, error) {
-	i := myStripe()
 	for {
-		g, err := f.load()
+		g, err := f.current()
 		switch {
 		case err != nil:
 			return nil, f.fail(op, err)
@@ -45,29 +51,29 @@ func (f *File) pin(op string, off, n int64, store bool) (*Pin, error) {
 			return nil, f.fail(op, ErrReadOnly)
 		}
 		p := &Pin{file: f, region: g.region, off: off, data: g.data[off : off+n : off+n], seq: g.seq}
-		p.list = &g.region.pins[i&uint32(len(g.region.pins)-1)]
-		// A change publishes its generation first and walks the lists afterwards, so
-		// either it finds this pin or the pin finds the new generation.
-		if p.link(f, g) {
+		if f.admitPin(g, p) {
 			return p, nil
 		}
 	}
 }
 
-func (p *Pin) link(f *File, g *generation) bool {
-	l := p.list
+// admitPin adds p to a list of its region and reports whether it did: only if
+// g is still current. It looks at gen under the list's mutex, as the protocol
+// in lifetime.go demands.
+func (f *File) admitPin(g *generation, p *Pin) bool {
+	l := stripe.Of(g.region.pins)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if f.gen.Load() != g {
 		return false
 	}
-	p.next = l.head
-	if l.head != nil {
-		l.head.prev = p
-	}
-	l.head = p
+	p.list = l
+	l.add(p)
 	return true
 }
+
+// end returns the window's offset of the byte behind the pin.
+func (p *Pin) end() int64 { return p.off + int64(len(p.data)) }
 
 // Release ends the pin. Bytes that were handed out must not be used any more.
 // Releasing again does nothing.
@@ -79,24 +85,18 @@ func (p *Pin) Release() {
 		return
 	}
 	p.released.Store(true)
-	if p.prev != nil {
-		p.prev.next = p.next
-	} else {
-		l.head = p.next
-	}
-	if p.next != nil {
-		p.next.prev = p.prev
-	}
-	p.prev, p.next = nil, nil
+	w := l.remove(p)
+	last := len(l.pins) == 0
 	l.mu.Unlock()
-	if p.region.watched.Load() {
-		p.file.settle()
+	wake := w != nil && w.done()
+	if wake || last && p.region.retired.Load() {
+		p.file.wakeChanges()
 	}
 }
 
-// Bytes returns the pinned bytes, nil after Release. Touching them directly is as fast as any
-// memory and as dangerous as any mapping: a page that cannot be brought in
-// kills the process. [Pin.Do] turns that into an error.
+// Bytes returns the pinned bytes, nil after Release. Touching them directly is
+// as fast as any memory and as dangerous as any mapping: a page that cannot be
+// brought in kills the process. [Pin.Do] turns that into an error.
 func (p *Pin) Bytes() []byte {
 	if p.released.Load() {
 		return nil
@@ -104,39 +104,49 @@ func (p *Pin) Bytes() []byte {
 	return p.data
 }
 
-// Offset is where in the window the pinned bytes start.
+// Offset returns the offset in the window at which the pinned bytes start.
 func (p *Pin) Offset() int64 { return p.off }
 
-// Len is the number of pinned bytes.
+// Len returns the number of pinned bytes.
 func (p *Pin) Len() int64 { return int64(len(p.data)) }
 
-// Do calls fn with the pinned bytes and returns its error. A fault on
-// the pinned file's bytes during fn becomes a [*FaultError]; other panics pass through.
-func (p *Pin) Do(fn func(b []byte) error) error { return p.do("pin", fn) }
+// String returns the name of the file and the range of the window.
+func (p *Pin) String() string {
+	s := fmt.Sprintf("%s[%d:%d]", p.file.name, p.off, p.end())
+	if p.released.Load() {
+		s += " (released)"
+	}
+	return s
+}
 
-func (p *Pin) do(op string, fn func(b []byte) error) (err error) {
+// Do calls fn with the pinned bytes and returns its error. A fault on the
+// pinned file's bytes during fn becomes a [*FaultError], and other panics pass
+// through. What cannot be caught is told at [File.View].
+func (p *Pin) Do(fn func(b []byte) error) error {
+	return p.lostBytes("pin", p.withGuard("pin", fn))
+}
+
+// withGuard calls fn with the pinned bytes under the guard.
+func (p *Pin) withGuard(op string, fn func(b []byte) error) (err error) {
 	if p.released.Load() {
 		return p.file.fail(op, fs.ErrClosed)
 	}
-	defer p.end(op, debug.SetPanicOnFault(true), &err)
+	g := newGuard(p.file, p.region)
+	defer g.end(op, &err)
 	return fn(p.data)
 }
 
-func (p *Pin) end(op string, old bool, err *error) {
-	v := recover()
-	debug.SetPanicOnFault(old)
-	if v == nil {
-		return
+// lostBytes is [File.lostBytes] for the pinned bytes.
+func (p *Pin) lostBytes(op string, err error) error {
+	if err == nil || p.released.Load() {
+		return err
 	}
-	fault, ours := p.region.explain(v)
-	if !ours {
-		panic(v)
-	}
-	*err = p.file.fail(op, fault)
+	return p.file.lostBytes(op, p.region, p.off, p.end(), err)
 }
 
 // Populate brings the pinned bytes into memory within a system call, so that
-// the P is given away meanwhile. A page that cannot be had answers [ErrFault].
+// the P is released meanwhile. It returns [ErrFault] for a page that cannot
+// be brought in.
 func (p *Pin) Populate() error {
 	if p.released.Load() {
 		return p.file.fail("populate", fs.ErrClosed)
@@ -144,8 +154,8 @@ func (p *Pin) Populate() error {
 	return p.file.populateIn(p.region, p.off, p.Len())
 }
 
-// Resident counts the pages of the pinned bytes that are in memory, and all of them.
-// See [File.Resident].
+// Resident returns how many pages the pinned bytes lie in, and how many of
+// these are in memory. See [File.Resident].
 func (p *Pin) Resident() (pages, of int64, err error) {
 	if p.released.Load() {
 		return 0, 0, p.file.fail("resident", fs.ErrClosed)
@@ -153,7 +163,8 @@ func (p *Pin) Resident() (pages, of int64, err error) {
 	return p.file.residentIn(p.region, p.off, p.Len())
 }
 
-// Advise tells the kernel how the pinned bytes will be used. See [File.Advise].
+// Advise tells the kernel how the pinned bytes will be used. See
+// [File.Advise].
 func (p *Pin) Advise(a Advice) error {
 	if p.released.Load() {
 		return p.file.fail("advise", fs.ErrClosed)

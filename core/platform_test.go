@@ -100,6 +100,7 @@ func accountsForMemory() bool {
 // vma is what the kernel says of one mapping of a file.
 type vma struct {
 	resident int64  // bytes in page tables
+	dirty    int64  // of these, bytes not written back
 	flags    string // two letters each, as proc_pid_smaps(5) has them
 }
 
@@ -129,6 +130,10 @@ func vmas(t testing.TB, name string) (all []vma) {
 			kib, err := strconv.ParseInt(field[1], 10, 64)
 			check(t, err)
 			all[len(all)-1].resident = kib * KiB
+		case ours && strings.HasSuffix(field[0], "_Dirty:"): // private and shared
+			kib, err := strconv.ParseInt(field[1], 10, 64)
+			check(t, err)
+			all[len(all)-1].dirty += kib * KiB
 		case ours && field[0] == "VmFlags:":
 			all[len(all)-1].flags = " " + strings.Join(field[1:], " ") + " "
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// chunk is how much a cursor hands to a stream at a time: enough to make a system
-// call worth it, and not so much that a change of the file waits long.
+// chunk is how much a cursor hands to a stream at a time: enough to make a
+// system call worth it, and not so much that a change of the file waits long.
 const chunk = 1 << 20
 
 var (
@@ -22,7 +22,8 @@ var (
 	errCount       = errors.New("a stream claims to have taken more bytes than it was given")
 )
 
-// cursor is what Reader and Writer have in common: a range of a window and a position in it.
+// cursor is what Reader and Writer have in common: a range of a window and a
+// position in it.
 type cursor struct {
 	file *File
 	off  int64 // of the range in the window
@@ -30,11 +31,12 @@ type cursor struct {
 	pos  int64 // in the range; may lie behind its end
 }
 
-// left is the number of bytes from the position to the end.
+// left returns the number of bytes from the position to the end.
 func (c *cursor) left() int64 { return max(c.n-c.pos, 0) }
 
-// Seek sets the position for what comes next, as [io.Seeker] has it. A position behind the end is allowed; there is
-// nothing there. One before the start answers [ErrRange].
+// Seek sets the position for what comes next, as [io.Seeker] demands. A
+// position behind the end is allowed; nothing can be read or written there. One
+// before the start is [ErrRange].
 func (c *cursor) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekStart:
@@ -52,14 +54,14 @@ func (c *cursor) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// Size is the number of bytes in the range, read or not.
+// Size returns the number of bytes in the range, read or not.
 func (c *cursor) Size() int64 { return c.n }
 
-// Len is the number of bytes from the position to the end of the range.
+// Len returns the number of bytes from the position to the end of the range.
 func (c *cursor) Len() int64 { return c.left() }
 
 func (f *File) cursor(op string, off, n int64) (cursor, error) {
-	g, err := f.load()
+	g, err := f.current()
 	if err != nil {
 		return cursor{}, f.fail(op, err)
 	}
@@ -69,33 +71,35 @@ func (f *File) cursor(op string, off, n int64) (cursor, error) {
 	return cursor{file: f, off: off, n: n}, nil
 }
 
-// stream hands the bytes from the position on to fn, pinned and guarded, a chunk at a time, until the end of
-// the range or of the window, or an error. fn tells how many it has dealt with; store says that it stores into them.
+// stream passes the bytes from the position to fn, pinned and guarded, a chunk
+// at a time, until the end of the range or of the window, or an error. fn
+// returns how many bytes it has used; store is set if it stores into them.
 func (c *cursor) stream(op string, store bool, fn func(b []byte) (int, error)) (total int64, err error) {
 	for more := true; more && err == nil; {
 		var n int
-		n, more, err = c.step(op, store, fn)
+		n, more, err = c.streamChunk(op, store, fn)
 		total += int64(n)
 	}
 	return total, err
 }
 
-// step is one chunk of stream; more is false when there was none left.
-func (c *cursor) step(op string, store bool, fn func(b []byte) (int, error)) (n int, more bool, err error) {
-	p, err := c.pinNext(op, store)
+// streamChunk is one chunk of stream; more is false when there was none left.
+func (c *cursor) streamChunk(op string, store bool, fn func(b []byte) (int, error)) (n int, more bool, err error) {
+	p, err := c.pinChunk(op, store)
 	if p == nil {
 		return 0, false, err
 	}
 	defer p.Release() // also when fn panics
-	n, err = p.hand(op, store, 0, p.Len(), fn)
+	n, err = p.passBytes(op, store, 0, p.Len(), fn)
 	c.pos += int64(n)
 	return n, true, err
 }
 
-// pinNext pins what follows the position, as far as the window still has it: nil at the end.
-func (c *cursor) pinNext(op string, store bool) (*Pin, error) {
+// pinChunk pins what follows the position, as far as the window still has it.
+// At the end it returns nil.
+func (c *cursor) pinChunk(op string, store bool) (*Pin, error) {
 	for {
-		g, err := c.file.load()
+		g, err := c.file.current()
 		if err != nil {
 			return nil, c.file.fail(op, err)
 		}
@@ -104,50 +108,46 @@ func (c *cursor) pinNext(op string, store bool) (*Pin, error) {
 			return nil, nil
 		}
 		p, err := c.file.pin(op, c.off+c.pos, n, store)
-		if !errors.Is(err, ErrRange) { // or else the window has just become shorter
+		if !errors.Is(err, ErrRange) { // otherwise the window has just become shorter
 			return p, err
 		}
 	}
 }
 
-// hand calls fn with the bytes [from, to) of the pin under the guard. A fault that a system call met, and
-// answered with an errno, becomes the same error as one that an access met.
-func (p *Pin) hand(op string, store bool, from, to int64, fn func(b []byte) (int, error)) (n int, err error) {
-	err = p.do(op, func(b []byte) (err error) {
+// passBytes calls fn with the bytes [from, to) of the pin under the guard. A
+// fault that a system call met, and returned as an errno, becomes the same
+// error as one that an access met.
+func (p *Pin) passBytes(op string, store bool, from, to int64, fn func(b []byte) (int, error)) (n int, err error) {
+	err = p.withGuard(op, func(b []byte) (err error) {
 		n, err = fn(b[from:to:to])
 		if n < 0 || int64(n) > to-from {
 			n, err = 0, p.file.fail(op, errCount)
 		}
 		return err
 	})
-	if sys.IsFault(err) && p.file.file != nil && int64(n) < to-from { // other memory always has its pages
-		err = p.file.fail(op, p.region.firstFault(p.off+from+int64(n), p.off+to, store))
+	if err == nil || !sys.IsFault(err) || errors.Is(err, ErrFault) || p.file.file == nil || int64(n) == to-from {
+		return n, err // memory without a file always has its pages
 	}
-	return n, err
+	at := p.off + from + int64(n)
+	if off, missing := p.region.missingByte(at, p.off+to, store); missing {
+		at = off
+	}
+	// If no byte is missing, the file has become longer since the system call:
+	// then the call met the fault at the first byte that it did not transfer.
+	return n, p.file.fail(op, &FaultError{Offset: p.region.offset + p.region.delta + at, Err: err})
 }
 
-// firstFault asks for the bytes [from, to) of the window page by page and says where they cannot be
-// had. When they all can, the file has become longer again since a system call refused them: then
-// it was the first that the call got to.
-func (r *region) firstFault(from, to int64, store bool) error {
-	page := sys.PageSize()
-	for at := r.delta + from; at < r.delta+to; at = at/page*page + page {
-		if err := r.m.Populate(at, 1, store); errors.Is(err, sys.ErrFault) {
-			return r.fault(err, at-r.delta)
-		}
-	}
-	return r.fault(sys.ErrFault, from)
-}
-
-// Reader reads a range of a window from front to back. It is an [io.Reader], [io.Seeker],
-// [io.ReaderAt], [io.ByteScanner] and [io.WriterTo], and behaves like a [bytes.Reader] of the range.
+// Reader reads a range of a window from front to back. It is an [io.Reader],
+// [io.Seeker], [io.ReaderAt], [io.ByteScanner] and [io.WriterTo], and behaves
+// like a [bytes.Reader] of the range.
 //
-// It holds no pin between calls, so it keeps nobody from resizing or closing the file: a
-// window that has become too short ends it with [io.EOF], a closed file with [fs.ErrClosed]. One goroutine uses
-// it at a time, but for ReadAt.
+// It holds no pin between calls, so nothing waits for it: a window that has
+// become too short ends it with [io.EOF], a closed file with [fs.ErrClosed].
+// Only one goroutine may use it at a time, except for ReadAt.
 type Reader struct{ cursor }
 
-// NewReader returns a Reader of the n bytes of the window from off on, or [ErrRange].
+// NewReader returns a Reader of the n bytes of the window that start at off, or
+// [ErrRange].
 func (f *File) NewReader(off, n int64) (*Reader, error) {
 	c, err := f.cursor("read", off, n)
 	if err != nil {
@@ -161,12 +161,12 @@ func (r *Reader) Read(p []byte) (int, error) {
 	n, err := r.ReadAt(p, r.pos)
 	r.pos += int64(n)
 	if n > 0 && err == io.EOF {
-		err = nil // the next call says it
+		err = nil // the next call returns it
 	}
 	return n, err
 }
 
-// ReadAt copies bytes of the range from off on, wherever the position is.
+// ReadAt copies bytes of the range, starting at off, wherever the position is.
 func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 	switch {
 	case off < 0:
@@ -200,13 +200,15 @@ func (r *Reader) UnreadByte() error {
 	return nil
 }
 
-// WriteTo hands the rest of the range to w without copying it to the heap: w gets slices of the map of
-// at most 1 MiB, each pinned until its Write returns, and must neither change nor keep them. A fault
-// that w meets is a [*FaultError], in a system call as well.
+// WriteTo passes the rest of the range to w without copying it to the heap: w
+// gets slices of the map of at most 1 MiB, each pinned until its Write returns,
+// and must neither change nor keep them. A fault that w meets is a
+// [*FaultError], in a system call as well.
 //
-// The guard belongs to this goroutine. A w that has the bytes read by another one, as the response writer of
-// HTTP/2 may, has none there and should be given copies: io.Copy(w, struct{ io.Reader }{r}).
-// For an [io.PipeWriter] WriteTo does that itself.
+// The guard belongs to this goroutine. A w whose bytes are read by another
+// goroutine, as the response writer of HTTP/2 may do, should be given copies:
+// io.Copy(w, struct{ io.Reader }{r}). For an [io.PipeWriter] WriteTo does that
+// itself.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 	if _, ok := w.(*io.PipeWriter); ok {
 		return io.Copy(w, struct{ io.Reader }{r})
@@ -220,8 +222,9 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 	})
 }
 
-// Next reads the value at the position and goes on behind it. At the end of the range the error is [io.EOF], and
-// [io.ErrUnexpectedEOF] where the range ends within the value; then the position stays.
+// Next reads the value at the position and moves behind it. At the end of the
+// range the error is [io.EOF], and [io.ErrUnexpectedEOF] where the range ends
+// within the value; then the position stays.
 func Next[T Fixed](r *Reader, order binary.ByteOrder) (T, error) {
 	n := width[T]()
 	switch left := r.left(); {

@@ -7,18 +7,20 @@ import (
 	"unsafe"
 )
 
-// errFull is what writing over the end of a range answers.
+// errFull is the error of writing past the end of a range.
 var errFull = fmt.Errorf("%w: %w", ErrRange, io.ErrShortWrite)
 
-// Writer writes a range of a window from front to back. It is an [io.Writer], [io.Seeker], [io.WriterAt],
-// [io.ByteWriter], [io.StringWriter] and [io.ReaderFrom].
+// Writer writes a range of a window from front to back. It is an [io.Writer],
+// [io.Seeker], [io.WriterAt], [io.ByteWriter], [io.StringWriter] and
+// [io.ReaderFrom].
 //
-// It never extends the file: what does not fit answers [ErrRange], which is also an [io.ErrShortWrite]. Like a
-// [Reader] it holds no pin between calls, and one goroutine uses it at a time, but for WriteAt.
+// It never extends the file: what does not fit is [ErrRange], which is also an
+// [io.ErrShortWrite]. Like a [Reader] it holds no pin between calls, and only
+// one goroutine may use it at a time, except for WriteAt.
 type Writer struct{ cursor }
 
-// NewWriter returns a Writer of the n bytes of the window from off on, or [ErrRange]; [ErrReadOnly] where
-// nothing can be stored.
+// NewWriter returns a Writer of the n bytes of the window that start at off, or
+// [ErrRange]; [ErrReadOnly] where nothing can be stored.
 func (f *File) NewWriter(off, n int64) (*Writer, error) {
 	c, err := f.cursor("write", off, n)
 	if err != nil {
@@ -52,7 +54,8 @@ func (w *Writer) WriteAt(p []byte, off int64) (int, error) {
 
 // WriteString is Write of the bytes of s.
 func (w *Writer) WriteString(s string) (int, error) {
-	// Write neither changes nor keeps what it is given, so the string's own bytes will do.
+	// In bounds: the string's own bytes. Alive: as long as s, and Write neither
+	// changes nor keeps them.
 	return w.Write(unsafe.Slice(unsafe.StringData(s), len(s)))
 }
 
@@ -61,13 +64,15 @@ func (w *Writer) WriteByte(c byte) error {
 	return PutNext(w, binary.LittleEndian, c)
 }
 
-// ReadFrom reads r into the range until r ends, straight into the map. When the range is full and r has more, one
-// byte of that is lost and the error is [ErrRange].
+// ReadFrom reads r into the range until r ends, straight into the map. When the
+// range is full and r has more, one byte of that is lost and the error is
+// [ErrRange].
 //
-// At most 1 MiB is pinned while r.Read runs, so a shrink or a closing may have to wait for a slow r. As
-// [io.Reader] has it, r may use bytes beyond those it returns as scratch space: what lies behind the position is then lost.
+// At most 1 MiB is pinned while r.Read runs, so a shrink or a closing may have
+// to wait for a slow r. As [io.Reader] allows, r may use bytes beyond those it
+// returns as scratch space: what lies behind the position is then lost.
 func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
-	read := untilStuck(r)
+	read := limitEmptyReads(r)
 	n, err := w.stream("write", true, read)
 	if err == nil { // full: look whether that was all
 		var more [1]byte
@@ -83,26 +88,27 @@ func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 	return n, err
 }
 
-// maxIdle is how many empty reads in a row are taken for one that will never end.
-const maxIdle = 100
+// maxEmptyReads is how many reads in a row may return nothing.
+const maxEmptyReads = 100
 
-// untilStuck is r.Read that answers [io.ErrNoProgress] when it goes on giving nothing.
-func untilStuck(r io.Reader) func(b []byte) (int, error) {
-	idle := 0
+// limitEmptyReads is r.Read that returns [io.ErrNoProgress] after too many reads
+// that returned nothing.
+func limitEmptyReads(r io.Reader) func(b []byte) (int, error) {
+	empty := 0
 	return func(b []byte) (int, error) {
 		n, err := r.Read(b)
-		if idle++; n > 0 {
-			idle = 0
+		if empty++; n > 0 {
+			empty = 0
 		}
-		if err == nil && idle > maxIdle {
+		if err == nil && empty > maxEmptyReads {
 			err = io.ErrNoProgress
 		}
 		return n, err
 	}
 }
 
-// PutNext stores a value at the position and goes on behind it. When it does not fit nothing is stored and the
-// error is [ErrRange].
+// PutNext stores a value at the position and moves behind it. When it does not
+// fit, nothing is stored and the error is [ErrRange].
 func PutNext[T Fixed](w *Writer, order binary.ByteOrder, v T) error {
 	n := width[T]()
 	if w.left() < n {

@@ -7,15 +7,15 @@ import (
 
 // Zero stores zeros into [off, off+n) of the window. The blocks of the file stay.
 func (f *File) Zero(off, n int64) (err error) {
-	a, err := f.begin(true)
+	g, guard, err := f.begin(true)
 	if err != nil {
 		return f.fail("zero", err)
 	}
-	defer f.end("zero", a, &err)
-	if !bounds.Within(off, n, int64(len(a.g.data))) {
+	defer guard.end("zero", &err)
+	if !bounds.Within(off, n, int64(len(g.data))) {
 		return f.fail("zero", ErrRange)
 	}
-	clear(a.g.data[off : off+n])
+	clear(g.data[off : off+n])
 	return nil
 }
 

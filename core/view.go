@@ -1,0 +1,99 @@
+package core
+
+import (
+	"io"
+
+	"github.com/fmmap-go/fmmap/internal/bounds"
+)
+
+// View calls fn with the whole window and returns fn's error. The bytes are
+// for reading, and only until fn returns; they stay mapped that long, so Close
+// and a Truncate that shortens the file wait for fn, and called from fn they
+// wait forever.
+//
+// A fault on the file's bytes during fn becomes a [*FaultError]. That includes
+// the error of a system call in fn which was refused lost bytes, as in
+// out.Write(b): if fn returns it, the result wraps it. (A system call that
+// stores into bytes for which the disk has no room keeps its own error.)
+//
+// The guard belongs to this goroutine, and to Go code. It cannot catch
+//
+//   - a fault in a goroutine that fn starts, or in the body of an [iter.Pull]
+//     that fn calls, which is a goroutine of its own;
+//   - a fault in C code called by fn, or one that a signal handler installed
+//     by C code meets: both end the process;
+//   - a fault in the runtime itself, as in sending a value straight from
+//     mapped memory on a channel;
+//   - a fault that a package recovers before it gets here: fmt and
+//     text/template do so in the methods that they call, and print or return
+//     the panic as something else. Copy such bytes first.
+//
+// Bytes behind a new end that another process has given the file fault, except
+// those in the same page as the new end, which read as zeros. A file that is
+// copied and truncated by others, as log rotation does, therefore shows zeros
+// rather than an error there; [File.Refresh] follows the new length.
+func (f *File) View(fn func(b []byte) error) (err error) {
+	g, guard, err := f.begin(false)
+	if err != nil {
+		return f.fail("view", err)
+	}
+	defer guard.end("view", &err)
+	return f.lostBytes("view", g.region, 0, int64(len(g.data)), fn(g.data))
+}
+
+// Update is View for reading and writing: on a file that is read-only,
+// executable or frozen it returns [ErrReadOnly].
+//
+// Stores reach the file without a system call that would set its modification
+// time at once. On most file systems of Linux the time changes with the first
+// store to a page since it was last written back, on tmpfs never, and elsewhere
+// at the latest with a flush or the closing. What depends on the time, as make
+// and rsync do, may need [os.Chtimes].
+func (f *File) Update(fn func(b []byte) error) (err error) {
+	g, guard, err := f.begin(true)
+	if err != nil {
+		return f.fail("update", err)
+	}
+	defer guard.end("update", &err)
+	return f.lostBytes("update", g.region, 0, int64(len(g.data)), fn(g.data))
+}
+
+// ReadAt copies bytes of the window, starting at off, into p. As [io.ReaderAt]
+// demands, it returns [io.EOF] with fewer than len(p) bytes. A negative off is
+// [ErrRange]. After a [*FaultError] the contents of p are undefined.
+func (f *File) ReadAt(p []byte, off int64) (n int, err error) {
+	g, guard, err := f.begin(false)
+	if err != nil {
+		return 0, f.fail("read", err)
+	}
+	defer guard.end("read", &err)
+	switch {
+	case off < 0:
+		return 0, f.fail("read", ErrRange)
+	case off >= int64(len(g.data)) && len(p) > 0:
+		return 0, io.EOF
+	case len(p) == 0:
+		return 0, nil
+	}
+	// n is set only after the copy: a fault half way reports no bytes.
+	c := copy(p, g.data[off:])
+	if c < len(p) {
+		return c, io.EOF
+	}
+	return c, nil
+}
+
+// WriteAt copies p into the window at off. It never extends the file: when p
+// does not fit, nothing is written and the error is [ErrRange]. After a
+// [*FaultError] some of the bytes may have been written.
+func (f *File) WriteAt(p []byte, off int64) (n int, err error) {
+	g, guard, err := f.begin(true)
+	if err != nil {
+		return 0, f.fail("write", err)
+	}
+	defer guard.end("write", &err)
+	if !bounds.Within(off, int64(len(p)), int64(len(g.data))) {
+		return 0, f.fail("write", ErrRange)
+	}
+	return copy(g.data[off:], p), nil
+}
