@@ -31,7 +31,7 @@ var unclean = []string{
 	"async/", "core/", "flush/", "lock/",
 	"internal/invariant/", "internal/sys/", "internal/testutil/", "internal/tools/", "internal/torture/",
 	"docs/figures.md", "docs/from-rust.md", "docs/migrating.md",
-	"ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
+	"CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
 }
 
 func clean(path string) bool {
