@@ -17,7 +17,8 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// exampleFile opens a file of 64 KiB for an example, which calls the second result at its end.
+// exampleFile opens a file of 64 KiB for an example, which calls the function at
+// its end.
 func exampleFile(ctx context.Context) (*async.File, func()) {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
@@ -38,8 +39,8 @@ func exampleFile(ctx context.Context) (*async.File, func()) {
 	}
 }
 
-// A server calls what returns futures, and answers when they have resolved. All requests that wait for their
-// flush share one msync.
+// A server starts operations and replies when their futures have resolved. All
+// requests that wait for their flush share one msync.
 func ExampleFile() {
 	ctx := context.Background()
 	f, closeFile := exampleFile(ctx)
@@ -53,7 +54,7 @@ func ExampleFile() {
 	}
 	fmt.Println(handle(ctx, "an event"))
 
-	pin, err := f.Load(ctx, 100, 8).Await(ctx) // resident: touching it freezes nobody
+	pin, err := f.Load(ctx, 100, 8).Await(ctx) // resident: touching it waits for no disk
 	if err != nil {
 		log.Fatal(err)
 	}

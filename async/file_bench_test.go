@@ -17,7 +17,7 @@ import (
 )
 
 // written makes a file of size bytes by writes of 1 MiB, durable and mapped for
-// reading and writing. TMPDIR says on which disk.
+// reading and writing, on the disk that has TMPDIR.
 func written(b *testing.B, p *async.Pool, size int64) *async.File {
 	b.Helper()
 	name := filepath.Join(b.TempDir(), "file")
@@ -36,8 +36,8 @@ func written(b *testing.B, p *async.Pool, size int64) *async.File {
 	return opened(b, p, name, core.Options{Access: core.ReadWrite})
 }
 
-// BenchmarkLoadResident is the cost of asking for 4 KiB that are in memory. Pin
-// and release alone are a part of it.
+// BenchmarkLoadResident measures a Load of 4 KiB that are in memory. A pin and its
+// release are a part of it.
 func BenchmarkLoadResident(b *testing.B) {
 	ctx := context.Background()
 	p := open(b, async.PoolOptions{})
@@ -180,7 +180,7 @@ var sink atomic.Int64
 // BenchmarkFlush has 256 goroutines store to a page of their own and make it
 // durable, by a system call each or by futures, in turns. The pages lie side by
 // side, 256 to a folio of the page cache: far apart, each would have a MiB of its
-// own written, whoever flushes, and nothing but the disk would count.
+// own written, and only the disk would count.
 func BenchmarkFlush(b *testing.B) {
 	const callers, fileSize, each = 256, 256 << 20, 8
 	p := open(b, async.PoolOptions{})
@@ -214,7 +214,7 @@ func BenchmarkFlush(b *testing.B) {
 	b.ReportMetric(alone.Seconds()/grouped.Seconds(), "x")
 }
 
-// BenchmarkJoin is the cost of asking for a flush that others have asked for.
+// BenchmarkJoin measures joining a batch that other callers have begun.
 func BenchmarkJoin(b *testing.B) {
 	p := open(b, async.PoolOptions{})
 	f := written(b, p, 1<<20)

@@ -6,23 +6,23 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// DropHints makes the file forget which pages it has seen.
+// DropHints removes all hints.
 func DropHints(f *File) { f.hints.drop() }
 
-// AgeHints makes the file's hints older by so many ticks. No other goroutine may
-// use the file meanwhile.
+// AgeHints makes the hints older by a number of ticks. No other goroutine may use
+// the file meanwhile.
 func AgeHints(f *File, ticks int) { f.hints.base = f.hints.base.Add(-time.Duration(ticks) * hintTick) }
 
-// What a hint is good for.
+// The lifetime and the unit of hints.
 const (
 	HintTicks = hintTicks
 	HintUnit  = hintUnit
 )
 
-// HasHint reports whether a hint says that the bytes are resident.
+// HasHint reports whether there are hints that the bytes are resident.
 func HasHint(f *File, off, n int64) bool { return f.hints.has(off, n, f.core.Len()) }
 
-// SetHint notes that the bytes of a pin are resident.
+// SetHint records that the bytes of a pin are resident.
 func SetHint(f *File, p *core.Pin) { f.hints.set(p, f.core.Len()) }
 
 // Occupy keeps a worker of a lane busy until quit is closed.
@@ -34,7 +34,7 @@ func Occupy(p *Pool, l Lane, quit <-chan struct{}) error {
 	})
 }
 
-// FlushTarget is what the batches of a file are flushed through.
+// FlushTarget returns what the batches of a file are flushed through.
 func FlushTarget(f *core.File) interface {
 	FlushRange(off, n int64) error
 	StartWriteback(off, n int64) error
@@ -49,7 +49,7 @@ func Refs(f *File) int {
 	return f.refs
 }
 
-// Locks is how many locks the file holds or waits for.
+// Locks returns how many locks the file holds or waits for.
 func Locks(f *File) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()

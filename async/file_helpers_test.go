@@ -16,7 +16,7 @@ import (
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// bg is a context that nothing ends.
+// bg is a context that never ends.
 var bg = context.Background()
 
 // check ends the test on an error.
@@ -27,7 +27,7 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// pattern is n bytes that tell their offset.
+// pattern returns n bytes that depend on their offset.
 func pattern(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -40,12 +40,11 @@ func pattern(n int) []byte {
 func needsFiles(t testing.TB) {
 	t.Helper()
 	if !sys.MapsFiles {
-		t.Skip("this system maps no files: opening one answers ErrUnsupported")
+		t.Skip("needs a system that maps files")
 	}
 }
 
-// diskFile is the name of a file of the test's own with these contents, which
-// are durable.
+// diskFile makes a file with durable contents b and returns its name.
 func diskFile(t testing.TB, b []byte) string {
 	t.Helper()
 	needsFiles(t)
@@ -59,8 +58,8 @@ func diskFile(t testing.TB, b []byte) string {
 	return name
 }
 
-// opened opens a file that is closed when the test ends, unless the test does
-// so, and must close then.
+// opened opens a file that is closed when the test ends, if the test has not
+// closed it. The closing must end.
 func opened(t testing.TB, p *async.Pool, name string, o core.Options) *async.File {
 	t.Helper()
 	f, err := async.Open(bg, p, name, o).Await(bg)
@@ -84,8 +83,8 @@ func onDisk(t testing.TB, p *async.Pool, n int) *async.File {
 	return opened(t, p, diskFile(t, pattern(n)), core.Options{Access: core.ReadWrite})
 }
 
-// kinds are the files that behaviour must not depend on. Each is n bytes of the
-// pattern, for reading and writing.
+// kinds lists the kinds of files that behave alike. Each file has n bytes of the
+// pattern and can be read and written.
 var kinds = []struct {
 	name string
 	only bool // memory without a file
@@ -117,8 +116,8 @@ func pinned(t testing.TB, f *async.File, off, n int64) *core.Pin {
 	return p
 }
 
-// still runs a test while the clock stands still, so that no hint grows old. It
-// gets a pool that is its own.
+// still runs a test while the clock stands still, so that no hint expires, with a
+// pool of its own.
 func still(t *testing.T, test func(t *testing.T, p *async.Pool)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -126,15 +125,15 @@ func still(t *testing.T, test func(t *testing.T, p *async.Pool)) {
 	})
 }
 
-// narrow is a pool of one worker a lane, closed with the test.
+// narrow returns a pool with one worker per lane, closed when the test ends.
 func narrow(t testing.TB) *async.Pool {
 	t.Helper()
 	one := async.LaneOptions{Width: 1}
 	return open(t, async.PoolOptions{Short: one, Flush: one, Page: one, Meta: one})
 }
 
-// occupy keeps the one worker of each lane busy until the function returned, or
-// the end of the test.
+// occupy keeps the one worker of each lane busy until the returned function is
+// called or the test ends.
 func occupy(t testing.TB, p *async.Pool, lanes ...async.Lane) (free func()) {
 	t.Helper()
 	quit := make(chan struct{})
@@ -146,8 +145,8 @@ func occupy(t testing.TB, p *async.Pool, lanes ...async.Lane) (free func()) {
 	return free
 }
 
-// settled yields until done reports true: for what is about to happen in
-// another goroutine, and cannot be waited for otherwise.
+// settled yields until done returns true: for what another goroutine is about to
+// do and gives no other sign of.
 func settled(done func() bool) {
 	for !done() {
 		runtime.Gosched()
@@ -164,7 +163,7 @@ type calls struct {
 
 // A gate holds up calls of one kind.
 type gate struct {
-	pass    int           // so many go through first
+	pass    int           // calls to let through first
 	arrived chan struct{} // gets a value for each call that is held up
 	open    chan struct{} // closed to let all go
 }
@@ -193,7 +192,7 @@ func (c *calls) called(op sys.Op) error {
 	return err
 }
 
-// of is how many calls of op there were.
+// of returns the number of calls of op so far.
 func (c *calls) of(op sys.Op) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

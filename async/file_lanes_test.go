@@ -7,7 +7,7 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// Promise 2: one worker a lane serves any number of waits at once.
+// One worker per lane serves any number of waits at once.
 func TestOneWorkerServesAll(t *testing.T) {
 	const n = 100
 	p := narrow(t)
@@ -47,8 +47,8 @@ func TestOneWorkerServesAll(t *testing.T) {
 	check(t, held.Release())
 }
 
-// Promise 1: no operation blocks its caller, with every worker stuck; and
-// semantics 17: no lane waits for another.
+// No operation blocks its caller while every worker is stuck, and no lane waits
+// for another.
 func TestOperationsDoNotWait(t *testing.T) {
 	t.Run("callers", func(t *testing.T) {
 		p := narrow(t)

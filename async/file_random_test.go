@@ -20,11 +20,10 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// Operations in any order, cancelled at any time, over lanes that overflow, on a
+// Operations in any order, canceled at any time, over lanes that overflow, on a
 // file that may be closed meanwhile: each future resolves, with one of the
 // outcomes that it may have; bytes that were written are read; and in the end no
 // pin, no lock and no operation is left.
-// Promises 5 and 6.
 func TestRandomInterleavings(t *testing.T) {
 	needsFiles(t)
 	rounds := 1000
@@ -56,7 +55,7 @@ func randomRound(t *testing.T, r *rand.Rand, dir string) {
 	})
 	check(t, err)
 	f := randomFile(t, r, p, filepath.Join(dir, "file"))
-	if r.IntN(2) == 0 { // nobody tells what is resident: all goes to the pager
+	if r.IntN(2) == 0 { // residency is not reported: all goes to the pager
 		defer sys.Inject(func(op sys.Op) error {
 			if op == sys.OpMincore {
 				return errors.ErrUnsupported
@@ -100,7 +99,7 @@ func randomRound(t *testing.T, r *rand.Rand, dir string) {
 	if err := f.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("Close: %v", err)
 	}
-	// Whoever closed it, pins and locks have gone when it is closed below.
+	// Pins and locks have gone when the file below is closed.
 	settled(func() bool { return async.Refs(f) == 0 && async.Locks(f) == 0 })
 	check(t, p.Close())
 	if f.Core().Access() == core.ReadWrite && f.Core().NewLock() != nil {
@@ -216,8 +215,8 @@ func (a *actor) step(ctx context.Context) {
 	}
 }
 
-// keep holds on to a pin for a while. What others wait for may stand behind it,
-// so nobody waits for anything with a pin in hand: see finish.
+// keep keeps a pin for a while. What other actors wait for may wait for the pin, so
+// an actor that waits holds none: see finish.
 func (a *actor) keep(p *core.Pin) {
 	a.pins = append(a.pins, p)
 	if len(a.pins) > 2 {
@@ -233,7 +232,7 @@ func (a *actor) write(ctx context.Context) {
 		b[i] = byte(a.r.Uint32())
 	}
 	defer func(drops bool) { a.drops = drops }(a.drops)
-	a.drops = false // or nobody knows what is there
+	a.drops = false // or the model does not know the bytes
 	if n, ok := finish(a, a.f.WriteAt(ctx, b, a.slot+int64(off))); ok {
 		if n != len(b) {
 			a.t.Errorf("WriteAt: got %d bytes, want %d", n, len(b))

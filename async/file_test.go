@@ -97,7 +97,7 @@ func TestFileOperations(t *testing.T) {
 	})
 }
 
-// operations are all there are, for what holds of each.
+// operations lists all operations of a file, for what holds for each.
 var operations = []struct {
 	name string
 	meta bool // always goes through a lane
@@ -116,7 +116,7 @@ var operations = []struct {
 	{"flush range", false, func(_ context.Context, f *async.File) waiter { return f.FlushRange(0, 10) }},
 }
 
-// waiter is what all futures have in common.
+// waiter has the methods of all futures.
 type waiter interface {
 	Wait() error
 	Err() error
@@ -132,7 +132,7 @@ func giveBack(w waiter) {
 	}
 }
 
-// Promise 6: closing the file resolves all that comes after.
+// An operation that comes after Close fails, also while the closing waits.
 func TestOperationsOnClosedFile(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	for _, o := range operations {
@@ -159,7 +159,7 @@ func TestOperationsOnClosedFile(t *testing.T) {
 	})
 }
 
-// Semantics 4 and promise 5: a context that is done keeps every operation from being begun.
+// A context that is done keeps every operation from beginning.
 func TestOperationsWithDoneContext(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	cause := errors.New("enough")
@@ -237,7 +237,7 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("StartBackground of a read-only file: got %v, want %v", err, core.ErrReadOnly)
 	}
 	if n := async.Locks(rw); n != 0 {
-		t.Errorf("%d locks are remembered that nobody has", n)
+		t.Errorf("%d locks are recorded and not held", n)
 	}
 }
 
@@ -260,7 +260,7 @@ func TestEmptyFile(t *testing.T) {
 	})
 }
 
-// The default pool serves those that name none.
+// The default pool serves files that are opened without one.
 func TestFileOfDefaultPool(t *testing.T) {
 	f := opened(t, nil, diskFile(t, pattern(100)), core.Options{})
 	want(t, f.ReadAt(bg, make([]byte, 10), 0), 10, nil)

@@ -15,9 +15,9 @@ import (
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// Semantics 13: a flush covers every store made before it was asked for, so a
-// request never joins a flush that has begun; and all that come while one runs
-// cost one more. Promise 3: of one worker, and joining allocates nothing.
+// A flush covers every store made before the call, so a request never joins a batch
+// that has begun. All requests that come while one runs cost one more, on one
+// worker, and joining allocates nothing.
 func TestFlushIsGrouped(t *testing.T) {
 	const size = 1 << 20
 	p := narrow(t)
@@ -26,7 +26,7 @@ func TestFlushIsGrouped(t *testing.T) {
 	arrived, release := c.hold(t, sys.OpMsync, 0)
 	first := f.FlushRange(0, 10)
 	<-arrived
-	// Began before the stores that follow: it must not answer for them.
+	// It began before the stores that follow, and must not cover their requests.
 	var next []*async.Future[struct{}]
 	for i := range 1000 {
 		want(t, f.WriteAt(bg, []byte{1}, int64(i)*1000), 1, nil)
@@ -63,7 +63,7 @@ func TestFlushIsGrouped(t *testing.T) {
 	}
 }
 
-// Semantics 13: all members share an error, and so does everybody after them.
+// All members of a batch share its error, and so do all later requests.
 func TestFlushFailureIsFinal(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	f := onDisk(t, p, 10_000)
@@ -114,7 +114,7 @@ func TestFlushOfWhatIsCutOff(t *testing.T) {
 	}
 }
 
-// The same without a committer that looks first.
+// The same without a committer that clips first.
 func TestFlushTargetClips(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	f := onDisk(t, p, 10_000)
@@ -144,7 +144,7 @@ func TestFlushTargetClips(t *testing.T) {
 	})
 }
 
-// A lane that is full fails a batch, and the file is none the worse for it.
+// A lane that is full fails a batch, and the file goes on working.
 func TestFlushOverloaded(t *testing.T) {
 	p := open(t, async.PoolOptions{Flush: async.LaneOptions{Width: 1, Queue: 1}})
 	f, other := onDisk(t, p, 10_000), onDisk(t, p, 10_000)
@@ -159,7 +159,7 @@ func TestFlushOverloaded(t *testing.T) {
 	check(t, f.Flush().Wait())
 }
 
-// Memory has nothing to flush, and needs no worker to say so.
+// Memory has nothing to flush: its flushes need no worker.
 func TestFlushOfMemory(t *testing.T) {
 	p := narrow(t)
 	occupy(t, p, async.LaneFlush)
@@ -230,12 +230,12 @@ func TestBackgroundFlushes(t *testing.T) {
 func TestBackgroundFailure(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	f := onDisk(t, p, 10_000)
-	told := make(chan error, 1)
-	b, err := f.StartBackground(flush.Policy{DirtyBytes: 10, NoEarlyWriteback: true, OnError: func(err error) { told <- err }})
+	reported := make(chan error, 1)
+	b, err := f.StartBackground(flush.Policy{DirtyBytes: 10, NoEarlyWriteback: true, OnError: func(err error) { reported <- err }})
 	check(t, err)
 	watchCalls(t).failing(sys.OpMsync, syscall.EIO)
 	want(t, f.WriteAt(bg, pattern(20), 0), 20, nil)
-	wantErr(t, "OnError", <-told, core.ErrFlushFailed)
+	wantErr(t, "OnError", <-reported, core.ErrFlushFailed)
 	wantErr(t, "Barrier", b.Barrier().Wait(), core.ErrFlushFailed)
 	wantErr(t, "Flush", f.Flush().Wait(), core.ErrFlushFailed)
 	err = f.Close()

@@ -12,8 +12,8 @@ import (
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// cold is a file on disk of which nothing is in memory, and nothing comes in
-// that has not been asked for.
+// cold returns a file on disk of which nothing is in memory, and whose pages come
+// in only by request.
 func cold(t testing.TB, p *async.Pool, n int) *async.File {
 	t.Helper()
 	f := onDisk(t, p, n)
@@ -25,8 +25,8 @@ func cold(t testing.TB, p *async.Pool, n int) *async.File {
 	return f
 }
 
-// Semantics 14: what PageIn has brought in was resident, a missing page costs one
-// WILLNEED and one populate, and what is known to be there costs no call at all. Promise 4.
+// What PageIn has brought in is resident. A missing range costs one WILLNEED and
+// one populate, and one that is known to be resident costs no system call.
 func TestPageInMakesResident(t *testing.T) {
 	still(t, func(t *testing.T, p *async.Pool) {
 		const size = 1 << 20
@@ -87,11 +87,12 @@ func TestHintIsOfThesePages(t *testing.T) {
 	})
 }
 
-// Semantics 14, of a range that ends beyond the file, for all who can know it.
+// A range that ends beyond the file is an error, for every operation that can
+// detect it.
 func TestLoadOfTruncatedFile(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	f := cold(t, p, 1<<20)
-	check(t, os.Truncate(f.Core().Name(), 100_000)) // by somebody else
+	check(t, os.Truncate(f.Core().Name(), 100_000)) // by another descriptor
 	_, err := f.Load(bg, 200_000, 10).Await(bg)
 	wantErr(t, "Load", err, core.ErrFault)
 	wantErr(t, "PageIn", f.PageIn(bg, 90_000, 200_000).Wait(), core.ErrFault)
@@ -118,7 +119,7 @@ func TestPageInLarge(t *testing.T) {
 		async.DropHints(f)
 		ctx, cancel := context.WithCancelCause(bg)
 		c := watchCalls(t)
-		arrived, release := c.hold(t, sys.OpMadvise, 4) // its first one and two steps, but for the last
+		arrived, release := c.hold(t, sys.OpMadvise, 4) // the first WILLNEED and two steps except for the end of the second
 		in := f.PageIn(ctx, 0, size)
 		<-arrived
 		cause := errors.New("enough")
@@ -151,8 +152,8 @@ func TestPageInLarge(t *testing.T) {
 	})
 }
 
-// Promise 4: the caller touches no cold page. With nobody to start a read and the
-// pager busy, what was cold before the calls is so after them.
+// The caller touches no cold page. Where no read can be started and the pager is
+// busy, what was cold before the calls is cold after them.
 func TestCallersTouchNothing(t *testing.T) {
 	const size = 200_000
 	p := narrow(t)
@@ -177,7 +178,8 @@ func TestCallersTouchNothing(t *testing.T) {
 	pin.Release()
 }
 
-// Where the system does not tell what is resident, everything goes to the pager.
+// Where the system does not report what is resident, everything without a hint
+// goes to the pager, and the system is asked once.
 func TestLoadWithoutProbe(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	f := onDisk(t, p, 100_000)
@@ -197,7 +199,7 @@ func TestLoadWithoutProbe(t *testing.T) {
 	}
 }
 
-// And where it cannot start to read, the pager does everything.
+// Where the system cannot start to read, the pager reads.
 func TestLoadWithoutWillNeed(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	f := cold(t, p, 100_000)
@@ -207,8 +209,8 @@ func TestLoadWithoutWillNeed(t *testing.T) {
 	pin.Release()
 }
 
-// Load answers at once what is resident, and allocates nothing without a future.
-// Semantics 14, promise 4.
+// Load of resident bytes has resolved when it returns, with all lanes occupied, and
+// PageIn of them allocates nothing.
 func TestLoadOfResidentIsResolved(t *testing.T) {
 	still(t, testLoadOfResident)
 }
@@ -232,9 +234,8 @@ func testLoadOfResident(t *testing.T, p *async.Pool) {
 	}
 }
 
-// What arrives when nobody wants it any more is given back: to a context that is
-// done, and to a future that everybody has dropped.
-// Promise 5.
+// A resource that arrives when its context is done, or in a future that is
+// collected, is released.
 func TestLateLoadIsReleased(t *testing.T) {
 	p := narrow(t)
 	t.Run("context done while it runs", func(t *testing.T) {
@@ -326,7 +327,7 @@ func settledGC(done func() bool) {
 	settled(func() bool { runtime.GC(); return done() })
 }
 
-// Copies of many bytes, and of cold ones, do not happen in the caller.
+// The caller does not copy many bytes, nor cold ones.
 func TestCopiesOfManyBytes(t *testing.T) {
 	const size = 1 << 20
 	p := narrow(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// free opens the file a second time, which needs that nobody locks it.
+// free opens the file a second time, which succeeds only if it is not locked.
 func free(t testing.TB, name string) {
 	t.Helper()
 	c, err := core.OpenFile(name, core.Options{Access: core.ReadWrite})
@@ -23,7 +23,7 @@ func free(t testing.TB, name string) {
 	check(t, c.Close())
 }
 
-// Semantics 15: waiters are served in the order they came and occupy no worker.
+// Waiters are served in the order of their calls and occupy no worker.
 func TestLockIsFIFO(t *testing.T) {
 	p := narrow(t)
 	occupy(t, p, async.LaneShort, async.LaneFlush, async.LanePage, async.LaneMeta) // it needs none
@@ -75,7 +75,7 @@ func TestLockShared(t *testing.T) {
 	check(t, r.Release())
 }
 
-// Semantics 15: a waiter that gives up never ends up with the lock. Promise 5.
+// A waiter that gives up never ends up with the lock.
 func TestLockGivenUp(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	t.Run("while waiting", func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestLockGivenUp(t *testing.T) {
 		check(t, err)
 		check(t, held.Release())
 		if n := async.Locks(f); n != 0 {
-			t.Errorf("%d locks are remembered that nobody has", n)
+			t.Errorf("%d locks are recorded and not held", n)
 		}
 	})
 	t.Run("as it arrives", func(t *testing.T) {
@@ -115,14 +115,14 @@ func TestLockGivenUp(t *testing.T) {
 				wantErr(t, "given up", err, context.Canceled)
 			}
 		}
-		next := f.Lock(bg, lock.Exclusive) // nobody has it
+		next := f.Lock(bg, lock.Exclusive) // it is free
 		got, err := next.Await(bg)
 		check(t, err)
 		check(t, got.Release())
 	})
 }
 
-// Closing ends the waits, and gives back what is held.
+// Closing ends the waits, and releases the locks that are held.
 func TestLockAndClose(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	name := diskFile(t, pattern(10))
@@ -141,7 +141,7 @@ func TestLockAndClose(t *testing.T) {
 	free(t, name)
 }
 
-// Somebody else who waits for the file gets it when it is closed.
+// Another descriptor whose lock waits for the file gets it when the file is closed.
 func TestLockOfClosedFileIsHandedOn(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	name := diskFile(t, pattern(10))

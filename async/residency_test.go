@@ -12,8 +12,8 @@ import (
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-// Against a model that knows for each unit the tick in which it was seen last: a
-// hint never says more, and says all of it within a tick.
+// Hints agree with a model that records for each unit the last tick in which it was
+// seen: they never claim more, and within a tick they claim all of it.
 func TestHintsAgainstModel(t *testing.T) {
 	still(t, testHints)
 }
@@ -60,7 +60,7 @@ func testHints(t *testing.T, p *async.Pool) {
 	}
 }
 
-// Shrinking, and dropping pages, invalidates what is known of them.
+// Shrinking, and advice that evicts pages, remove hints.
 func TestHintsAreInvalidated(t *testing.T) {
 	const size = 200_000
 	forKinds(t, size, func(t *testing.T, f *async.File) {
@@ -131,7 +131,7 @@ func TestOperationsAreNamed(t *testing.T) {
 	}
 }
 
-// Growing keeps what is known.
+// Growing keeps hints.
 func TestHintsSurviveGrowth(t *testing.T) {
 	const size = 200_000
 	forKinds(t, size, func(t *testing.T, f *async.File) {

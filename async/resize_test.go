@@ -18,8 +18,8 @@ import (
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// Semantics 16: shrinking and closing wait for pins and page-ins, not on a
-// worker, and what comes after waits behind them.
+// Shrinking and closing wait for pins and page-ins, not on a worker, and later
+// changes wait behind them.
 func TestChangesHoldNoWorker(t *testing.T) {
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestChangesHoldNoWorker(t *testing.T) {
 	}
 }
 
-// Semantics 16.
+// A page-in pins its bytes, so changes wait for it.
 func TestPageInHoldsChanges(t *testing.T) {
 	p := narrow(t)
 	f := cold(t, p, 100_000)
@@ -110,7 +110,7 @@ func TestTruncateGivenUp(t *testing.T) {
 		}},
 		{"in the queue of the lane", func(t *testing.T, f *async.File, ctx context.Context, cancel func()) {
 			if sys.ShrinkNeedsUnmap {
-				t.Skip("a file that nobody uses is shortened at once where that takes unmapping it")
+				t.Skip("needs a system that shortens a file while it is mapped")
 			}
 			free := occupy(t, p, async.LaneMeta)
 			cut := f.Truncate(ctx, 5000)
@@ -134,7 +134,8 @@ func TestTruncateGivenUp(t *testing.T) {
 	}
 }
 
-// Of a context and the last release that come together, one gets the change.
+// When a context ends at the moment of the last release, exactly one of them ends
+// the change.
 func TestTruncateTie(t *testing.T) {
 	p := narrow(t)
 	f := onDisk(t, p, 10_000)
@@ -166,7 +167,7 @@ func TestChangesOverloaded(t *testing.T) {
 			p := open(t, async.PoolOptions{Meta: async.LaneOptions{Width: 1, Queue: 1}})
 			f := k.open(t, p, 10_000)
 			if !k.only && sys.ShrinkNeedsUnmap {
-				t.Skip("a file that nobody uses is shortened at once where that takes unmapping it")
+				t.Skip("needs a system that shortens a file while it is mapped")
 			}
 			free := occupy(t, p, async.LaneMeta)
 			queued := async.Open(bg, p, diskFile(t, nil), core.Options{})
@@ -201,7 +202,7 @@ func TestGrowthOfMemoryOverloaded(t *testing.T) {
 	check(t, other.Close())
 }
 
-// Close lets everything finish that was accepted before it.
+// Close lets operations finish that were accepted before it.
 func TestCloseWithOperationsInFlight(t *testing.T) {
 	const size = 1 << 20
 	p := narrow(t)
@@ -233,7 +234,7 @@ func TestCloseWithOperationsInFlight(t *testing.T) {
 	check(t, closing.Wait())
 }
 
-// The same where nothing but a queued operation holds the file open.
+// The same where only a queued operation keeps the file open.
 func TestCloseWaitsForQueuedOperations(t *testing.T) {
 	for _, l := range []async.Lane{async.LaneShort, async.LanePage, async.LaneMeta} {
 		t.Run(l.String(), func(t *testing.T) {
@@ -321,7 +322,6 @@ func TestCloseDroppedByPool(t *testing.T) {
 
 // A pool that is closed with full queues resolves what is in them, and each file
 // is whole.
-// Promise 6.
 func TestPoolClosedWithFullQueues(t *testing.T) {
 	const size = 1 << 20
 	few := async.LaneOptions{Width: 1, Queue: 8}

@@ -11,7 +11,7 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 )
 
-func TestStreamGivesEverythingInOrder(t *testing.T) {
+func TestStreamYieldsEverythingInOrder(t *testing.T) {
 	const size = 500_000
 	forEach(t, size, func(t *testing.T, f *async.File, only bool) {
 		model := pattern(size)
@@ -137,7 +137,7 @@ func TestStreamRefusals(t *testing.T) {
 	}{
 		{"no chunk", 0, 10, 0, 1, fs.ErrInvalid},
 		{"negative chunk", 0, 10, -1, 1, fs.ErrInvalid},
-		{"looking back", 0, 10, 10, -1, fs.ErrInvalid},
+		{"negative ahead", 0, 10, 10, -1, fs.ErrInvalid},
 		{"past the end", 995, 10, 10, 1, core.ErrRange},
 		{"negative", -1, 10, 10, 1, core.ErrRange},
 		{"overflowing", 1, 1<<63 - 1, 10, 1, core.ErrRange},
@@ -155,7 +155,7 @@ func TestStreamRefusals(t *testing.T) {
 	}
 }
 
-// A lane that is full makes the stream look less far ahead, and no more.
+// A lane that is full only makes the stream look less far ahead.
 func TestStreamOverloaded(t *testing.T) {
 	const size = 1 << 20
 	p := open(t, async.PoolOptions{Page: async.LaneOptions{Width: 1, Queue: 1}})
