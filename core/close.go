@@ -98,7 +98,7 @@ func (s *closeStep) apply(f *File) error {
 		keep(s.resize(f))
 	}
 	if f.opts.RemoveOnClose && !f.dir.removed.Load() {
-		keep(f.removeName())
+		keep(f.removeAtClose())
 	}
 	if f.lock != nil {
 		keep(f.lock.Release())
@@ -114,7 +114,7 @@ func (s *closeStep) resize(f *File) error {
 		return err
 	}
 	if s.size > oldSize {
-		return extend(f.file, oldSize, s.size, f.opts.Sparse)
+		return extendFile(f.file, oldSize, s.size, f.opts.Sparse)
 	}
 	return sys.Truncate(f.file, s.size)
 }

@@ -12,23 +12,31 @@ import (
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// CopyTo copies [off, off+n) of the window to a file of that name, durably and atomically: when it returns nil the new file
-// survives a power cut under its name, and until then the name means what it meant before. An
-// existing file of that name is replaced, the one that is mapped included, unless the system refuses that (Windows may, while
-// the file is mapped); a symbolic link is replaced too, not followed. A directory stays, and the copy fails.
+// CopyTo copies [off, off+n) of the window to a file of that name, durably and
+// atomically: when it returns nil the new file survives a power cut under its
+// name, and until then the name means what it meant before. An existing file of
+// that name is replaced, including the one that is mapped, unless the system
+// refuses that (Windows may, while the file is mapped). A symbolic link is
+// replaced too, not followed. Where the name is, or links to, what is not a
+// regular file (a directory, a device, a FIFO, a socket), it stays and CopyTo
+// returns [errors.ErrUnsupported].
 //
-// The copy is made in the name's directory under a name of its own, with the permissions of the source at most, and
-// moved into place in that same directory, wherever it has been moved meanwhile. On an error nothing of it is left, unless
-// the last step failed: then the copy is in place, but that it is may not survive a power cut.
+// The copy is made in the name's directory under a name of its own, with the
+// permissions of the source at most, and moved into place in that same
+// directory, wherever that has been moved meanwhile. After an error nothing of it
+// is left, unless the last step failed: then the copy is in place, but may not
+// survive a power cut. A process that is killed meanwhile leaves a file named
+// .fmmap- and 26 letters and digits, which can be deleted.
 //
-// Where the kernel can, it copies by itself and shares blocks (copy_file_range, reflink). The bytes are
-// pinned for as long as it takes. It is a copy of one moment only if nobody stores meanwhile.
+// Where the kernel can, it copies by itself and shares blocks (copy_file_range,
+// reflink). The bytes are pinned until the copy is complete. It is a copy of one
+// moment only if no store is made meanwhile.
 func (f *File) CopyTo(name string, off, n int64) error {
 	return f.CopyToContext(context.Background(), name, off, n)
 }
 
-// CopyToContext is [File.CopyTo] that gives up between chunks when ctx is done: then nothing has changed, and
-// the error wraps [context.Cause].
+// CopyToContext is [File.CopyTo] that gives up between chunks when ctx is done:
+// then nothing has changed, and the error wraps [context.Cause].
 func (f *File) CopyToContext(ctx context.Context, name string, off, n int64) error {
 	const op = "copy"
 	p, err := f.pin(op, off, n, false)
@@ -36,7 +44,7 @@ func (f *File) CopyToContext(ctx context.Context, name string, off, n int64) err
 		return err
 	}
 	defer p.Release()
-	base := filepath.Base(name)
+	dirName, base := splitName(name)
 	if name == "" || os.IsPathSeparator(name[len(name)-1]) || base == "." || !filepath.IsLocal(base) {
 		return pathError(op, name, fs.ErrInvalid)
 	}
@@ -48,53 +56,76 @@ func (f *File) CopyToContext(ctx context.Context, name string, off, n int64) err
 		}
 		perm = fi.Mode().Perm()
 	}
-	// Everything goes through one descriptor of the directory: whatever becomes of its name.
-	root, err := os.OpenRoot(filepath.Dir(name))
+	// All steps use one descriptor of the directory, whatever becomes of its name.
+	dir, err := sys.OpenDir(dirName)
 	if err != nil {
 		return pathError(op, name, err)
 	}
-	defer root.Close()
-	err = replace(root, base, perm, func(dst *os.File) error { return p.copyTo(ctx, dst) })
+	defer dir.Close()
+	err = writeFileAtomically(dir, name, perm, func(dst *os.File) error { return p.copyTo(ctx, dst) })
 	if errors.Is(err, ErrFault) { // which is the source's
 		return f.fail(op, err)
 	}
 	return pathError(op, name, err)
 }
 
-// replace makes a file by fill, and durable, and then lets the name mean it.
-func replace(root *os.Root, base string, perm fs.FileMode, fill func(*os.File) error) (err error) {
-	dir, err := root.Open(".") // first, as it may fail
-	if err != nil {
+// writeFileAtomically writes a temporary file with fill, syncs it, and renames it
+// to the entry that name has in dir.
+func writeFileAtomically(dir *sys.Dir, name string, perm fs.FileMode, fill func(*os.File) error) (err error) {
+	_, base := splitName(name)
+	if err := checkReplaceable(dir, name, base); err != nil {
 		return err
 	}
-	defer dir.Close()
 	temp := ".fmmap-" + rand.Text() // 128 bits: a name that is taken would be an attack, and fails
-	dst, err := root.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
+	dst, err := dir.Create(temp, 0, perm, name)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			_ = root.Remove(temp)
+			_ = dir.Remove(temp)
 		}
 	}()
 	err = fill(dst)
 	if err == nil {
 		err = sys.SyncFile(dst)
 	}
-	if cerr := dst.Close(); err == nil {
-		err = cerr
+	if dir.Listable() {
+		if cerr := dst.Close(); err == nil {
+			err = cerr
+		}
+	} else {
+		defer dst.Close() // it is what the directory is synced by
+	}
+	if err == nil {
+		err = checkReplaceable(dir, name, base) // it may have come while the copy was made
 	}
 	if err != nil {
 		return err
 	}
-	if err := root.Rename(temp, base); err != nil {
+	if err := dir.Rename(temp, base); err != nil {
 		if le, ok := err.(*os.LinkError); ok {
-			err = le.Err // the names in it are none that the caller knows
+			err = le.Err // the caller knows none of the names in it
 		}
 		return err
 	}
-	return syncNames(dir)
+	return syncNames(dir, dst)
+}
+
+// checkReplaceable returns an error when the entry is neither absent, nor a
+// regular file, nor a symbolic link to a regular file or to nothing.
+func checkReplaceable(dir *sys.Dir, name, base string) error {
+	mode, err := dir.Type(base)
+	if err == nil && mode&fs.ModeSymlink != 0 {
+		var fi fs.FileInfo
+		if fi, err = os.Stat(name); err == nil {
+			mode = fi.Mode().Type()
+		}
+	}
+	if err == nil && mode != 0 {
+		return errNotRegular
+	}
+	return nil
 }
 
 // kernelChunk bounds one request to the kernel, so that a context is looked at in between.

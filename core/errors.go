@@ -24,6 +24,7 @@ var (
 	ErrFlushFailed = errors.New("an earlier flush failed: bytes may be lost until the file is opened again")
 
 	errUnsteady   = errors.New("the name means another file each time it is looked up")
+	errUnmappable = fmt.Errorf("a file that cannot be mapped: %w", errors.ErrUnsupported)
 	errNotRegular = fmt.Errorf("not a regular file: %w", errors.ErrUnsupported)
 	errNoExec     = fmt.Errorf("memory that cannot be made executable: %w", errors.ErrUnsupported)
 	errNoFile     = fmt.Errorf("not backed by a file: %w", errors.ErrUnsupported)

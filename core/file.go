@@ -90,12 +90,10 @@ func (f *File) Fd() uintptr {
 
 // NewLock returns an advisory lock on the same open file, to coordinate with
 // other holders beyond the lock that opening takes; that one does not stand in
-// its way. It must be released before the file is closed. It is nil when there
-// is no file.
+// its way. It must be released before the file is closed. Where there is no file,
+// all of its methods fail with [errors.ErrUnsupported].
 func (f *File) NewLock() *lock.Lock {
 	switch {
-	case f.file == nil:
-		return nil
 	case f.lock != nil:
 		return f.lock.Nested()
 	}

@@ -93,7 +93,7 @@ func (f *File) flushRange(op string, rng func(size int64) (off, n int64, ok bool
 		err = g.region.m.Sync(g.region.delta+off, n)
 	}
 	if err == nil {
-		err = f.dir.sync()
+		err = f.dir.sync(f.file)
 	}
 	if err != nil {
 		f.flush.fail(err)

@@ -3,8 +3,12 @@ package core
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
 	"github.com/fmmap-go/fmmap/lock"
@@ -13,18 +17,27 @@ import (
 // Open maps an existing file for reading, whole, under a shared lock.
 func Open(name string) (*File, error) { return OpenFile(name, Options{}) }
 
-// Create maps a file of size bytes for reading and writing, under an exclusive lock. A file that
-// is there is emptied first; an absent one is made with mode 0o644 before umask.
+// Create maps a file of size bytes for reading and writing, under an exclusive
+// lock. An existing file is emptied first; an absent one is created with mode
+// 0o644 before umask.
 func Create(name string, size int64) (*File, error) {
 	return OpenFile(name, Options{Access: ReadWrite, Create: true, Truncate: true, Size: size})
 }
 
-// OpenFile opens and maps a file as the options say. When it fails, an existing file is as it was and an absent
-// one is absent again, but for one case: Truncate empties the file before new blocks are allocated and
-// mapped, which may fail.
+// OpenFile opens and maps a file as the options say. When it fails, an existing
+// file is as it was and an absent one is absent again, with one exception:
+// Truncate empties the file before new blocks are allocated and mapped, which
+// may fail.
 //
-// A file locked elsewhere answers [lock.ErrLocked] at once. A name that is not a regular file
-// answers [errors.ErrUnsupported].
+// A file that is locked returns [lock.ErrLocked] at once, and
+// [lock.ErrLockedHere] when a Lock of this process holds it. A name that is not
+// a regular file, and a file that cannot be mapped (in /proc and /sys, or on a
+// FUSE file system that bypasses the page cache), return
+// [errors.ErrUnsupported].
+//
+// An open File has one descriptor. It has a second one, of the directory, with
+// [Options].RemoveOnClose, and from its creation until the first Flush. Where
+// the process may have no more of them, it does without.
 func OpenFile(name string, o Options) (*File, error) {
 	return OpenFileContext(context.Background(), name, o)
 }
@@ -44,32 +57,24 @@ func OpenFileContext(ctx context.Context, name string, o Options) (*File, error)
 	if o.Perm == 0 {
 		o.Perm = defaultPerm
 	}
-	op, err := openLocked(name, o)
+	op, err := openLocked(ctx, name, o)
 	if err != nil {
 		return nil, pathError("open", name, err)
 	}
 	f := &File{name: name, file: op.file, access: o.Access, opts: o, protection: o.Access.mapping(), lock: op.lock}
-	if err := f.setUp(ctx, op.size, op.created); err != nil {
-		f.dir.close()
-		if op.created {
-			removeIfSame(name, op.file)
-		}
-		if op.lock != nil {
-			_ = op.lock.Release()
-		}
-		op.file.Close()
+	f.dir.remember(name, op.dir, op.created, o.RemoveOnClose)
+	if err := f.setUp(ctx, op.size); err != nil {
+		op.undo(name, op.created)
+		_ = f.dir.close()
 		return nil, pathError("open", name, err)
 	}
 	return f, nil
 }
 
-// setUp gives the opened file, which has was bytes, its length and its mapping,
-// unless ctx is done by then.
-func (f *File) setUp(ctx context.Context, was int64, created bool) error {
-	if err := f.dir.open(f.name, created, f.opts.RemoveOnClose); err != nil {
-		return err
-	}
-	size := was
+// setUp gives the opened file, which has oldSize bytes, its length and its
+// mapping, unless ctx is done by then.
+func (f *File) setUp(ctx context.Context, oldSize int64) error {
+	size := oldSize
 	if f.opts.Truncate {
 		size = 0
 	}
@@ -80,15 +85,15 @@ func (f *File) setUp(ctx context.Context, was int64, created bool) error {
 		return context.Cause(ctx)
 	}
 	// Here the last check has passed; from here on the file may change.
-	if f.opts.Truncate && was > 0 {
-		if err := empty(f.file, was, f.opts.Size); err != nil {
+	if f.opts.Truncate && oldSize > 0 {
+		if err := empty(f.file, oldSize, f.opts.Size); err != nil {
 			return err
 		}
 	}
 	if f.opts.Size <= size {
 		return f.mapFirst(ctx, size)
 	}
-	if err := extend(f.file, size, f.opts.Size, f.opts.Sparse); err != nil {
+	if err := extendFile(f.file, size, f.opts.Size, f.opts.Sparse); err != nil {
 		return err
 	}
 	if err := f.mapFirst(ctx, f.opts.Size); err != nil {
@@ -98,24 +103,32 @@ func (f *File) setUp(ctx context.Context, was int64, created bool) error {
 	return nil
 }
 
-// empty cuts off what the file has, unless it cannot have the length that it is to get.
-func empty(f *os.File, was, next int64) error {
-	if next > was {
+// empty sets the length to 0, unless the file cannot have the size that it is to
+// get next.
+func empty(f *os.File, oldSize, next int64) error {
+	if next > oldSize {
 		if err := sys.Truncate(f, next); err != nil {
 			return err
 		}
 	}
 	err := sys.Truncate(f, 0)
-	if err != nil && next > was {
-		_ = sys.Truncate(f, was)
+	if err != nil && next > oldSize {
+		_ = sys.Truncate(f, oldSize)
 	}
 	return err
 }
 
-// mapFirst maps the window of a file of the given size.
-func (f *File) mapFirst(ctx context.Context, size int64) error {
+// mapFirst maps the window of a file of the given size. On an error the file has
+// no blocks that it did not have before.
+func (f *File) mapFirst(ctx context.Context, size int64) (err error) {
 	n := f.opts.window(size)
-	if err := f.fillHoles(0, n, size); err != nil {
+	filled, err := f.fillHoles(0, n, size)
+	defer func() {
+		if err != nil {
+			f.giveBack(filled)
+		}
+	}()
+	if err != nil {
 		return err
 	}
 	r, err := f.mapRegion(n, f.opts.room(n))
@@ -139,56 +152,96 @@ func (f *File) mapFirst(ctx context.Context, size int64) error {
 // opening is a file that has been opened, and locked unless NoLock is set.
 type opening struct {
 	file    *os.File
+	dir     *sys.Dir   // the file was created in it; nil if not, or if it cannot be opened
 	created bool       // by this call
 	lock    *lock.Lock // held; nil with NoLock
 	size    int64      // as it was once the lock was held
 }
 
 // openLocked opens the file and takes the lock. The name may come to mean another
-// file between the two; then the lock would guard a file that nobody else
-// finds, so it looks again until both agree.
-func openLocked(name string, o Options) (opening, error) {
-	for range maxReopened {
-		f, created, err := openOrCreate(name, o)
+// file between the two. Then the lock would guard a file that no other process
+// finds, so openLocked starts again until both agree.
+func openLocked(ctx context.Context, name string, o Options) (opening, error) {
+	for try := newRetry(); ; {
+		op, err := openOrCreate(name, o)
 		if err != nil {
 			return opening{}, err
 		}
-		op := opening{file: f, created: created}
 		same, err := op.takeLock(name, o)
 		if err == nil && same {
 			return op, nil
 		}
-		if op.lock != nil {
-			_ = op.lock.Release()
-		}
-		if created && err != nil && !errors.Is(err, lock.ErrLocked) { // who has locked it uses it
-			removeIfSame(name, f)
-		}
-		f.Close()
+		// Another process that holds the lock uses the file already.
+		op.undo(name, op.created && !errors.Is(err, lock.ErrLocked))
+		op.closeDir()
 		switch {
 		case err != nil:
 			return opening{}, err
-		case o.Exclusive: // ours was replaced: the name is taken
+		case o.Exclusive: // the new file was replaced: the name is taken
 			return opening{}, fs.ErrExist
 		}
+		if err := try.pause(ctx); err != nil {
+			return opening{}, err
+		}
 	}
-	return opening{}, errUnsteady
 }
 
-// maxReopened is how often a name may be found to mean another file than the one just opened. More often is no race
-// with somebody who replaces the file: some Flags open what has no name.
-const maxReopened = 100
+// undo releases the lock, closes the file, and first removes it if it is to.
+func (op *opening) undo(name string, remove bool) {
+	if remove {
+		takeBack(name, op.dir, op.file)
+	}
+	if op.lock != nil {
+		_ = op.lock.Release()
+	}
+	op.file.Close()
+}
 
-// takeLock takes the lock and tells whether the name still means the file.
+func (op *opening) closeDir() {
+	if op.dir != nil {
+		_ = op.dir.Close()
+	}
+}
+
+// openPatience is how long a name may be found to mean another file than the one
+// just opened. A process that replaces the file now and then does not keep this
+// up, even in step with the tries; some Flags open what has no name.
+const openPatience = 5 * time.Second
+
+// A retry pauses between tries, for random times that grow.
+type retry struct {
+	since time.Time
+	most  time.Duration // of the next pause
+}
+
+func newRetry() retry { return retry{since: time.Now(), most: 50 * time.Microsecond} }
+
+// pause returns an error when there is no other try.
+func (r *retry) pause(ctx context.Context) error {
+	if time.Since(r.since) > openPatience {
+		return errUnsteady
+	}
+	t := time.NewTimer(rand.N(r.most))
+	defer t.Stop()
+	r.most = min(2*r.most, 20*time.Millisecond)
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// takeLock takes the lock and reports whether the name still means the file.
 func (op *opening) takeLock(name string, o Options) (same bool, err error) {
-	mine, err := op.file.Stat()
+	opened, err := op.file.Stat()
 	switch {
 	case err != nil:
 		return false, err
-	case !mine.Mode().IsRegular():
+	case !opened.Mode().IsRegular():
 		return false, errNotRegular
 	case o.NoLock:
-		op.size = mine.Size()
+		op.size = opened.Size()
 		return true, nil
 	}
 	mode := lock.Shared
@@ -197,96 +250,105 @@ func (op *opening) takeLock(name string, o Options) (same bool, err error) {
 	}
 	l := lock.New(op.file)
 	if err := l.Try(mode); err != nil {
-		return false, err
+		return false, lockRefused(err)
 	}
 	op.lock = l
-	now, err := os.Stat(name)
-	if err != nil || !os.SameFile(mine, now) {
+	named, err := os.Stat(name)
+	if err != nil || !os.SameFile(opened, named) {
 		return false, nil
 	}
-	op.size = now.Size() // the length of before may be that of before somebody else's Truncate
+	op.size = named.Size() // another process may have changed it before the lock was held
 	return true, nil
 }
 
-// openOrCreate opens the file and tells whether this call made it.
-func openOrCreate(name string, o Options) (f *os.File, created bool, err error) {
-	flags := o.Flags | sys.OpenNonblock // a pipe without a writer must not hold the opener up
+// lockRefused says in the error what opens the file all the same.
+func lockRefused(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return fmt.Errorf("lock: %w (Options.NoLock opens without it)", err)
+}
+
+// openOrCreate opens the file, or creates it as the options say.
+func openOrCreate(name string, o Options) (opening, error) {
+	flags := o.Flags | sys.OpenNonblock // a pipe without a writer must not block the caller
 	if o.Access == ReadWrite {
 		flags |= os.O_RDWR
 	}
 	for {
 		if !o.Exclusive {
-			f, err = sys.OpenFile(name, flags, 0)
-			if err == nil || !o.Create || !errors.Is(err, fs.ErrNotExist) {
-				return f, false, err
+			f, err := sys.OpenFile(name, flags, 0)
+			if err == nil {
+				return opening{file: f}, nil
+			}
+			if !o.Create || !errors.Is(err, fs.ErrNotExist) {
+				return opening{}, notRegular(name, err)
 			}
 		}
-		f, err = sys.OpenFile(name, flags|os.O_CREATE|os.O_EXCL, o.Perm)
+		op, err := create(name, flags, o)
 		if err == nil || o.Exclusive || !errors.Is(err, fs.ErrExist) {
-			return f, err == nil, err
+			return op, err
 		}
-		// Made by somebody else just now, unless the name is a symbolic link
-		// that leads nowhere: then it would never end.
+		// Another process has made it just now, unless the name is a symbolic
+		// link that leads nowhere: then this loop would never end.
 		if fi, lerr := os.Lstat(name); lerr == nil && fi.Mode()&fs.ModeSymlink != 0 {
 			if _, serr := os.Stat(name); errors.Is(serr, fs.ErrNotExist) {
-				return nil, false, err
+				return opening{}, err
 			}
 		}
 	}
 }
 
-// extend makes the file longer, with blocks unless sparse. On an error it has its old length.
-func extend(f *os.File, from, to int64, sparse bool) error {
-	err := errors.ErrUnsupported
-	if !sparse {
-		err = sys.Allocate(f, from, to-from)
+// create makes the file through one descriptor of its directory, in which it can
+// be found again whatever the name of the directory means by then. Where the
+// directory cannot be opened (the process may have no descriptor left) the
+// system looks the name up.
+func create(name string, flags int, o Options) (opening, error) {
+	dirName, base := splitName(name)
+	if sys.MapsFiles && filepath.IsLocal(base) && base != "." && !os.IsPathSeparator(name[len(name)-1]) {
+		if dir, err := sys.OpenDir(dirName); err == nil {
+			f, err := dir.Create(base, o.Flags, o.Perm, name)
+			if err == nil {
+				return opening{file: f, dir: dir, created: true}, nil
+			}
+			_ = dir.Close()
+			return opening{}, err
+		}
 	}
-	if errors.Is(err, errors.ErrUnsupported) {
-		err = sys.Truncate(f, to)
-	}
-	if err != nil {
-		// A failed allocation may have gone half way.
-		_ = sys.Truncate(f, from)
-	}
-	return err
+	f, err := sys.OpenFile(name, flags|os.O_CREATE|os.O_EXCL, o.Perm)
+	return opening{file: f, created: true}, err
 }
 
-// fillHoles gives blocks to the holes in [from, to) of the window on a file of the given size, so that a store
-// into one cannot meet a full disk. Where the file system cannot promise blocks, the guard is what is left.
-func (f *File) fillHoles(from, to, size int64) error {
-	if from >= to || f.access != ReadWrite || f.readOnly || f.opts.Sparse {
-		return nil
+// notRegular returns the error of an opening, or what explains it: directories,
+// sockets and devices refuse to be opened in various ways.
+func notRegular(name string, err error) error {
+	fi, serr := os.Stat(name)
+	if serr == nil && (fi.IsDir() || !fi.Mode().IsRegular() && !errors.Is(err, fs.ErrPermission)) {
+		return errNotRegular
 	}
-	have, err := sys.Allocated(f.file)
-	if err != nil || have >= size {
-		return nil // no holes worth a system call, or nobody can tell
-	}
-	if free, err := sys.FreeSpace(f.file); err == nil && free < to-from-have {
-		// It would fail after having filled the disk to the brim.
-		return sys.ErrNoSpace
-	}
-	if err := sys.FillHoles(f.file, f.opts.Offset+from, to-from); !errors.Is(err, errors.ErrUnsupported) {
-		return err
-	}
-	return nil
+	return err
 }
 
 // mapRegion maps the window's n bytes into room bytes of address space.
 func (f *File) mapRegion(n, room int64) (*region, error) {
 	r := newRegion()
-	r.delta = f.opts.Offset % sys.Granularity()
+	r.delta = f.opts.Offset % sys.GranularityOf(f.file)
 	r.offset = f.opts.Offset - r.delta
 	reserve := r.delta + min(room, maxAddress-r.delta)
-	if n == 0 && (!sys.CanReserve || reserve == 0) {
-		return r, nil // nothing to map until the file grows
-	}
-	m, err := sys.Map(f.file, sys.MapOptions{
+	o := sys.MapOptions{
 		Access: f.access.mapping(), Offset: r.offset, Len: r.delta + n, Reserve: reserve, Huge: f.opts.HugePages,
-	})
-	if err != nil {
-		if n == 0 {
-			return r, nil
-		}
+	}
+	if n == 0 && (!sys.CanReserve || reserve == 0) {
+		return r, f.checkMappable(o) // nothing to map until the file grows
+	}
+	m, err := sys.Map(f.file, o)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return nil, errUnmappable
+	case err != nil && n == 0:
+		return r, nil
+	case err != nil:
 		return nil, err
 	}
 	r.m, r.room = m, m.Room()-r.delta
@@ -297,4 +359,21 @@ func (f *File) mapRegion(n, room int64) (*region, error) {
 		}
 	}
 	return r, nil
+}
+
+// checkMappable maps a page and unmaps it, to find out whether an empty file is
+// of a kind that can be mapped. Systems that map no empty file cannot tell.
+func (f *File) checkMappable(o sys.MapOptions) error {
+	if sys.ShrinkNeedsUnmap {
+		return nil
+	}
+	o.Len, o.Reserve, o.Huge = o.Len+1, 0, false
+	m, err := sys.Map(f.file, o)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return errUnmappable
+	case err != nil:
+		return nil
+	}
+	return m.Unmap()
 }

@@ -55,6 +55,14 @@ func (r *region) window(n int64) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(r.base(), r.delta)), n)
 }
 
+// extend makes n bytes of the window accessible, within the room.
+func (r *region) extend(n int64) error {
+	if r.m == nil {
+		return nil
+	}
+	return r.m.Extend(r.delta + n)
+}
+
 // contains reports whether addr lies in the stretch, and the offset in the
 // file of the byte there.
 func (r *region) contains(addr uintptr) (off int64, ok bool) {

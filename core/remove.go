@@ -2,27 +2,32 @@ package core
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// errReplaced says that the name means another file now.
+// errReplaced reports that the name means another file now.
 var errReplaced = errors.New("the name belongs to another file now")
 
-// Remove unlinks the file's name and makes that durable, if the name still means this file; the open
-// file stays usable. The identity is compared in the directory that is then
-// unlinked from, through one descriptor of it, so that renamed parents lead nowhere else. A name that is gone answers
-// [fs.ErrNotExist]. One that belongs to another file or to a symbolic link, even to one that leads back to
-// this file, is left alone: the error says so, and is [fs.ErrNotExist] too.
+// Remove unlinks the file's name and makes that durable, if the name still
+// means this file; the open file stays usable. A relative name is the one that
+// was opened, whatever directory the process has changed to. With
+// [Options].RemoveOnClose the directory is known even if it has been moved. The
+// identity is
+// compared in the directory that is then unlinked from, through one descriptor
+// of it, so that renamed parents lead nowhere else. A name that is gone returns
+// [fs.ErrNotExist]. One that belongs to another file or to a symbolic link, even
+// to one that leads back to this file, is left alone: the error is
+// [fs.ErrNotExist] too, and its text says which it was.
 //
-// Another error than these two may mean that the name is gone but not yet durably so; [SyncParent] can be asked
-// again. Between the comparison and the unlinking lies one system call, in which a rename by somebody else cannot be seen: no
-// Unix offers to unlink by identity. On Windows the name is deleted with POSIX semantics, by the handle whose identity
-// was compared; file systems that have no such deletes (FAT, some redirectors) refuse to remove a mapped file.
+// Any other error may mean that the name is gone but not yet durably so;
+// [SyncParent] can be called again. Between the comparison and the unlinking
+// lies one system call, in which a rename by another process goes unnoticed: no
+// Unix unlinks by identity. On Windows the name is deleted with POSIX semantics,
+// by the handle whose identity was compared; file systems without such deletes
+// (FAT, some redirectors) refuse to remove a mapped file.
 func (f *File) Remove() error {
 	g, s, err := f.enter()
 	if err != nil {
@@ -32,56 +37,35 @@ func (f *File) Remove() error {
 	if f.file == nil {
 		return f.fail("remove", errNoFile)
 	}
-	return f.fail("remove", f.removeName())
+	return f.fail("remove", f.dir.remove(f.file))
 }
 
-// removeName is Remove, and what closing does with RemoveOnClose.
-func (f *File) removeName() error {
-	root := f.dir.root
-	if root == nil {
-		var err error
-		if root, err = os.OpenRoot(filepath.Dir(f.name)); err != nil {
-			return err
+// removeAtClose is Remove for RemoveOnClose. A name that is already gone is
+// what was wanted.
+func (f *File) removeAtClose() error {
+	err := f.dir.remove(f.file)
+	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errReplaced) {
+		return nil
+	}
+	return err
+}
+
+// takeBack removes a file that opening has created before it failed. dir is the
+// directory it was created in. Where that could not be opened, the name is
+// looked up, and nothing happens when it leads elsewhere by now.
+func takeBack(name string, dir *sys.Dir, f *os.File) {
+	if dir != nil {
+		_, base := splitName(name)
+		if same, err := dir.Names(base, f); err == nil && same {
+			_ = dir.Remove(base)
 		}
-		defer root.Close()
+		return
 	}
-	dir, err := root.Open(".") // first, as it may fail
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	base := filepath.Base(f.name)
-	there, err := root.Lstat(base)
-	if err != nil {
-		return err
-	}
-	mine, err := f.file.Stat()
-	if err != nil {
-		return err
-	}
-	if !os.SameFile(mine, there) {
-		return fmt.Errorf("%w: %w", errReplaced, fs.ErrNotExist)
-	}
-	if err := sys.Unlink(root, base, f.file); err != nil {
-		return err
-	}
-	f.dir.removed.Store(true)
-	return syncNames(dir)
-}
-
-// removeIfSame takes back a file that opening had made before it failed: like Remove, through one descriptor of the
-// directory, and nothing when the name leads elsewhere by now. Where it failed for want of a descriptor, there is none.
-func removeIfSame(name string, f *os.File) {
-	mine, err := f.Stat()
+	created, err := f.Stat()
 	if err != nil {
 		return
 	}
-	lstat, remove := os.Lstat, os.Remove
-	if root, err := os.OpenRoot(filepath.Dir(name)); err == nil {
-		defer root.Close()
-		name, lstat, remove = filepath.Base(name), root.Lstat, root.Remove
-	}
-	if there, err := lstat(name); err == nil && os.SameFile(mine, there) {
-		_ = remove(name)
+	if entry, err := os.Lstat(name); err == nil && os.SameFile(created, entry) {
+		_ = os.Remove(name)
 	}
 }

@@ -112,13 +112,13 @@ func (s *resizeStep) apply(f *File) error {
 	if f.file == nil {
 		return s.applyMemory(f, r, n)
 	}
-	if err := f.fillHoles(s.oldLen, min(n, f.opts.window(s.oldSize)), s.oldSize); err != nil { // made by others
+	if _, err := f.fillHoles(s.oldLen, min(n, f.opts.window(s.oldSize)), s.oldSize); err != nil { // made by others
 		return err
 	}
 	var to *region
 	var err error
 	if s.size > s.oldSize {
-		if err := extend(f.file, s.oldSize, s.size, f.opts.Sparse); err != nil {
+		if err := extendFile(f.file, s.oldSize, s.size, f.opts.Sparse); err != nil {
 			return err
 		}
 		if to, err = f.roomFor(r, n); err != nil {
@@ -149,6 +149,10 @@ func (s *resizeStep) applyMemory(f *File, r *region, n int64) error {
 	switch {
 	case n > s.oldLen && r.m == nil:
 		clear(r.heap[s.oldLen:n]) // what lies behind a slice's length may hold anything
+	case n > s.oldLen:
+		if err := r.extend(n); err != nil {
+			return err
+		}
 	case n < s.oldLen && r.m != nil:
 		if err := r.m.Discard(n, s.oldLen-n); err != nil {
 			return err
@@ -219,7 +223,7 @@ func (refreshStep) apply(f *File) error {
 	if n > r.room && f.access == CopyOnWrite && r.m != nil {
 		return errPastRoom
 	}
-	if err := f.fillHoles(f.length, n, size); err != nil {
+	if _, err := f.fillHoles(f.length, n, size); err != nil {
 		return err
 	}
 	to, err := f.roomFor(r, n)
@@ -230,11 +234,11 @@ func (refreshStep) apply(f *File) error {
 	return nil
 }
 
-// roomFor returns a new region if a window of n bytes does not fit into r, and
-// nil otherwise.
+// roomFor returns a new region if a window of n bytes does not fit into r. If it
+// does, roomFor returns nil and the bytes are accessible in r.
 func (f *File) roomFor(r *region, n int64) (*region, error) {
 	if n <= r.room {
-		return nil, nil
+		return nil, r.extend(n)
 	}
 	return f.mapRegion(n, max(f.opts.room(n), 2*min(r.room, math.MaxInt64/2)))
 }

@@ -5,42 +5,48 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
 var errNotDir = fmt.Errorf("not a directory: %w", fs.ErrInvalid)
 
-// SyncDir makes the names in a directory durable: what was created in it, renamed into it or removed from it
-// before the call is so after a power cut. A name that is not a directory answers [fs.ErrInvalid], and
-// a file system that syncs no directories [errors.ErrUnsupported]. On Windows there is nothing to do: NTFS has
-// a journal for its names.
+// SyncDir makes the names in a directory durable: what was created in it,
+// renamed into it or removed from it before the call survives a power cut. It
+// returns [fs.ErrInvalid] for a name that is not a directory and
+// [errors.ErrUnsupported] on a file system that does not sync directories. On
+// Windows there is nothing to do: NTFS has a journal for its names.
 func SyncDir(name string) error {
 	const op = "sync"
-	d, err := os.OpenFile(name, os.O_RDONLY|sys.OpenNonblock, 0)
+	d, err := sys.OpenDir(name)
 	if err != nil {
+		if fi, serr := os.Stat(name); serr == nil && !fi.IsDir() {
+			err = errNotDir
+		}
 		return pathError(op, name, err)
 	}
 	defer d.Close()
-	fi, err := d.Stat()
-	switch {
-	case err != nil:
-		return pathError(op, name, err)
-	case !fi.IsDir(): // which fsync would not mind
-		return pathError(op, name, errNotDir)
-	}
-	return pathError(op, name, sys.SyncDir(d))
+	return pathError(op, name, d.Sync())
 }
 
 // SyncParent is [SyncDir] of the directory that a name lies in.
-func SyncParent(name string) error { return SyncDir(filepath.Dir(name)) }
+func SyncParent(name string) error {
+	dir, _ := splitName(name)
+	return SyncDir(dir)
+}
 
-// syncNames makes the names in an opened directory durable, as far as its file system
-// offers that: of one that does not, nothing more can be had.
-func syncNames(d *os.File) error {
-	if err := sys.SyncDir(d); !errors.Is(err, errors.ErrUnsupported) {
-		return err
+// syncNames makes the names in a directory durable, as far as its file system
+// offers that. Of a directory that may not be listed, which cannot be synced, the
+// whole file system is, if the system has a call for it: f is a file there.
+func syncNames(d *sys.Dir, f *os.File) error {
+	var err error
+	if d.Listable() {
+		err = d.Sync()
+	} else if err = sys.SyncAll(f); errors.Is(err, errors.ErrUnsupported) {
+		return fs.ErrPermission
 	}
-	return nil
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
 }

@@ -50,5 +50,5 @@ func (m *Mapping) advise(a Advice, off, n int64) error {
 		return nil
 	}
 	b := m.bytes(from, length)
-	return insisting(func() error { return unix.Madvise(b, advices[a]) })
+	return refusedAdvice(insisting(func() error { return unix.Madvise(b, advices[a]) }))
 }

@@ -168,8 +168,8 @@ func TestSyncs(t *testing.T) {
 	if err := SyncFile(f); err != nil {
 		t.Errorf("SyncFile = %v", err)
 	}
-	if err := SyncDir(dir); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("SyncDir = %v", err)
+	if err := syncIn(dir.Name()); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("Dir.Sync = %v", err)
 	}
 	for _, n := range []int64{0, 1, PageSize(), 10 * PageSize()} {
 		if err := StartWriteback(f, 0, n); err != nil && !errors.Is(err, errors.ErrUnsupported) {

@@ -10,7 +10,7 @@ type Op string
 const (
 	OpMmap          Op = "mmap"            // Map
 	OpMunmap        Op = "munmap"          // Unmap
-	OpMprotect      Op = "mprotect"        // Protect
+	OpMprotect      Op = "mprotect"        // Protect, Extend
 	OpMsync         Op = "msync"           // Sync
 	OpMadvise       Op = "madvise"         // Advise, Populate, Discard
 	OpMincore       Op = "mincore"         // Resident
@@ -21,10 +21,13 @@ const (
 	OpSyncFileRange Op = "sync_file_range" // StartWriteback, AwaitWriteback
 	OpCopyFileRange Op = "copy_file_range" // CopyRange
 	OpFsync         Op = "fsync"           // SyncFile
-	OpFsyncDir      Op = "fsyncdir"        // SyncDir
+	OpFsyncDir      Op = "fsyncdir"        // Dir.Sync
+	OpOpenDir       Op = "opendir"         // OpenDir
+	OpSyncAll       Op = "syncfs"          // SyncAll
+	OpHoles         Op = "holes"           // Missing
 	OpFlock         Op = "flock"           // FileLock.Set, per attempt
 	OpOFD           Op = "ofd"             // FileLock.SetRange
-	OpUnlink        Op = "unlink"          // Unlink
+	OpUnlink        Op = "unlink"          // Dir.Unlink
 	OpStatfs        Op = "statfs"          // FreeSpace
 )
 

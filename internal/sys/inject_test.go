@@ -36,19 +36,32 @@ func calls(f, dir *os.File, m *Mapping) map[string]struct {
 		"CopyRange":      {OpCopyFileRange, func() error { _, err := CopyRange(f, 0, f, 0, 5); return err }},
 		"SyncFile":       {OpFsync, func() error { return SyncFile(f) }},
 		"Unlink":         {OpUnlink, func() error { return unlinkIn(dir.Name(), "none", f) }},
-		"SyncDir":        {OpFsyncDir, func() error { return SyncDir(dir) }},
+		"Dir.Sync":       {OpFsyncDir, func() error { return syncIn(dir.Name()) }},
+		"OpenDir":        {OpOpenDir, func() error { return syncIn(dir.Name()) }},
+		"SyncAll":        {OpSyncAll, func() error { return SyncAll(f) }},
+		"Missing":        {OpHoles, func() error { _, _, err := Missing(f, 0, 5); return err }},
 		"FreeSpace":      {OpStatfs, func() error { _, err := FreeSpace(f); return err }},
 	}
 }
 
-// unlinkIn is Unlink in the directory of that name.
+// unlinkIn is Dir.Unlink in the directory of that name.
 func unlinkIn(dir, name string, f *os.File) error {
-	root, err := os.OpenRoot(dir)
+	d, err := OpenDir(dir)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	return Unlink(root, name, f)
+	defer d.Close()
+	return d.Unlink(name, f)
+}
+
+// syncIn is Dir.Sync of the directory of that name.
+func syncIn(name string) error {
+	d, err := OpenDir(name)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
 }
 
 // newFixture is a file, its mapping and a directory.
@@ -78,7 +91,7 @@ func TestInject(t *testing.T) {
 			})
 			err := c.fn()
 			restore()
-			if err != cause {
+			if !errors.Is(err, cause) {
 				t.Errorf("error = %v, want the injected one", err)
 			}
 			if asked != 1 {
@@ -151,7 +164,7 @@ func TestClosedFile(t *testing.T) {
 	f.Close()
 	dir.Close()
 	for _, name := range []string{
-		"Map", "Truncate", "Allocate", "FillHoles", "PunchHole", "StartWriteback", "CopyRange", "SyncFile", "SyncDir", "FreeSpace",
+		"Map", "Truncate", "Allocate", "FillHoles", "PunchHole", "StartWriteback", "CopyRange", "SyncFile", "FreeSpace", "SyncAll", "Missing",
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := all[name].fn()

@@ -1,6 +1,9 @@
 package sys
 
 import (
+	"errors"
+	"os"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -9,6 +12,62 @@ const (
 	mapNoReserve  = unix.MAP_NORESERVE
 	mapStack      = unix.MAP_STACK
 )
+
+// granularityOf looks at the block size that stat(2) has, and only where that
+// is larger than a page at the kind of file system.
+func granularityOf(f *os.File) int64 {
+	page := pageSize()
+	if f == nil {
+		return page
+	}
+	_ = withFd(f, func(fd uintptr) error {
+		var st unix.Stat_t
+		if err := ignoringEINTR(func() error { return unix.Fstat(int(fd), &st) }); err != nil || int64(st.Blksize) <= page {
+			return err
+		}
+		if block := int64(st.Blksize); fileSystem(fd) == unix.HUGETLBFS_MAGIC && block&(block-1) == 0 {
+			page = block
+		}
+		return nil
+	})
+	return page
+}
+
+// fileSystem is the magic number of the file system, 0 when it does not tell.
+func fileSystem(fd uintptr) int64 {
+	var st unix.Statfs_t
+	if err := ignoringEINTR(func() error { return unix.Fstatfs(int(fd), &st) }); err != nil {
+		return 0
+	}
+	return int64(uint32(st.Type))
+}
+
+// unmappable tells the errors of a file that has no mmap from other errors:
+// ENODEV, and EIO where /proc has the call for some of its files.
+func unmappable(f *os.File, err error) error {
+	if f != nil && err == unix.EIO {
+		_ = withFd(f, func(fd uintptr) error {
+			if fileSystem(fd) == unix.PROC_SUPER_MAGIC {
+				err = errors.ErrUnsupported
+			}
+			return nil
+		})
+	}
+	if err == unix.ENODEV {
+		return errors.ErrUnsupported
+	}
+	return unsupported(err)
+}
+
+// unlockReserve takes the reservation out of what mlockall(MCL_FUTURE) has
+// locked, where RLIMIT_MEMLOCK would count it, and notes that the policy is on.
+// Memory that is locked refuses MADV_DONTNEED; here it has no pages yet.
+func (m *Mapping) unlockReserve() {
+	rest := m.bytes(m.usable, m.size-m.usable)
+	if unix.Madvise(rest[len(rest)-int(m.page):], unix.MADV_DONTNEED) == unix.EINVAL {
+		m.locks = unix.Munlock(rest) == nil
+	}
+}
 
 // sync is msync(2): on Linux it is fdatasync of the range for a shared mapping,
 // drive cache and file length included, and needs no descriptor.

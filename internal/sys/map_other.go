@@ -21,6 +21,11 @@ const (
 
 func granularity() int64 { return pageSize() }
 
+func granularityOf(*os.File) int64 { return granularity() }
+
+// extend has nothing to do: no address space is reserved here.
+func (m *Mapping) extend(int64) error { return nil }
+
 var errInvalid = os.ErrInvalid
 
 func mmap(f *os.File, o MapOptions) (*Mapping, error) {
@@ -38,7 +43,7 @@ func mmap(f *os.File, o MapOptions) (*Mapping, error) {
 	base := unsafe.Pointer(unsafe.SliceData(b))
 	// The first whole page begins at most page-1 bytes on, and Len bytes follow it.
 	skip := -int64(uintptr(base)) & (page - 1)
-	return &Mapping{base: unsafe.Add(base, skip), size: o.Len, access: o.Access}, nil
+	return &Mapping{base: unsafe.Add(base, skip), size: o.Len, access: o.Access, page: page, usable: o.Len}, nil
 }
 
 func (m *Mapping) unmap() error {

@@ -9,6 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+func granularityOf(*os.File) int64 { return granularity() }
+
+// unlockReserve has nothing to do where memory that nothing may access is not
+// brought in by mlockall(2).
+func (m *Mapping) unlockReserve() {}
+
+// unmappable tells the errno of a file that has no mmap from other errors.
+func unmappable(_ *os.File, err error) error {
+	if err == unix.ENODEV {
+		return errors.ErrUnsupported
+	}
+	return unsupported(err)
+}
+
 // sync writes the pages to the file and then the file to the device: outside Linux
 // msync(2) alone promises neither the file's length nor the drive's cache. os.File.Sync
 // is F_FULLFSYNC on Darwin.
@@ -108,7 +122,7 @@ func (m *Mapping) advise(a Advice, off, n int64) error {
 	if a == WillNeed && m.file != nil && m.readAdvise(from, length) == nil {
 		return nil
 	}
-	return ignoringEINTR(func() error { return unix.Madvise(m.bytes(from, length), advice) })
+	return refusedAdvice(ignoringEINTR(func() error { return unix.Madvise(m.bytes(from, length), advice) }))
 }
 
 func startWriteback(*os.File, int64, int64) error {

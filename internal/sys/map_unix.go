@@ -3,6 +3,7 @@
 package sys
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"unsafe"
@@ -50,10 +51,11 @@ func insisting(fn func() error) error {
 var mmapCall = unix.MmapPtr
 
 func mmap(f *os.File, o MapOptions) (*Mapping, error) {
-	if o.Len < 0 || o.Offset < 0 || o.Offset%granularity() != 0 {
+	page := granularityOf(f)
+	if o.Len < 0 || o.Offset < 0 || o.Offset%page != 0 {
 		return nil, unix.EINVAL
 	}
-	mask := pageSize() - 1
+	mask := page - 1
 	if o.Len > maxMap-mask {
 		return nil, unix.ENOMEM
 	}
@@ -68,18 +70,19 @@ func mmap(f *os.File, o MapOptions) (*Mapping, error) {
 	if want == 0 {
 		return nil, unix.EINVAL
 	}
-	if CallReserve.missing() {
+	if CallReserve.missing() || page > pageSize() { // huge pages are set aside for all that is mapped
 		want = need
 	}
-	m := &Mapping{size: want, file: f, offset: o.Offset, access: o.Access}
+	m := &Mapping{size: want, file: f, offset: o.Offset, access: o.Access, page: page, usable: need, now: o.Access}
 	err := m.place(o, want > need)
 	if err != nil && want > need {
-		// RLIMIT_AS counts reservations, and a file system has its longest file.
+		// RLIMIT_AS and RLIMIT_MEMLOCK count reservations, and a file system has
+		// its longest file.
 		m.size = need
 		err = m.place(o, false)
 	}
 	if err != nil {
-		return nil, err
+		return nil, unmappable(f, err)
 	}
 	if o.Huge {
 		_ = m.advise(Huge, 0, m.size)
@@ -92,29 +95,65 @@ const maxMap = int64(^uint(0) >> 1)
 
 // place makes the system call for size bytes and sets the base.
 func (m *Mapping) place(o MapOptions, reserve bool) error {
-	flags := unix.MAP_SHARED
-	if m.file == nil || o.Access == Copy {
+	flags, prot := unix.MAP_SHARED, protOf(m.access)
+	if m.private() {
 		flags = unix.MAP_PRIVATE
+		if reserve { // what is writable counts under overcommit, RLIMIT_DATA and mlockall
+			prot = unix.PROT_NONE
+		}
 	}
-	if reserve {
+	if reserve && m.page == pageSize() || o.Access == Copy {
 		flags |= mapNoReserve
 	}
+	var err error
 	if m.file == nil {
 		flags |= unix.MAP_ANON
 		if o.Stack {
 			flags |= mapStack
 		}
-		return m.place1(-1, 0, flags)
+		err = m.mmapAt(-1, 0, prot, flags)
+	} else {
+		err = withFd(m.file, func(fd uintptr) error { return m.mmapAt(int(fd), m.offset, prot, flags) })
 	}
-	return withFd(m.file, func(fd uintptr) error { return m.place1(int(fd), m.offset, flags) })
+	if err != nil || !reserve {
+		return err
+	}
+	m.unlockReserve()
+	if prot != protOf(m.access) {
+		if err := unix.Mprotect(m.bytes(0, m.usable), protOf(m.access)); err != nil {
+			_ = unix.MunmapPtr(m.base, uintptr(m.size))
+			return err
+		}
+	}
+	return nil
 }
 
-func (m *Mapping) place1(fd int, offset int64, flags int) error {
-	base, err := mmapCall(fd, offset, nil, uintptr(m.size), protOf(m.access), flags)
+func (m *Mapping) mmapAt(fd int, offset int64, prot, flags int) error {
+	base, err := mmapCall(fd, offset, nil, uintptr(m.size), prot, flags)
 	if err != nil {
 		return err
 	}
 	m.base = base
+	return nil
+}
+
+// private reports whether stores stay in this mapping.
+func (m *Mapping) private() bool { return m.file == nil || m.access == Copy }
+
+func (m *Mapping) extend(n int64) error {
+	n = min((min(n, m.size)+m.page-1)&^(m.page-1), m.size)
+	more := m.bytes(m.usable, n-m.usable)
+	if m.private() {
+		if err := unix.Mprotect(more, protOf(m.now)); err != nil {
+			return err
+		}
+	}
+	if m.locks {
+		if err := unix.Mlock(more); err != nil {
+			return err
+		}
+	}
+	m.usable = n
 	return nil
 }
 
@@ -135,7 +174,15 @@ func (m *Mapping) unmap() error {
 }
 
 func (m *Mapping) protect(a Access) error {
-	return unix.Mprotect(m.bytes(0, m.size), protOf(a))
+	n := m.size
+	if m.private() {
+		n = m.usable
+	}
+	if err := unix.Mprotect(m.bytes(0, n), protOf(a)); err != nil {
+		return err
+	}
+	m.now = a
+	return nil
 }
 
 // msync writes the dirty pages of the range and waits for them.
@@ -146,10 +193,20 @@ func (m *Mapping) msync(off, n int64) error {
 		return unix.EINVAL
 	}
 	if length == 0 {
-		from, length = from-pageSize(), pageSize()
+		from, length = from-m.page, m.page
 	}
 	b := m.bytes(from, length)
 	return ignoringEINTR(func() error { return unix.Msync(b, unix.MS_SYNC) })
+}
+
+// refusedAdvice makes [errors.ErrUnsupported] of EINVAL, which madvise(2)
+// returns for an advice that the kernel lacks or this memory cannot have: the
+// range is valid, as the caller has checked. A filter's EPERM counts as well.
+func refusedAdvice(err error) error {
+	if err == unix.EINVAL || err == unix.EPERM || err == unix.EBADF {
+		return errors.ErrUnsupported
+	}
+	return unsupported(err)
 }
 
 func (m *Mapping) lockMemory(off, n int64) error {

@@ -44,7 +44,7 @@ func mmap(f *os.File, o MapOptions) (*Mapping, error) {
 	if o.Len > math.MaxInt {
 		return nil, windows.ERROR_NOT_ENOUGH_MEMORY
 	}
-	m := &Mapping{size: o.Len, file: f, offset: o.Offset, access: o.Access}
+	m := &Mapping{size: o.Len, file: f, offset: o.Offset, access: o.Access, page: pageSize(), usable: o.Len}
 	var err error
 	if f == nil {
 		err = m.alloc()
@@ -56,6 +56,11 @@ func mmap(f *os.File, o MapOptions) (*Mapping, error) {
 	}
 	return m, nil
 }
+
+func granularityOf(*os.File) int64 { return granularity() }
+
+// extend has nothing to do: no address space is reserved here.
+func (m *Mapping) extend(int64) error { return nil }
 
 // setBase makes a pointer of an address that Windows gave: it is no Go memory.
 func (m *Mapping) setBase(addr uintptr) {

@@ -55,6 +55,9 @@ const (
 	CallStatfs
 	// CallMlock is mlock(2) and munlock(2). They have no substitute.
 	CallMlock
+	// CallFiemap is ioctl(2) with FS_IOC_FIEMAP. Without it blocks that were
+	// allocated and never written are taken for holes.
+	CallFiemap
 	// CallReserve stands for mapping more address space than a file has bytes,
 	// which tests take away. Without it growing maps the file anew.
 	CallReserve
@@ -145,6 +148,7 @@ func (c Call) String() string {
 		CallFlock:         "flock",
 		CallStatfs:        "fstatfs",
 		CallMlock:         "mlock",
+		CallFiemap:        "ioctl(FS_IOC_FIEMAP)",
 		CallReserve:       "reserve",
 	}[c]
 }

@@ -8,13 +8,13 @@ func (m *Mapping) bytes(off, n int64) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(m.base, off)), int(n))
 }
 
-// outward widens [off, off+n) to whole pages and clips it to the mapping; ok is
+// outward widens [off, off+n) to whole pages of the file and clips it to the mapping; ok is
 // false when the range does not begin inside the mapping or is negative.
 func (m *Mapping) outward(off, n int64) (from, length int64, ok bool) {
 	if off < 0 || n < 0 || off > m.size {
 		return 0, 0, false
 	}
-	mask := pageSize() - 1
+	mask := m.page - 1
 	from = off &^ mask
 	end := m.size
 	if n < m.size-off {
@@ -30,7 +30,7 @@ func (m *Mapping) inward(off, n int64) (from, length int64, ok bool) {
 	if off < 0 || n < 0 || off > m.size {
 		return 0, 0, false
 	}
-	mask := pageSize() - 1
+	mask := m.page - 1
 	from = (off + mask) &^ mask
 	end := m.size
 	if n < m.size-off {

@@ -40,7 +40,7 @@ const (
 type MapOptions struct {
 	Access Access
 	// Offset is that of the mapping's first byte in the file, a multiple of
-	// [Granularity].
+	// [GranularityOf].
 	Offset int64
 	// Len is the number of bytes that exist in the file from Offset on, or the
 	// length of an anonymous mapping. It may be 0 when Reserve is not.
@@ -48,7 +48,9 @@ type MapOptions struct {
 	// Reserve is the address space wanted from the base on, at least Len. On
 	// platforms with [CanReserve] the file is mapped over all of it, so that a
 	// file that grows needs no new mapping: touching bytes beyond its last page
-	// faults. Elsewhere it is ignored.
+	// faults. Elsewhere it is ignored. Anonymous and private memory is accessible
+	// up to Len only, so that no policy charges for the rest; [Mapping.Extend]
+	// moves that end.
 	Reserve int64
 	// Huge asks for transparent huge pages; it is a hint.
 	Huge bool
@@ -64,6 +66,10 @@ type Mapping struct {
 	file   *os.File      // nil when anonymous; borrowed, must outlive the mapping's calls
 	offset int64         // of base in file
 	access Access        // as mapped; Protect does not change what Sync may do
+	page   int64         // unit of the mapping: larger than a page on hugetlbfs
+	usable int64         // bytes from base on that are accessible; Extend's and Protect's
+	now    Access        // as Protect has left it; Extend's and Protect's
+	locks  bool          // mlockall(MCL_FUTURE) is on: what becomes usable is locked
 	truth  atomic.Uint32 // whether mincore is honest about the file, see mincoreHonest
 }
 
@@ -101,6 +107,18 @@ func (m *Mapping) Protect(a Access) error {
 		return err
 	}
 	return m.protect(a)
+}
+
+// Extend makes the first n bytes of a reservation accessible. What was
+// accessible stays so. Extend and Protect must not be called concurrently.
+func (m *Mapping) Extend(n int64) error {
+	if n <= m.usable {
+		return nil
+	}
+	if err := injected(OpMprotect); err != nil {
+		return err
+	}
+	return m.extend(n)
 }
 
 // Sync makes the bytes [off, off+n) durable, and the file's length with them:
@@ -180,18 +198,6 @@ func (m *Mapping) Discard(off, n int64) error {
 // [errors.ErrUnsupported], before anything is created or emptied in vain.
 func OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
 	return openFile(name, flag, perm)
-}
-
-// Unlink removes the name from the directory, where it means the open file f:
-// mapped or not, f stays as it is. Its errors may have a path. On Windows the
-// handle that deletes first compares the file with f, and another file is
-// [fs.ErrNotExist]; file systems without POSIX semantics refuse to delete what
-// is mapped.
-func Unlink(dir *os.Root, name string, f *os.File) error {
-	if err := injected(OpUnlink); err != nil {
-		return err
-	}
-	return unlink(dir, name, f)
 }
 
 // Truncate sets the length of the file.
@@ -285,19 +291,15 @@ func SyncFile(f *os.File) error {
 	return syncFile(f)
 }
 
-// SyncDir makes the names in an opened directory durable.
-func SyncDir(d *os.File) error {
-	if err := injected(OpFsyncDir); err != nil {
-		return err
-	}
-	return syncDir(d)
-}
-
 // PageSize returns the size of a page of memory.
 func PageSize() int64 { return pageSize() }
 
 // Granularity returns what the offset of a mapping must be a multiple of.
 func Granularity() int64 { return granularity() }
+
+// GranularityOf returns [Granularity] for mappings of f: on hugetlbfs it is the size
+// of the huge pages.
+func GranularityOf(f *os.File) int64 { return granularityOf(f) }
 
 // MapsFiles reports whether files can be mapped at all. Where they cannot,
 // [OpenFile] opens none, and anonymous memory comes from the heap.

@@ -19,6 +19,9 @@ const (
 	madvDoDump    = unix.MADV_CORE
 )
 
+// appendUnmapped: there is no call for it.
+func appendUnmapped([]Span, uintptr, Span) ([]Span, error) { return nil, errors.ErrUnsupported }
+
 func fillHoles(f *os.File, off, n int64) error { return allocate(f, off, n) }
 
 // allocate is posix_fallocate(2). ZFS, which copies on write, answers EINVAL.

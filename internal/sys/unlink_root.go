@@ -1,9 +1,7 @@
-//go:build !windows
+//go:build !unix && !windows
 
 package sys
 
 import "os"
 
-func unlink(dir *os.Root, name string, _ *os.File) error {
-	return dir.Remove(name)
-}
+func unlink(dir *os.Root, name string, _ *os.File) error { return dir.Remove(name) }
