@@ -30,8 +30,7 @@ const (
 var unclean = []string{
 	"async/", "core/", "flush/", "lock/",
 	"internal/invariant/", "internal/sys/", "internal/testutil/", "internal/tools/", "internal/torture/",
-	"docs/figures.md", "docs/from-rust.md", "docs/migrating.md",
-	"CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
+	"CHANGELOG.md", "CONTRIBUTING.md",
 }
 
 func clean(path string) bool {
