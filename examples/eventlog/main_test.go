@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/examples/reclog"
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
@@ -347,6 +349,57 @@ func TestTruncatedUnderTheServer(t *testing.T) {
 	_ = p.cmd.Process.Kill()
 	if logged, _ := p.ended(); !strings.Contains(logged, file) {
 		t.Errorf("the log names no file: %s", logged)
+	}
+}
+
+// A record whose bytes are lost while they are sent is a fault of the log, and
+// not an error of the connection: it is what the server logs.
+func TestSendOfLostBytes(t *testing.T) {
+	file := logFile(t)
+	l, err := reclog.Open(t.Context(), file, reclog.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	e, err := l.Append(t.Context(), bytes.Repeat([]byte("x"), 1<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := l.Read(t.Context(), e.Seq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rec.Release()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	drained := make(chan int64, 1)
+	go func() { // ends with the connection
+		c, err := listener.Accept()
+		if err != nil {
+			drained <- 0
+			return
+		}
+		defer c.Close()
+		n, _ := io.Copy(io.Discard, c)
+		drained <- n
+	}()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(file, 8192); err != nil {
+		conn.Close()
+		t.Skip("needs a system that shortens a mapped file:", err)
+	}
+	err = send(conn, rec)
+	conn.Close()
+	<-drained
+	fault, ok := errors.AsType[*core.FaultError](err)
+	if !ok || !errors.Is(err, core.ErrFault) || fault.Offset < 8192 || fault.Offset >= e.Offset+1<<20 || !strings.Contains(err.Error(), file) {
+		t.Errorf("sending lost bytes: %v", err)
 	}
 }
 
