@@ -76,30 +76,35 @@ func TestAbandonedCopyLeavesNothing(t *testing.T) {
 	check(t, f.Core().Truncate(0)) // the copy holds no pin
 }
 
-// A Truncate whose context ends before the length has begun to change changes
-// nothing; one whose context ends later has its outcome.
-func TestAbandonedTruncate(t *testing.T) {
+// A Truncate whose context ends while it is queued, or while it makes the file
+// longer, changes nothing.
+func TestAbandonedTruncateChangesNothing(t *testing.T) {
 	p := narrow(t)
 	f := onDisk(t, p, 10_000)
+	unchanged := func() {
+		t.Helper()
+		fi, err := f.Core().Stat()
+		check(t, err)
+		if fi.Size() != 10_000 || f.Core().Len() != 10_000 {
+			t.Errorf("length after an abandoned Truncate: file %d, window %d, want 10000", fi.Size(), f.Core().Len())
+		}
+	}
 	ctx, cancel := context.WithCancelCause(bg)
 	free := occupy(t, p, async.LaneMeta)
 	queued := f.Truncate(ctx, 20_000)
 	cancel(errEnough)
 	wantErr(t, "Truncate, queued", queued.Wait(), errEnough)
 	free()
-	fi, err := f.Core().Stat()
-	check(t, err)
-	if fi.Size() != 10_000 || f.Core().Len() != 10_000 {
-		t.Errorf("length after an abandoned Truncate: file %d, window %d, want 10000", fi.Size(), f.Core().Len())
+	unchanged()
+	for _, cause := range []error{errEnough, context.Canceled} { // Cancel of a change fails with the second
+		arrived, release := watchCalls(t).hold(t, sys.OpFallocate, 0)
+		ctx, cancel = context.WithCancelCause(bg)
+		running := f.Truncate(ctx, 20_000)
+		<-arrived
+		cancel(cause)
+		release()
+		wantErr(t, "Truncate, running", running.Wait(), cause)
+		unchanged()
 	}
-	arrived, release := watchCalls(t).hold(t, sys.OpFallocate, 0)
-	ctx, cancel = context.WithCancelCause(bg)
-	running := f.Truncate(ctx, 20_000)
-	<-arrived
-	cancel(errEnough)
-	release()
-	check(t, running.Wait())
-	if f.Core().Len() != 20_000 {
-		t.Errorf("length after Truncate: got %d, want 20000", f.Core().Len())
-	}
+	check(t, f.Truncate(bg, 20_000).Wait()) // the change is over
 }

@@ -10,9 +10,8 @@ import (
 // Truncate sets the length of the file to size bytes, as [core.File.Truncate]
 // does. Shrinking makes new operations see the new length at once, and waits for
 // the pins that reach beyond it; while it waits it holds no worker. When ctx is
-// done before the length of the file has begun to change, nothing has changed
-// and the future fails with the context's cause. Later the resize is completed
-// and the future has its outcome.
+// done before a shrink has begun to cut the file, or before the longer window
+// shows, nothing has changed and the future fails with the context's cause.
 func (f *File) Truncate(ctx context.Context, size int64) *Future[struct{}] {
 	switch {
 	case ctx.Err() != nil:
@@ -57,15 +56,16 @@ func (r *resizing) ready(c *core.Change) {
 // finish runs on the Meta lane, or in its place if that has refused or dropped
 // it.
 func (r *resizing) finish(c *core.Change, dropped error) {
-	if dropped == nil && r.ctx.Err() != nil {
+	if dropped == nil {
 		dropped = context.Cause(r.ctx)
 	}
 	if dropped != nil && r.cancel(c, dropped) {
 		return
 	}
-	err := c.Finish() // without work if it has been canceled
-	if errors.Is(err, context.Canceled) {
-		return // cancel has resolved the future, with the reason
+	err := c.FinishContext(r.ctx) // without work if it has been canceled
+	cause := context.Cause(r.ctx)
+	if cause != nil && (errors.Is(err, context.Canceled) || errors.Is(err, cause)) {
+		err = cause
 	}
 	r.resolve(err)
 }

@@ -58,8 +58,9 @@ type step interface {
 	// start publishes what new operations see from now on, and returns what to
 	// wait for, nil for nothing. An error ends the change before it began.
 	start(f *File) (*wait, error)
-	// apply performs the change, once nothing stands in the way.
-	apply(f *File) error
+	// apply performs the change, once nothing stands in the way. It may give up
+	// when ctx is done, as after any other error.
+	apply(ctx context.Context, f *File) error
 	// undo takes back what start published.
 	undo(f *File)
 }
@@ -164,7 +165,13 @@ func run(calls []func()) {
 // returns its outcome; later calls return the same. After an error the file,
 // its length and its mapping are as they were, unless the change was a
 // closing.
-func (c *Change) Finish() error {
+func (c *Change) Finish() error { return c.FinishContext(context.Background()) }
+
+// FinishContext is like [Change.Finish], except that it gives up a growth when
+// ctx is done before the new length shows: then nothing has changed, and the
+// error wraps [context.Cause]. It does not stop waiting when ctx is done, and
+// completes any other change.
+func (c *Change) FinishContext(ctx context.Context) error {
 	<-c.isReady
 	f := c.file
 	f.mu.Lock()
@@ -176,7 +183,7 @@ func (c *Change) Finish() error {
 	c.state = finishing
 	f.mu.Unlock()
 
-	err := c.step.apply(f)
+	err := c.step.apply(ctx, f)
 
 	f.mu.Lock()
 	if err != nil {

@@ -78,7 +78,7 @@ func (s *closeStep) undo(*File)                 {}
 
 // apply goes on after an error, to give back what it can, and returns the first
 // one.
-func (s *closeStep) apply(f *File) error {
+func (s *closeStep) apply(_ context.Context, f *File) error {
 	f.mu.Lock()
 	f.reap()
 	r := f.gen.Load().region

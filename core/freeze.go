@@ -1,6 +1,8 @@
 package core
 
 import (
+	"context"
+
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
@@ -70,7 +72,7 @@ func (s *freezeStep) undo(f *File) {
 	f.publish(f.gen.Load().data)
 }
 
-func (s *freezeStep) apply(f *File) error {
+func (s *freezeStep) apply(_ context.Context, f *File) error {
 	if r := f.gen.Load().region; r.m != nil {
 		if err := r.m.Protect(s.to); err != nil {
 			return err

@@ -106,7 +106,7 @@ func (s *resizeStep) start(f *File) (*wait, error) {
 
 func (s *resizeStep) undo(f *File) { f.setWindow(s.oldLen) }
 
-func (s *resizeStep) apply(f *File) error {
+func (s *resizeStep) apply(ctx context.Context, f *File) error {
 	n := f.opts.window(s.size)
 	r := f.gen.Load().region
 	if f.file == nil {
@@ -121,7 +121,13 @@ func (s *resizeStep) apply(f *File) error {
 		if err := extendFile(f.file, s.oldSize, s.size, f.opts.Sparse); err != nil {
 			return err
 		}
-		if to, err = f.roomFor(r, n); err != nil {
+		if to, err = f.roomFor(r, n); err == nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			if to != nil {
+				_ = to.unmap()
+			}
 			_ = sys.Truncate(f.file, s.oldSize)
 			return err
 		}
@@ -207,7 +213,7 @@ type refreshStep struct{ plainStep }
 func (refreshStep) start(*File) (*wait, error) { return nil, nil }
 func (refreshStep) undo(*File)                 {}
 
-func (refreshStep) apply(f *File) error {
+func (refreshStep) apply(_ context.Context, f *File) error {
 	if f.file == nil {
 		return nil
 	}
