@@ -1,6 +1,6 @@
-// Package docs holds the documentation to its word: every program in it
-// compiles, vets, runs and prints what it is said to print, and every name of
-// this module that it mentions exists.
+// Package docs tests the documents: every program in them compiles, vets, runs
+// and prints what the document has below it, and every name of this module that
+// they mention exists.
 package docs
 
 import (
@@ -21,7 +21,7 @@ type block struct {
 	line int    // of its first line of text
 	info string // what follows the opening fence
 	text string
-	next bool // nothing but blank lines between it and the block before it
+	next bool // only blank lines are between it and the previous block
 }
 
 func (b block) String() string { return fmt.Sprintf("%s:%d", b.doc, b.line) }
@@ -35,7 +35,7 @@ func (b block) program() bool {
 // test reports whether the block is a file of tests.
 func (b block) test() bool { return strings.Contains(b.text, "\"testing\"") }
 
-// documents are the names of all documents of the module, from this folder.
+// documents returns the names of the documents whose programs are tested.
 func documents(t *testing.T) []string {
 	t.Helper()
 	names, err := filepath.Glob("*.md")
@@ -48,7 +48,7 @@ func documents(t *testing.T) []string {
 	return append(names, filepath.Join("..", "README.md"))
 }
 
-// blocks are the fenced blocks of a document.
+// blocks returns the fenced blocks of a document.
 func blocks(t *testing.T, doc string) (all []block) {
 	t.Helper()
 	b, err := os.ReadFile(doc)
@@ -56,7 +56,7 @@ func blocks(t *testing.T, doc string) (all []block) {
 		t.Fatal(err)
 	}
 	var open *block
-	blank := false // nothing but blank lines since the last block
+	blank := false // only blank lines since the last block
 	for i, line := range strings.Split(string(b), "\n") {
 		switch {
 		case open == nil && strings.HasPrefix(line, "```"):
@@ -79,8 +79,9 @@ func blocks(t *testing.T, doc string) (all []block) {
 // ours is the module's path.
 const ours = "github.com/fmmap-go/fmmap"
 
-// module makes a module of the programs, each a package named for its number,
-// which gets this library as a reader's own module would, but from here.
+// module creates a module of the programs, each a package named for its number,
+// which requires this library as a module of a user does, and replaces it by the
+// one under test.
 func module(t *testing.T, programs []block) (dir string) {
 	t.Helper()
 	root, err := filepath.Abs("..")
@@ -105,7 +106,7 @@ func module(t *testing.T, programs []block) (dir string) {
 			t.Fatal(err)
 		}
 	}
-	// The same versions of everything, so that nothing has to be fetched.
+	// The same versions of all modules, so that nothing is downloaded.
 	mod := strings.Replace(read("go.mod"), "module "+ours, "module programs", 1)
 	write(fmt.Sprintf("%s\nrequire %s v0.0.0\n\nreplace %[2]s => %q\n", mod, ours, filepath.ToSlash(root)), "go.mod")
 	write(read("go.sum"), "go.sum")
@@ -128,15 +129,15 @@ func command(dir, name string, args ...string) (stdout, stderr string, err error
 	return out.String(), errs.String(), err
 }
 
-// Every program of the documents is sound, runs to its end, and prints what
-// stands below it.
+// Every program of the documents passes vet, runs without an error, and prints
+// what the block below it has.
 func TestProgramsOfTheDocuments(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a dozen programs, which takes a while")
 	}
 	gotool := testutil.RequireTool(t, "go")
 	var programs []block
-	want := map[int]string{} // what a program is said to print
+	want := map[int]string{} // the output of a program, if the document has it
 	for _, doc := range documents(t) {
 		all := blocks(t, doc)
 		for i, b := range all {
@@ -164,7 +165,7 @@ func TestProgramsOfTheDocuments(t *testing.T) {
 			build = append(build, fmt.Sprintf("./%d", i))
 		}
 	}
-	if _, errs, err := command(dir, gotool, build...); err != nil { // together, as it takes as long as one
+	if _, errs, err := command(dir, gotool, build...); err != nil { // all at once, which takes as long as one
 		t.Fatalf("go build: %v\n%s%s", err, errs, legend(programs))
 	}
 	for i, b := range programs {
@@ -183,14 +184,14 @@ func TestProgramsOfTheDocuments(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s%s", err, out, errs)
 			}
-			if said, ok := want[i]; ok && out != said {
-				t.Errorf("it prints\n%s\nand not\n%s", out, said)
+			if want, ok := want[i]; ok && out != want {
+				t.Errorf("it prints\n%s\nwant\n%s", out, want)
 			}
 		})
 	}
 }
 
-// legend says which program is from where.
+// legend lists where each program is.
 func legend(programs []block) string {
 	var s strings.Builder
 	for i, b := range programs {

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// Go that is not a whole program cannot be compiled as it stands, so it is a
-// copy of something that is: of an example of the packages, or of the programs
-// in examples.
+// Go code that is not a whole program cannot be compiled by itself, so it is a
+// copy of code that is compiled: of an example of a package, or of a program in
+// examples.
 func TestExcerptsAreCopies(t *testing.T) {
 	var sources []string
 	for _, root := range []string{"core", "lock", "flush", "async", "examples"} {
@@ -36,7 +36,7 @@ func TestExcerptsAreCopies(t *testing.T) {
 	}
 }
 
-// flat is text without the indentation of its lines.
+// flat returns text without the indentation of its lines.
 func flat(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	for i, l := range lines {
@@ -45,6 +45,7 @@ func flat(text string) string {
 	return "\n" + strings.Join(lines, "\n") + "\n"
 }
 
+// within reports whether one of the sources contains the excerpt.
 func within(sources []string, excerpt string) bool {
 	for _, s := range sources {
 		if strings.Contains(s, excerpt) {

@@ -458,7 +458,7 @@ func TestWrongArgumentsPrintUsage(t *testing.T) {
 	}
 }
 
-// On a full disk the server says so with 507, names no file of its own, and has
+// On a full disk the server responds with 507, names no file of its own, and has
 // used all of the disk first: it grows by less when the usual step does not
 // fit.
 func TestFullDisk(t *testing.T) {

@@ -11,8 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-// habits are words that the comments, the error texts and the documents avoid.
-// See the section on words of CONTRIBUTING.md.
+// habits are words that comments, error texts and documents avoid: for "answers"
+// write "returns", for "says whether" "reports whether", for "whoever" or "nobody"
+// the program part that is meant, for "but for" "except".
 var habits = regexp.MustCompile(`(?i)\b(` + strings.Join([]string{
 	`answer(?:s|ed|ing)?`,
 	`(?:say|says|said|tell|tells|told) whether`,
