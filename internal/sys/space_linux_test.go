@@ -2,32 +2,25 @@ package sys
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 // newSmallDisk is a file on a tmpfs of the given size, 0 for no limit.
 func newSmallDisk(t *testing.T, size int64) *os.File {
 	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
-		t.Skipf("mounting a small disk takes root: %v", err)
-	}
+	dir := testutil.LoopDisk(t, size, "tmpfs")
 	f, err := os.Create(filepath.Join(dir, "f"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		f.Close()
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { f.Close() })
 	return f
 }
 

@@ -9,9 +9,10 @@ import (
 	"strings"
 )
 
-// Held returns what the process holds now. Mappings without a file are the runtime's own affair and not
-// counted, nor are the descriptors by which the runtime polls. It reads /proc/self/fd, /proc/self/maps
-// and /proc/locks [proc(5)], and knows nothing but on Linux.
+// Held returns what the process holds now. Mappings without a file are the
+// runtime's own affair and not counted, nor are the descriptors by which the
+// runtime polls. It reads /proc/self/fd, /proc/self/maps and /proc/locks
+// [proc(5)], and knows nothing but on Linux.
 func Held() (h Holdings, err error) {
 	if runtime.GOOS != "linux" {
 		return h, nil
@@ -27,7 +28,8 @@ func Held() (h Holdings, err error) {
 	return h, err
 }
 
-// descriptors counts the open descriptors by what they are open on, and enters their files.
+// descriptors counts the open descriptors by what they are open on, and enters
+// their files.
 func descriptors(files map[string]string) (map[string]int, error) {
 	const dir = "/proc/self/fd"
 	d, err := os.Open(dir)
@@ -52,7 +54,8 @@ func descriptors(files map[string]string) (map[string]int, error) {
 			name = kind // a pipe's or a socket's number says nothing to anybody
 		}
 		count[name]++
-		// The locks by which a descriptor holds its file tell the file's device and inode [proc_pid_fdinfo(5)].
+		// The locks by which a descriptor holds its file tell the file's device
+		// and inode [proc_pid_fdinfo(5)].
 		info, _ := os.ReadFile(filepath.Join("/proc/self/fdinfo", fd)) // closed meanwhile
 		for line := range strings.Lines(string(info)) {
 			if lock, ok := strings.CutPrefix(line, "lock:"); ok {
@@ -65,7 +68,8 @@ func descriptors(files map[string]string) (map[string]int, error) {
 	return count, nil
 }
 
-// mappings counts the kernel mappings of files by their names, and enters the files.
+// mappings counts the kernel mappings of files by their names, and enters the
+// files.
 func mappings(files map[string]string) (map[string]int, error) {
 	b, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
@@ -89,8 +93,9 @@ func mappings(files map[string]string) (map[string]int, error) {
 	return count, nil
 }
 
-// locks counts the locks of this process: those under its number, and those of open file descriptions, which
-// have none, on the files that it has open or mapped.
+// locks counts the locks of this process: those under its number, and those of
+// open file descriptions, which have none, on the files that it has open or
+// mapped.
 func locks(files map[string]string) (map[string]int, error) {
 	b, err := os.ReadFile("/proc/locks")
 	if err != nil {

@@ -11,17 +11,19 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Holdings are what this process holds of the system's goods, each counted by a name that a person understands:
-// descriptors by what they are open on, kernel mappings by their file, locks by their kind and
-// file. They are empty where the platform does not tell.
+// Holdings are what this process holds of the system's goods, each counted by a
+// name that a person understands: descriptors by what they are open on, kernel
+// mappings by their file, locks by their kind and file. They are empty where
+// the platform does not tell.
 type Holdings struct {
 	Descriptors, Mappings, Locks map[string]int
 }
 
-// NoLeaks fails the test when, at its end, the process holds more descriptors, mappings of files or locks than at the time of
-// this call. It is called first in a test, so that it looks last, after the other cleanups; and it
-// looks again for a while, for what a finalizer or another process has still to let go.
-// Goroutines are not its business: [VerifyMain] sees to them.
+// NoLeaks fails the test when, at its end, the process holds more descriptors,
+// mappings of files or locks than at the time of this call. It is called first
+// in a test, so that it looks last, after the other cleanups; and it looks
+// again for a while, for what a finalizer or another process has still to let
+// go. Goroutines are not its business: [VerifyMain] sees to them.
 func NoLeaks(t testing.TB) {
 	t.Helper()
 	before, err := Held()
@@ -35,8 +37,8 @@ func NoLeaks(t testing.TB) {
 	})
 }
 
-// VerifyMain is [goleak.VerifyTestMain] that knows which goroutines the runtime itself starts: in a
-// browser's machine (js) the one that hands events over.
+// VerifyMain is [goleak.VerifyTestMain] that knows which goroutines the runtime
+// itself starts: in a browser's machine (js) the one that hands events over.
 func VerifyMain(m goleak.TestingM, options ...goleak.Option) {
 	goleak.VerifyTestMain(m, append(options, goleak.IgnoreAnyFunction("runtime.handleEvent"))...)
 }
@@ -44,8 +46,8 @@ func VerifyMain(m goleak.TestingM, options ...goleak.Option) {
 // leakPatience is how long NoLeaks looks again.
 const leakPatience = 5 * time.Second
 
-// Leaks returns a line for everything of which the process holds more than before, looking again until there
-// is nothing or the time is over.
+// Leaks returns a line for everything of which the process holds more than
+// before, looking again until there is nothing or the time is over.
 func Leaks(before Holdings, limit time.Duration) (leaked []string) {
 	poll(limit, func() bool {
 		now, err := Held()

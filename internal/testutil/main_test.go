@@ -25,7 +25,7 @@ func echo() error {
 	for {
 		line, ok := testutil.Hear()
 		if !ok {
-			testutil.Say("nobody speaks")
+			testutil.Say("nothing more")
 			return nil
 		}
 		testutil.Say("%s %s %s", testutil.Role(), line, os.Getenv("ECHO_TEST"))

@@ -21,12 +21,14 @@ const roleEnv = "FMMAP_TEST_ROLE"
 // nothing is the role of doing nothing.
 const nothing = "nothing"
 
-// Role is the role that [Reexec] gave to this process, and empty in one that runs tests.
+// Role is the role that [Reexec] gave to this process, and empty in one that
+// runs tests.
 func Role() string { return os.Getenv(roleEnv) }
 
-// RunRole is the first call of a TestMain whose tests use [Reexec]. In a process that runs tests it returns. In a second
-// process it does what roles has for it and exits: with 0 when that returns nil, with 1 after
-// writing the error to the standard error. A role should end when [Hear] says that nobody speaks any more.
+// RunRole is the first call of a TestMain whose tests use [Reexec]. In a
+// process that runs tests it returns. In a second process it does what roles
+// has for it and exits: with 0 when that returns nil, with 1 after writing the
+// error to the standard error. A role should end when [Hear] returns false.
 func RunRole(roles map[string]func() error) {
 	name := Role()
 	if name == "" {
@@ -47,21 +49,24 @@ func RunRole(roles map[string]func() error) {
 	os.Exit(0)
 }
 
-// Say writes a line to the process that started this one, for its [Process.Hear].
+// Say writes a line to the process that started this one, for its
+// [Process.Hear].
 func Say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 
-// heard is the standard input of a process with a role, made when it is first asked for.
+// heard is the standard input of a process with a role, made when it is first
+// asked for.
 var heard = sync.OnceValue(func() *bufio.Reader { return bufio.NewReader(os.Stdin) })
 
-// Hear returns the next line that the process that started this one has written with [Process.Say]. It
-// returns false when there will be none: that process is gone, or has called [Process.Wait].
+// Hear returns the next line that the process that started this one has written
+// with [Process.Say]. It returns false when there will be none: that process is
+// gone, or has called [Process.Wait].
 func Hear() (string, bool) {
 	line, err := heard().ReadString('\n')
 	return strings.TrimSuffix(line, "\n"), err == nil
 }
 
-// A Process is another process, with which a test speaks in lines. Its methods are for one goroutine,
-// but Kill and Pid, which any may call.
+// A Process is another process, with which a test speaks in lines. Its methods
+// are for one goroutine, but Kill and Pid, which any may call.
 type Process struct {
 	t      testing.TB
 	cmd    *exec.Cmd
@@ -71,9 +76,10 @@ type Process struct {
 	wait   func() error // once: the outcome of cmd.Wait
 }
 
-// Reexec starts a second process of the test binary, which does what the roles given to [RunRole] have for
-// this one, with env ("NAME=value") added to the environment. It is killed when the test ends. The test is skipped
-// on platforms that cannot start it.
+// Reexec starts a second process of the test binary, which does what the roles
+// given to [RunRole] have for this one, with env ("NAME=value") added to the
+// environment. It is killed when the test ends. The test is skipped on
+// platforms that cannot start it.
 func Reexec(t testing.TB, role string, env ...string) *Process {
 	t.Helper()
 	return StartProcess(t, command(t, role, env))
@@ -91,12 +97,12 @@ func command(t testing.TB, role string, env []string) *exec.Cmd {
 	return cmd
 }
 
-// RaceEnv is what the environment of a program built with the race detector needs so that it does not
-// wait a second before it exits.
+// RaceEnv is what the environment of a program built with the race detector
+// needs so that it does not wait a second before it exits.
 func RaceEnv() string { return strings.TrimSpace("GORACE=atexit_sleep_ms=0 " + os.Getenv("GORACE")) }
 
-// StartProcess starts a command that the test has made, as [Reexec] does with the test binary. Its
-// standard input, output and error must be unset.
+// StartProcess starts a command that the test has made, as [Reexec] does with
+// the test binary. Its standard input, output and error must be unset.
 func StartProcess(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{t: t, cmd: cmd}
@@ -127,8 +133,8 @@ func StartProcess(t testing.TB, cmd *exec.Cmd) *Process {
 	return p
 }
 
-// RequireProcesses skips a test that starts further processes of the test binary by itself where the
-// platform cannot.
+// RequireProcesses skips a test that starts further processes of the test
+// binary by itself where the platform cannot.
 func RequireProcesses(t testing.TB) {
 	t.Helper()
 	cmd := command(t, nothing, nil)
@@ -138,8 +144,8 @@ func RequireProcesses(t testing.TB) {
 	}
 }
 
-// cannotStart says that the platform starts no processes at all, or none of this processor
-// (as under qemu's user mode).
+// cannotStart reports whether the platform starts no processes at all, or none of
+// this processor (as under qemu's user mode).
 func cannotStart(err error) bool {
 	return errors.Is(err, errors.ErrUnsupported) || strings.Contains(err.Error(), "exec format error")
 }
@@ -147,11 +153,11 @@ func cannotStart(err error) bool {
 // Pid is the number of the process.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Say writes a line to the process. It may be gone: then nobody hears it.
+// Say writes a line to the process. A process that is gone does not hear it.
 func (p *Process) Say(format string, args ...any) { fmt.Fprintf(p.in, format+"\n", args...) }
 
-// Hear waits for the next line that the process writes to its standard output, and fails the test when
-// it ends instead.
+// Hear waits for the next line that the process writes to its standard output,
+// and fails the test when it ends instead.
 func (p *Process) Hear() string {
 	p.t.Helper()
 	line, err := p.out.ReadString('\n')
@@ -162,8 +168,9 @@ func (p *Process) Hear() string {
 	return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
 }
 
-// Wait tells the process that nothing more will be said, waits for its end, and returns what it had still to say. The error is
-// nil when it ended well, and carries what it wrote to its standard error when not.
+// Wait tells the process that nothing more will be said, waits for its end, and
+// returns what it had still to say. The error is nil when it ended well, and
+// carries what it wrote to its standard error when not.
 func (p *Process) Wait() (rest string, err error) {
 	p.in.Close()
 	b, _ := io.ReadAll(p.out)
@@ -173,7 +180,8 @@ func (p *Process) Wait() (rest string, err error) {
 	return string(b), err
 }
 
-// Kill ends the process on the spot (SIGKILL), and returns when it is gone. One that has ended is left alone.
+// Kill ends the process on the spot (SIGKILL), and returns when it is gone. One
+// that has ended is left alone.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill() // fails when it has ended
 	_ = p.wait()

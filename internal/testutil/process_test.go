@@ -16,7 +16,7 @@ func TestReexecSpeaksInLines(t *testing.T) {
 		}
 	}
 	rest, err := p.Wait()
-	if strings.TrimSpace(rest) != "nobody speaks" || err != nil {
+	if strings.TrimSpace(rest) != "nothing more" || err != nil {
 		t.Errorf("Wait() = %q, %v", rest, err)
 	}
 	p.Kill() // of one that has ended

@@ -7,11 +7,12 @@ import (
 	"testing"
 )
 
-// SeedEnv is the environment variable that repeats a randomised test: the seed it printed.
+// SeedEnv is the environment variable that repeats a randomised test: the seed
+// it printed.
 const SeedEnv = "FMMAP_SEED"
 
-// Seed returns the seed of a randomised test, another one in each run unless [SeedEnv] has one, and prints it
-// when the test fails.
+// Seed returns the seed of a randomised test, another one in each run unless
+// [SeedEnv] has one, and prints it when the test fails.
 func Seed(t testing.TB) uint64 {
 	t.Helper()
 	seed := rand.Uint64()

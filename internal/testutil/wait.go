@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what must happen: far longer than it takes on a machine that is busy with
-// other tests, and shorter than the limit of go test.
+// patience is how long a test waits for what must happen: far longer than it
+// takes on a machine that is busy with other tests, and shorter than the limit
+// of go test.
 const patience = 30 * time.Second
 
-// WaitUntil returns when cond does, and fails the test when that takes longer than half a minute. It asks
-// again and again, with pauses that grow to 20 ms. What must not happen cannot be tested with
-// it; testing/synctest is for that.
+// WaitUntil returns when cond does, and fails the test when that takes longer
+// than half a minute. It asks again and again, with pauses that grow to 20 ms.
+// What must not happen cannot be tested with it; testing/synctest is for that.
 func WaitUntil(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	if !poll(patience, cond) {

@@ -55,10 +55,11 @@ func (u *user) run() {
 	}
 }
 
-// errForeign says that bytes are none that anybody has stored.
+// errForeign reports bytes that were never stored.
 var errForeign = errors.New("the bytes are not the file's")
 
-// genuine checks bytes that were read at off: nobody stores anything but letters and zeros.
+// genuine checks bytes that were read at off: only letters and zeros are
+// stored.
 func (v *victim) genuine(b []byte, off int64) error {
 	for i, c := range b {
 		if c != 0 && c != letter(off+int64(i), v.salt) {
@@ -260,7 +261,8 @@ var accesses = []struct {
 	{"async Flush", true, false, true, func(u *user, v *victim, off, n int64) error { return v.Flush().Wait() }},
 }
 
-// either is the first error of two, that of a check only when there was something to check.
+// either is the first error of two, that of a check only when there was
+// something to check.
 func either(err, then error) error {
 	if errors.Is(then, errForeign) || err == nil {
 		return then

@@ -19,17 +19,18 @@ import (
 	"github.com/fmmap-go/fmmap/internal/torture/disk"
 )
 
-// full is the length of a victim that nobody has cut.
+// full is the length of a victim that has not been cut.
 const full = 256 * kib
 
-// A victim is a mapped file that somebody else cuts, fills up and replaces while it is used.
+// A victim is a mapped file that is cut, filled up and replaced while it is
+// used.
 type victim struct {
 	*async.File
 	salt byte     // of its bytes: each is letter(off, salt) or 0
 	hand *os.File // by which it is cut, also when its name means another file
 }
 
-// A storm is one victim, or one after the other, and all who use it.
+// A storm is one victim, or one after the other, and all its users.
 type storm struct {
 	name string // of every victim
 	dir  string // for what users make
@@ -38,8 +39,9 @@ type storm struct {
 	salt byte       // of the file that has the name
 	disk *disk.Disk // nil: one that does not fail
 
-	// used gets a value for each use. Users may be a round ahead of the attacker, and no more: else
-	// they would leave it no processor, and meet each of its deeds a hundred times.
+	// used gets a value for each use. Users may be a round ahead of the
+	// attacker, and no more: else they would leave it no processor, and meet
+	// each of its deeds a hundred times.
 	used  chan struct{}
 	over  chan struct{}         // closed when users shall end
 	seen  tally                 // of outcomes by kind, and by access and kind
@@ -49,9 +51,10 @@ type storm struct {
 // users of a storm; writers are the last third.
 const users = 12
 
-// Readers and writers use a file through everything the library offers, while the file is cut, filled up, replaced,
-// resized and opened again under them, and while the disk cannot read it: ten thousand times. The process
-// lives, and errors say what happened.
+// Readers and writers use a file through everything the library offers, while
+// the file is cut, filled up, replaced, resized and opened again under them,
+// and while the disk cannot read it: ten thousand times. The process lives, and
+// errors say what happened.
 func TestFaultStorm(t *testing.T) {
 	for _, tt := range []struct {
 		disk   string
@@ -111,8 +114,9 @@ func (s *storm) end(t *testing.T) {
 	check(t, s.pool.Close())
 }
 
-// report prints the counts and checks that every access has gone well and, where it can, met a fault. Of the failing disk
-// only what is not in memory fails, which some accesses may miss; TestUnreadable sends all of them there.
+// report prints the counts and checks that every access has gone well and,
+// where it can, met a fault. Of the failing disk only what is not in memory
+// fails, which some accesses may miss; TestUnreadable sends all of them there.
 func (s *storm) report(t *testing.T, b *budget) {
 	for _, a := range accesses {
 		if s.seen.of(a.name+": went well") == 0 {
@@ -155,7 +159,8 @@ func (s *storm) reopen() error {
 	return err
 }
 
-// attack does one thing to the victim. The test ends where a file cannot be made cold.
+// attack does one thing to the victim. The test ends where a file cannot be
+// made cold.
 func (s *storm) attack(t *testing.T, rnd *rand.Rand) error {
 	v := s.now.Load()
 	if s.disk != nil {

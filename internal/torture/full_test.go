@@ -19,7 +19,7 @@ import (
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-// A brim is a disk that is full but for what its ballast leaves.
+// A brim is a disk that is full except for what its ballast leaves.
 type brim struct {
 	*testing.T
 	dir     string
@@ -35,8 +35,9 @@ type brim struct {
 // holes is the length of the file that has them.
 const holes = 8 * mib
 
-// On a disk that is full, creating, growing and copying say so and change nothing; stores into holes fault or
-// go well; stores into files that have their blocks go well; and everything goes well again when there is room.
+// On a disk that is full, creating, growing and copying say so and change
+// nothing; stores into holes fault or go well; stores into files that have
+// their blocks go well; and everything goes well again when there is room.
 func TestDiskFull(t *testing.T) {
 	kinds := []string{"ext4", "xfs", "tmpfs"}
 	known := must[[]byte](t)(os.ReadFile("/proc/filesystems"))
@@ -75,7 +76,8 @@ func (d *brim) fill() {
 	d.top()
 }
 
-// top lets the ballast take what room there is, also what btrfs gives back only when it commits.
+// top lets the ballast take what room there is, also what btrfs gives back only
+// when it commits.
 func (d *brim) top() {
 	end := must[int64](d)(d.ballast.Seek(0, io.SeekEnd))
 	for before := int64(-1); before != end; {
@@ -86,7 +88,8 @@ func (d *brim) top() {
 	check(d, d.ballast.Truncate(end)) // a part may have been allocated
 }
 
-// grab gives the ballast blocks from end on until there are no more, and returns its new end.
+// grab gives the ballast blocks from end on until there are no more, and
+// returns its new end.
 func (d *brim) grab(end int64) int64 {
 	for n := int64(64 * mib); n >= 4*kib; {
 		switch err := unix.Fallocate(int(d.ballast.Fd()), 0, end, n); err {
@@ -143,7 +146,8 @@ func (d *brim) round() {
 	check(d, os.Remove(name))
 }
 
-// refused checks an error for want of room about the file of that name, and counts it.
+// refused checks an error for want of room about the file of that name, and
+// counts it.
 func (d *brim) refused(what, name string, err error) {
 	d.Helper()
 	var path *fs.PathError
@@ -213,7 +217,8 @@ func (d *brim) copying(f *core.File) {
 	check(d, os.Remove(name))
 }
 
-// holes are stored into by all that stores, while there is some room and when there is none.
+// holes are stored into by all that stores, while there is some room and when
+// there is none.
 func (d *brim) holes(f *core.File) {
 	v := &victim{File: async.Wrap(d.pool, f)}
 	for i := range 200 {

@@ -15,8 +15,8 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// soak is how long each test that goes round goes on. Without it, each has a number of rounds that
-// together take about a minute.
+// soak is how long each test that goes round goes on. Without it, each has a
+// number of rounds that together take about a minute.
 var soak = flag.Duration("torture.for", 0, "how long each test goes on; 0 means a number of rounds for every day")
 
 const (
@@ -24,7 +24,8 @@ const (
 	mib = 1 << 20
 )
 
-// A budget counts rounds, and says when there were enough. Its methods may be called by many goroutines.
+// A budget counts rounds, and says when there were enough. Its methods may be
+// called by many goroutines.
 type budget struct {
 	rounds atomic.Int64
 	limit  int64

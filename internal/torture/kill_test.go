@@ -27,9 +27,10 @@ const (
 	record      = 64                   // bytes
 )
 
-// A process that holds locks, with its map growing and commits under way, is killed at a random moment, again
-// and again. Its locks are free as soon as it is gone, the file opens, and all records are
-// there of which it had said that they were committed.
+// A process that holds locks, with its map growing and commits under way, is
+// killed at a random moment, again and again. Its locks are free as soon as it
+// is gone, the file opens, and all records are there of which it had said that
+// they were committed.
 func TestKill(t *testing.T) {
 	testutil.NoLeaks(t)
 	t.Setenv("TMPDIR", "/dev/shm") // the machine's own disk would slow it down
@@ -70,7 +71,8 @@ func TestKill(t *testing.T) {
 	healthy(t, dir)
 }
 
-// held checks that the doomed process has its locks, or it would prove nothing that they are free afterwards.
+// held checks that the doomed process has its locks, or it would prove nothing
+// that they are free afterwards.
 func held(t *testing.T, dir string) {
 	t.Helper()
 	if _, err := core.OpenFile(filepath.Join(dir, "records"), core.Options{Access: core.ReadWrite}); !errors.Is(err, lock.ErrLocked) {
@@ -111,7 +113,8 @@ func survived(t *testing.T, dir string, acked []int64) {
 	check(t, f.Close())
 }
 
-// doomed is the process: it writes records for ever, and says each that is committed.
+// doomed is the process: it writes records for ever, and says each that is
+// committed.
 func doomed() error {
 	dir := os.Getenv(killDirEnv)
 	from, err := strconv.ParseInt(os.Getenv(killFromEnv), 10, 64)

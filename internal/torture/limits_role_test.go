@@ -28,7 +28,8 @@ type trial struct {
 	err error
 }
 
-// limited is the process: it sets itself a limit, meets it, and says what it counted.
+// limited is the process: it sets itself a limit, meets it, and says what it
+// counted.
 func limited() error {
 	t := &trial{dir: os.Getenv(limitDirEnv)}
 	map[string]func(){
@@ -81,12 +82,14 @@ func (t *trial) healthy() {
 	t.is("Close, in the end", f.Close(), nil)
 }
 
-// descriptors are used up but for a few, as many as makes one step of each operation fail.
+// descriptors uses up all descriptors except a few, so that each step of each
+// operation fails once.
 func (t *trial) descriptors() {
 	old := pattern(0, 1000, 3)
 	t.is("a file", os.WriteFile(t.name("old"), old, 0o600), nil)
 	t.is("a copy", os.WriteFile(t.name("copy"), old, 0o600), nil)
-	// Descriptors that the runtime opens when it first needs them are there now.
+	// Descriptors that the runtime opens when it first needs them are there
+	// now.
 	f, err := core.Open(t.name("old"))
 	t.is("Open", err, nil)
 	var spare []*os.File
@@ -152,7 +155,8 @@ func (t *trial) descriptors() {
 	}
 }
 
-// listed are the names in the trial's directory; none, when that cannot be read for want of a descriptor.
+// listed are the names in the trial's directory; none, when that cannot be read
+// for want of a descriptor.
 func (t *trial) listed() (names []string) {
 	entries, _ := os.ReadDir(t.dir)
 	for _, e := range entries {
@@ -161,7 +165,8 @@ func (t *trial) listed() (names []string) {
 	return names
 }
 
-// addressSpace is limited to half a GiB more than there is: no default reservation fits.
+// addressSpace is limited to half a GiB more than there is: no default
+// reservation fits.
 func (t *trial) addressSpace() {
 	var pages uint64
 	statm, err := os.ReadFile("/proc/self/statm")
@@ -219,8 +224,9 @@ func (t *trial) lockedMemory() {
 	testutil.Say("a MiB could not be locked, 4 KiB could")
 }
 
-// maps are made until the kernel has had enough (vm.max_map_count): of one file, each second page of which is
-// locked, so that the kernel counts each page as a map of its own.
+// maps are made until the kernel has had enough (vm.max_map_count): of one
+// file, each second page of which is locked, so that the kernel counts each
+// page as a map of its own.
 func (t *trial) maps() {
 	const page, most = 4 * kib, 100_000
 	f, err := core.OpenFile(t.name("mapped"), core.Options{Access: core.ReadWrite, Create: true, Sparse: true, Size: 2 * most * page})
@@ -282,7 +288,8 @@ func (t *trial) permissions() {
 		t.is("Remove without writing", f.Remove(), fs.ErrPermission)
 		t.is("Close", f.Close(), nil)
 	}
-	// A directory that may be written but not read cannot be synced: see Create.
+	// A directory that may be written but not read cannot be synced: see
+	// Create.
 	t.is("Create without reading", second(core.Create(in("no reading", "new"), 10)), fs.ErrPermission)
 	t.is("Create without reading leaves", second(os.Lstat(in("no reading", "new"))), fs.ErrNotExist)
 	for d := range dirs {

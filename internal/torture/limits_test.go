@@ -17,14 +17,15 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// A process that meets a limit of the system gets errors, nothing is changed or left behind, and it goes on.
+// A process that meets a limit of the system gets errors, nothing is changed or
+// left behind, and it goes on.
 func TestLimits(t *testing.T) {
 	testutil.RequireCapability(t, testutil.CapSetuid) // to become another user
 	for _, limit := range []string{"descriptors", "address space", "locked memory", "maps", "permissions"} {
 		t.Run(limit, func(t *testing.T) {
 			dir := t.TempDir()
 			for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
-				check(t, os.Chmod(d, 0o777)) // for whoever the process becomes
+				check(t, os.Chmod(d, 0o777)) // for the user that the process becomes
 			}
 			said, err := testutil.Reexec(t, "limited", limitEnv+"="+limit, limitDirEnv+"="+dir).Wait()
 			if err != nil {
@@ -35,7 +36,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// On a file system that was mounted read-only, what needs no writing goes well, and the rest says so.
+// On a file system that was mounted read-only, what needs no writing goes well,
+// and the rest says so.
 func TestReadOnlyFileSystem(t *testing.T) {
 	testutil.NoLeaks(t)
 	dir := testutil.LoopDisk(t, 16*mib, "ext4")
@@ -74,8 +76,8 @@ func TestReadOnlyFileSystem(t *testing.T) {
 	counted(t, "7 changes refused")
 }
 
-// On a file system of layers a file changes its place when it is first written; who has it open for reading
-// sees what was there.
+// On a file system of layers a file changes its place when it is first written;
+// a reader that has it open sees what was there.
 func TestOverlay(t *testing.T) {
 	testutil.NoLeaks(t)
 	disk := testutil.LoopDisk(t, 64*mib, "tmpfs")
@@ -127,7 +129,8 @@ func TestOverlay(t *testing.T) {
 	counted(t, "3 files below as they were")
 }
 
-// Files as long as 4 TiB, and of lengths about which other numbers end, hold what is stored at their edges.
+// Files as long as 4 TiB, and of lengths about which other numbers end, hold
+// what is stored at their edges.
 func TestLongFiles(t *testing.T) {
 	testutil.NoLeaks(t)
 	for _, fstype := range []string{"ext4", "tmpfs"} {
@@ -191,7 +194,8 @@ func long(t *testing.T, name string, size int64) {
 	check(t, errors.Join(g.Close(), os.Remove(name+".copy")))
 }
 
-// Offsets and lengths at which sums overflow are refused by whatever takes them, and change nothing.
+// Offsets and lengths at which sums overflow are refused by whatever takes
+// them, and change nothing.
 func TestEdgesOfNumbers(t *testing.T) {
 	testutil.NoLeaks(t)
 	name := filepath.Join(t.TempDir(), "file")

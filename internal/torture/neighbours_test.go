@@ -20,8 +20,8 @@ import (
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-// A street is a directory in which somebody plays with names while we work there, and one outside of it, where nothing
-// may change.
+// A street is a directory in which names change while we work there, and one
+// outside of it, where nothing may change.
 //
 //	arena/dir/      with "name", "copy" and "new"
 //	arena/trap      a symbolic link to outside: takes the place of dir
@@ -35,8 +35,9 @@ type street struct {
 	seen           tally
 }
 
-// Somebody swaps directories and files for symbolic links and other files, all the time. Whatever we open, remove and copy
-// meanwhile: what lies outside is not written, cut, removed, or added to.
+// Another process swaps directories and files for symbolic links and other
+// files, all the time. Whatever we open, remove and copy meanwhile: what lies
+// outside is not written, cut, removed, or added to.
 func TestHostileNeighbours(t *testing.T) {
 	testutil.NoLeaks(t)
 	t.Setenv("TMPDIR", "/dev/shm")
@@ -129,7 +130,8 @@ func (s *street) tidy() {
 // in is a name in the directory.
 func (s *street) in(base string) string { return filepath.Join(s.arena, "dir", base) }
 
-// linkFor makes the name mean, in turns, nothing, a file, and a link to what is outside.
+// linkFor makes the name mean, in turns, nothing, a file, and a link to what is
+// outside.
 func (s *street) linkFor(base, target string) func(rnd *rand.Rand) error {
 	return func(rnd *rand.Rand) error {
 		temp := s.in("temp")
@@ -167,7 +169,8 @@ func (s *street) otherFor(*rand.Rand) error {
 	return unix.Renameat2(unix.AT_FDCWD, filepath.Join(s.arena, "dir"), unix.AT_FDCWD, other, unix.RENAME_EXCHANGE)
 }
 
-// openNoFollow opens for writing and empties, but follows no link: opening follows links unless it is told not to.
+// openNoFollow opens for writing and empties, but follows no link: opening
+// follows links unless it is told not to.
 func (s *street) openNoFollow(rnd *rand.Rand) error {
 	f, err := core.OpenFile(s.in("name"), core.Options{
 		Access: core.ReadWrite, Create: rnd.IntN(2) == 0, Truncate: true, Size: 100, Flags: syscall.O_NOFOLLOW,
@@ -200,7 +203,8 @@ func (s *street) create(rnd *rand.Rand) error {
 	return err
 }
 
-// createInVain makes a file, finds the options impossible, and takes it back: not another one.
+// createInVain makes a file, finds the options impossible, and takes it back:
+// not another one.
 func (s *street) createInVain(rnd *rand.Rand) error {
 	err := second(core.OpenFile(s.in("name"), core.Options{Access: core.ReadWrite, Create: true, Offset: 10_000, Length: 10, NoLock: rnd.IntN(2) == 0}))
 	if !errors.Is(err, core.ErrRange) && !errors.Is(err, fs.ErrExist) {

@@ -18,8 +18,9 @@ import (
 // permsDirEnv is where the process without a umask makes its files.
 const permsDirEnv = "FMMAP_TORTURE_DIR"
 
-// Files that are created, and copies, never have more permissions than asked for, at no moment of their lives: in a process
-// whose umask takes nothing away, watched all the time.
+// Files that are created, and copies, never have more permissions than asked
+// for, at no moment of their lives: in a process whose umask takes nothing
+// away, watched all the time.
 func TestPermissionsOfCreatedFiles(t *testing.T) {
 	t.Setenv("TMPDIR", "/dev/shm")
 	said, err := testutil.Reexec(t, "created", permsDirEnv+"="+t.TempDir()).Wait()
@@ -29,7 +30,8 @@ func TestPermissionsOfCreatedFiles(t *testing.T) {
 	counted(t, "%s", said)
 }
 
-// created is that process. The umask is the process's, so it needs one of its own.
+// created is that process. The umask is the process's, so it needs one of its
+// own.
 func created() error {
 	dir := os.Getenv(permsDirEnv)
 	syscall.Umask(0)

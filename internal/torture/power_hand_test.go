@@ -11,7 +11,8 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// A hand is one goroutine of a writer. Records and names that it makes are its own.
+// A hand is one goroutine of a writer. Records and names that it makes are its
+// own.
 type hand struct {
 	*writer
 	id       int
@@ -87,7 +88,8 @@ func (h *hand) record() error {
 	}, events...)
 }
 
-// pick chooses a slot of the hand's, a third of the times one that it has written before.
+// pick chooses a slot of the hand's, a third of the times one that it has
+// written before.
 func (h *hand) pick() (i int) {
 	if len(h.own) > 0 && h.rnd.IntN(3) == 0 {
 		return h.rnd.IntN(len(h.own))
@@ -153,7 +155,8 @@ func (h *hand) lengthen() error {
 // name is one of the names that the hand may use.
 func (h *hand) name() string { return fmt.Sprintf("file-%d-%d", h.id, h.rnd.IntN(3)) }
 
-// present is the name of a file that is there; where there is none, one is created first.
+// present is the name of a file that is there; where there is none, one is
+// created first.
 func (h *hand) present() (string, error) {
 	for {
 		for range 6 {

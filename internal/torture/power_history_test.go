@@ -66,7 +66,8 @@ func (l *loss) Unwrap() error { return l.err }
 // lost is a loss.
 func lost(kind, format string, args ...any) error { return &loss{kind, fmt.Errorf(format, args...)} }
 
-// losses are all that are in the error of a check. A check that found something else has ok false.
+// losses are all that are in the error of a check. A check that found something
+// else has ok false.
 func losses(err error) (all []*loss, ok bool) {
 	switch e := err.(type) {
 	case nil:
@@ -86,8 +87,9 @@ func losses(err error) (all []*loss, ok bool) {
 	return nil, false
 }
 
-// check compares the directory of a file system, whose disk lost its power when its log had p records, with the history. It
-// returns how many acknowledged things it has looked at, and all that is wrong.
+// check compares the directory of a file system, whose disk lost its power when
+// its log had p records, with the history. It returns how many acknowledged
+// things it has looked at, and all that is wrong.
 func (h *history) check(dir string, p int64) (looked int, err error) {
 	n, err := h.checkStore(filepath.Join(dir, storeName), p)
 	looked += n
@@ -99,7 +101,8 @@ func (h *history) check(dir string, p int64) (looked int, err error) {
 	return looked, errors.Join(err, h.checkNames(dir, p))
 }
 
-// checkNames checks that nothing is there that nobody made. What a copy that was cut off leaves may be.
+// checkNames checks that no file is there that was never made. What a copy that
+// was cut off leaves may be.
 func (h *history) checkNames(dir string, p int64) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -120,7 +123,7 @@ func (h *history) checkNames(dir string, p int64) error {
 		case strings.HasPrefix(name, ".fmmap-"): // a copy that is durable has its own name alone
 			err = errors.Join(err, lost(copyKind, "%s is still there", name))
 		default:
-			err = errors.Join(err, fmt.Errorf("there is a file %s, which nobody is making", name))
+			err = errors.Join(err, fmt.Errorf("there is a file %s, which was never made", name))
 		}
 	}
 	return err
@@ -165,7 +168,8 @@ func (h *history) checkStore(name string, p int64) (looked int, err error) {
 	return looked, errors.Join(err, f.Close())
 }
 
-// checkRecords checks that each word of a store is of a version that the record may have.
+// checkRecords checks that each word of a store is of a version that the record
+// may have.
 func checkRecords(b []byte, least, most map[int64]uint32) error {
 	for off := int64(0); off+8 <= int64(len(b)); off += 8 {
 		slot, w := off/slotSize, le.Uint64(b[off:])
@@ -174,7 +178,7 @@ func checkRecords(b []byte, least, most map[int64]uint32) error {
 		case version < least[slot]:
 			return lost(recordKind, "record %d has version %d at %d, want at least %d", slot, version, off, least[slot])
 		case version > most[slot], w != 0 && w != word(off, version):
-			return fmt.Errorf("record %d: nobody has stored %#x at %d", slot, w, off)
+			return fmt.Errorf("record %d: %#x at %d was never stored", slot, w, off)
 		}
 	}
 	return nil
@@ -206,8 +210,8 @@ func checkFile(name string, events []event, p int64) (looked int, err error) {
 	return looked, nil
 }
 
-// allows says whether what is there may be left by an event that had begun, and not ended, when the power went. Before, the name
-// meant from.
+// allows reports whether what is there may be left by an event that had begun,
+// and not ended, when the power went. Before, the name meant from.
 func (e event) allows(got []byte, there bool, from state) bool {
 	switch e.Kind {
 	case createKind: // whatever became of the bytes, the name does not go again
@@ -267,8 +271,9 @@ func describe(got []byte, there bool) string {
 	return fmt.Sprintf("%d bytes, the last %d zero, beginning with %v", len(got), zeroes, got[:min(8, len(got))])
 }
 
-// moment picks one for a cut: half of them right after something was acknowledged, when it is most in danger, and half
-// at any record of the log from the first acknowledgement on.
+// moment picks one for a cut: half of them right after something was
+// acknowledged, when it is most in danger, and half at any record of the log
+// from the first acknowledgement on.
 func (h *history) moment(intN func(int64) int64, end int64) int64 {
 	if intN(2) == 0 {
 		return h.moments[intN(int64(len(h.moments)))]

@@ -16,7 +16,8 @@ import (
 	"github.com/fmmap-go/fmmap/internal/torture/disk"
 )
 
-// A cut is the moment at which the power goes, and the luck that unflushed writes have then.
+// A cut is the moment at which the power goes, and the luck that unflushed
+// writes have then.
 type cut struct {
 	moment int64
 	seed   uint64
@@ -57,7 +58,8 @@ func (r *powerRun) start(t *testing.T, rnd *rand.Rand) *disk.Disk {
 	return d
 }
 
-// cutters is how many cut at a time: mounting and unmounting are mostly waiting.
+// cutters is how many cut at a time: mounting and unmounting are mostly
+// waiting.
 const cutters = 3
 
 // cutOften cuts the power as often as next wants it, n times at most.
@@ -132,8 +134,8 @@ func (r *powerRun) book(looked int, err error) {
 	}
 }
 
-// What was acknowledged is there after the power has gone at any moment: records, lengths, names, copies; and what
-// was removed is not.
+// What was acknowledged is there after the power has gone at any moment:
+// records, lengths, names, copies; and what was removed is not.
 func TestPowerCuts(t *testing.T) {
 	for _, tt := range []struct {
 		fstype     string
@@ -144,7 +146,7 @@ func TestPowerCuts(t *testing.T) {
 			rnd := testutil.Rand(t)
 			began := time.Now()
 			b := newBudget(tt.cuts)
-			runs, cuts, acked, looked := 0, 0, 0, 0
+			runs, cuts, acked, looked, hurt := 0, 0, 0, 0, 0
 			for ; !b.spent() && !t.Failed(); runs++ {
 				t.Run(fmt.Sprint("writer ", runs), func(t *testing.T) {
 					testutil.NoLeaks(t)
@@ -154,16 +156,17 @@ func TestPowerCuts(t *testing.T) {
 					for _, err := range r.problems[:min(len(r.problems), 3)] {
 						t.Error(err)
 					}
-					cuts, acked, looked = cuts+r.cuts, acked+len(r.history.moments), looked+r.looked
+					cuts, acked, looked, hurt = cuts+r.cuts, acked+len(r.history.moments), looked+r.looked, hurt+r.hurt
 				})
 			}
-			counted(t, "%d cuts of %d runs, %d things acknowledged, looked at %d times: none was lost; %.0f cuts a minute", cuts, runs, acked, looked,
-				float64(cuts)/time.Since(began).Minutes())
+			counted(t, "%d cuts of %d runs, %d acknowledged things checked %d times, %d cuts lost some; %.0f cuts per minute",
+				cuts, runs, acked, looked, hurt, float64(cuts)/time.Since(began).Minutes())
 		})
 	}
 }
 
-// The same test sees that something is lost when the writer or the disk leaves out what keeps it.
+// The same test sees that something is lost when the writer or the disk leaves
+// out what keeps it.
 func TestPowerCutsNoticeWhatIsLeftOut(t *testing.T) {
 	const cuts = 90 // at most
 	for _, tt := range []struct {
@@ -204,7 +207,8 @@ func (r *powerRun) sees(kinds []string) bool {
 	return !slices.ContainsFunc(kinds, func(kind string) bool { return r.lost.of(kind) == 0 })
 }
 
-// needs skips the test where no file system of the type can be put on a disk of ours.
+// needs skips the test where no file system of the type can be put on a disk of
+// ours.
 func needs(t *testing.T, fstype string) {
 	t.Helper()
 	disk.Require(t)

@@ -36,10 +36,11 @@ type orders struct {
 const (
 	breakFlush  = "FlushRange"            // its futures resolve, and nothing was flushed
 	breakParent = "sync of the directory" // as if the file system had none to offer
-	breakGroup  = "end of the batch"      // a request is answered by the flush that was running when it came
+	breakGroup  = "end of the batch"      // a request is served by the flush that was running when it came
 )
 
-// An event is one thing that the writer was told is durable. It says so itself by a line of JSON.
+// An event is one thing that the writer was told is durable. It says so itself
+// by a line of JSON.
 type event struct {
 	Began, Ended int64 // records in the disk's log before it began, and once it was acknowledged
 	Kind         string
@@ -60,8 +61,9 @@ const (
 	removeKind = "removed file"
 )
 
-// A state is what a name means: nothing, or a file of Len bytes, of which the first Filled are the letters
-// from Off on of files with the salt, and the rest zeroes.
+// A state is what a name means: nothing, or a file of Len bytes, of which the
+// first Filled are the letters from Off on of files with the salt, and the rest
+// zeroes.
 type state struct {
 	There            bool
 	Off, Len, Filled int64
@@ -74,8 +76,8 @@ func (s state) bytes() []byte {
 	return b
 }
 
-// slotSize is the size of a record, which fits neither sectors nor pages. Each of its words tells its place
-// and the version of the record.
+// slotSize is the size of a record, which fits neither sectors nor pages. Each
+// of its words tells its place and the version of the record.
 const slotSize = 1000
 
 // word is what a store has at off in a record of that version.
@@ -135,7 +137,8 @@ func write() (err error) {
 	return errors.Join(err, w.store.Close(), w.pool.Close())
 }
 
-// open makes the store, of which nothing is told: its name is durable with the first record.
+// open makes the store, of which nothing is told: its name is durable with the
+// first record.
 func (w *writer) open() (err error) {
 	w.store, err = async.Open(bg, w.pool, filepath.Join(w.Dir, storeName), core.Options{
 		Access: core.ReadWrite, Create: true, Size: 3 * slotSize, Sparse: w.Sparse, Reserve: w.Room,
@@ -203,7 +206,8 @@ func (w *writer) reach(size int64) error {
 	return w.store.Truncate(bg, size).Wait()
 }
 
-// A lateGroup is a group commit that is wrong by one: a flush that runs answers also those who came while it ran.
+// A lateGroup is a group commit that is wrong by one: a flush that runs serves
+// also the requests that came while it ran.
 type lateGroup struct {
 	flush   func() error
 	mu      sync.Mutex

@@ -197,7 +197,7 @@ var operations = []operation{
 			return err
 		}
 		defer l.Release()
-		ctx, cancel := context.WithCancelCause(bg) // two who convert would wait for each other
+		ctx, cancel := context.WithCancelCause(bg) // two waiters that convert would wait for each other
 		w.soon(func() { cancel(errEnded) })
 		err := l.Acquire(ctx, w.mode())
 		l.Held()
@@ -315,7 +315,8 @@ var operations = []operation{
 // letters is what is stored in a race: letters of salt 0.
 var letters = &victim{}
 
-// settled awaits a future with a context of its own, and then to its end: what it works on is needed again.
+// settled awaits a future with a context of its own, and then to its end: what
+// it works on is needed again.
 func settled[T any](w *racer, fut *async.Future[T]) (v T, err error) {
 	v, err = fut.Await(w.ctx())
 	<-fut.Done()
@@ -351,7 +352,8 @@ func (w *racer) size() int64 {
 
 func (w *racer) mode() lock.Mode { return []lock.Mode{lock.Shared, lock.Exclusive}[w.rnd.IntN(2)] }
 
-// lock is a lock of its own, which conflicts with those of others, on the whole or on a range of the guard.
+// lock is a lock of its own, which conflicts with those of others, on the whole
+// or on a range of the guard.
 func (w *racer) lock() *lock.Lock {
 	if w.rnd.IntN(2) == 0 {
 		return lock.New(w.guards[w.id])

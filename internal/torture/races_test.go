@@ -28,11 +28,12 @@ const (
 	shared = racers * own
 )
 
-// A race is one file that many use at once in all ways; when it is closed, another takes its place.
+// A race is one file that many use at once in all ways; when it is closed,
+// another takes its place.
 type race struct {
 	open   func() (*core.File, error)
 	dir    string
-	whole  bool // racers may load bytes that are not theirs: nobody stores, or the detector cannot see it
+	whole  bool // racers may load bytes that are not theirs: there are no stores, or the detector cannot see them
 	stores bool
 
 	pool    *async.Pool
@@ -40,9 +41,9 @@ type race struct {
 	opening sync.Mutex // held to close and open
 	guards  []*os.File // of one file, each racer's own to lock
 
-	pins    chan *core.Pin // for somebody else to release
-	cancels chan func()    // for somebody else to call
-	handing sync.WaitGroup // of those who hand over
+	pins    chan *core.Pin // for another goroutine to release
+	cancels chan func()    // for another goroutine to call
+	handing sync.WaitGroup // of the goroutines that hand over
 	seen    tally          // operations that went well, by name; and outcomes
 	wrong   atomic.Pointer[error]
 }
@@ -54,12 +55,14 @@ type racing struct {
 	ground  *flush.Background // on commits
 }
 
-// Everything that the packages can do is done at once, by many, to the same file, with contexts that end at any moment. Nothing
-// goes wrong, no byte is anybody else's, and in the end the process holds no goroutine, descriptor,
+// Everything that the packages can do is done at once, by many, to the same
+// file, with contexts that end at any moment. Nothing goes wrong, no byte is
+// anybody else's, and in the end the process holds no goroutine, descriptor,
 // mapping or lock more than before.
 //
-// The race detector sees nothing of mapped memory. So the same is done to a file on the heap, once with stores,
-// each racer into bytes of its own, and once with loads of everything.
+// The race detector sees nothing of mapped memory. So the same is done to a
+// file on the heap, once with stores, each racer into bytes of its own, and
+// once with loads of everything.
 func TestRaces(t *testing.T) {
 	heap := func() (*core.File, error) { return core.NewMemory("memory", make([]byte, shared, 2*shared)), nil }
 	for _, r := range []*race{
@@ -111,7 +114,8 @@ func (r *race) start(t *testing.T) {
 	for range racers {
 		r.guards = append(r.guards, must[*os.File](t)(os.OpenFile(filepath.Join(r.dir, "guard"), os.O_RDWR|os.O_CREATE, 0o600)))
 	}
-	// Handing over must not hold up a racer for long: the next operation may need what it would free.
+	// Handing over must not hold up a racer for long: the next operation may
+	// need what it would free.
 	r.pins, r.cancels = make(chan *core.Pin), make(chan func())
 	check(t, r.reopen(bg, nil))
 }
@@ -162,7 +166,8 @@ func (r *race) help() {
 	}
 }
 
-// reopen closes the file and opens another, unless somebody else does or has. Who calls it holds no pins.
+// reopen closes the file and opens another, unless another goroutine does or
+// has. The caller holds no pins.
 func (r *race) reopen(ctx context.Context, f *racing) error {
 	r.opening.Lock()
 	defer r.opening.Unlock()
@@ -262,7 +267,8 @@ func (w *racer) letGo() {
 	w.pins = nil
 }
 
-// ctx is a context that has ended, or will when it likes, or only after the operation.
+// ctx is a context that has ended, or will when it likes, or only after the
+// operation.
 func (w *racer) ctx() context.Context {
 	ctx, cancel := context.WithCancelCause(bg)
 	end := func() { cancel(errEnded) }
@@ -285,7 +291,8 @@ func (w *racer) mine() (off, n int64) {
 	return int64(w.id)*own + off, w.rnd.Int64N(own - off + 1)
 }
 
-// any is a place in the file; for races in which that is no data race it may be anybody's.
+// any is a place in the file; for races in which that is no data race it may be
+// anybody's.
 func (w *racer) any() (off, n int64) {
 	if !w.whole {
 		return w.mine()

@@ -12,7 +12,8 @@ import (
 	"github.com/fmmap-go/fmmap/internal/torture/disk"
 )
 
-// Each kind of access meets a disk that can read nothing of the file: it answers a fault, and goes well once the disk does.
+// Each kind of access meets a disk that can read nothing of the file: it
+// returns a fault, and goes well once the disk does.
 func TestUnreadable(t *testing.T) {
 	testutil.NoLeaks(t)
 	s := newStorm(t, "failing")
@@ -26,7 +27,8 @@ func TestUnreadable(t *testing.T) {
 		if !a.faults { // what it is asked for needs no bytes of the file
 			continue
 		}
-		// Places that end within pages: whole ones need no reading to be overwritten.
+		// Places that end within pages: whole ones need no reading to be
+		// overwritten.
 		const off, n = 3*4096 + 100, full/4 - 8
 		check(t, s.unreadable(t, v, all))
 		err := a.do(u, v, off, n)
@@ -44,13 +46,14 @@ func TestUnreadable(t *testing.T) {
 			t.Errorf("%s once the disk reads again: %v", a.name, err)
 		}
 	}
-	counted(t, "%d kinds of access answered a fault", refused)
+	counted(t, "%d kinds of access returned a fault", refused)
 	check(t, u.file.Close())
 	s.end(t)
 	healthy(t, s.dir)
 }
 
-// unreadable makes the victim whole, and those of its extents that which chooses unreadable.
+// unreadable makes the victim whole, and those of its extents that which
+// chooses unreadable.
 func (s *storm) unreadable(t *testing.T, v *victim, which func() bool) error {
 	if err := second(v.hand.WriteAt(pattern(0, full, v.salt), 0)); err != nil {
 		return err
@@ -58,7 +61,8 @@ func (s *storm) unreadable(t *testing.T, v *victim, which func() bool) error {
 	if err := second(v.Core().Refresh()); err != nil {
 		return err
 	}
-	// Mapped pages stay in memory: they are let go first, and users take some up again at once.
+	// Mapped pages stay in memory: they are let go first, and users take some
+	// up again at once.
 	if err := v.Advise(bg, core.AdviceDontNeed, 0, full).Wait(); err != nil && !errors.Is(err, core.ErrRange) {
 		return err
 	}

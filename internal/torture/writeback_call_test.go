@@ -20,8 +20,9 @@ import (
 // tracedEnv is the directory of a process whose system calls fail.
 const tracedEnv = "TORTURE_TRACED"
 
-// traced is the role of a process of which every other msync fails, counted by threads: so it has one. Each file
-// has the failure of its first flush, and the next call is that of the file opened again.
+// traced is the role of a process of which every other msync fails, counted by
+// threads: so it has one. Each file has the failure of its first flush, and the
+// next call is that of the file opened again.
 func traced() error {
 	runtime.LockOSThread()
 	dir := os.Getenv(tracedEnv)
@@ -87,9 +88,10 @@ func TestMsyncFailsUnderStrace(t *testing.T) {
 	counted(t, "%d files, each flushed another way first", rounds)
 }
 
-// The k-th call of the system fails, for each k, while eight goroutines flush a file in all ways. From the moment on at
-// which it does, no flush that begins is answered well: not that of another range, nor of those that
-// the kernel would have let succeed.
+// The k-th call of the system fails, for each k, while eight goroutines flush a
+// file in all ways. From the moment on at which it does, no flush that begins
+// succeeds: not that of another range, nor of those that the kernel would have
+// let succeed.
 func TestTheKthCallFails(t *testing.T) {
 	for _, tt := range []struct {
 		op sys.Op
@@ -135,7 +137,8 @@ func (s *stumbling) call(op sys.Op) error {
 		return nil
 	}
 	s.fails.Store(true)
-	// Flushes beside this one should get their answers from the kernel first, if there are any.
+	// Flushes beside this one should get their results from the kernel first,
+	// if there are any.
 	for i := 0; i < 1000 && s.calls.Load() < s.at+2; i++ {
 		runtime.Gosched()
 	}
@@ -173,7 +176,8 @@ func (s *stumbling) run(p *async.Pool, rnd *rand.Rand) error {
 	return errors.Join(err, s.close())
 }
 
-// flushes flushes until it fails. Two goroutines use the file directly, so that calls of theirs are made beside others.
+// flushes flushes until it fails. Two goroutines use the file directly, so that
+// calls of theirs are made beside others.
 func (s *stumbling) flushes(rnd *rand.Rand, i int) error {
 	const often = 2_000
 	for range often {

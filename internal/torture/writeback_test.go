@@ -109,9 +109,10 @@ func (d *failing) cut(want map[string][]byte) {
 	}
 }
 
-// The disk fails to write bytes of a file, or to flush its cache. Whatever way of flushing meets that first says so; from then on
-// every way does, though disk and kernel are well again. Reading and copying go on. A file that is opened again can be
-// flushed, and what is stored again is durable.
+// The disk fails to write bytes of a file, or to flush its cache. Whatever way
+// of flushing meets that first says so; from then on every way does, though
+// disk and kernel are well again. Reading and copying go on. A file that is
+// opened again can be flushed, and what is stored again is durable.
 func TestFailedWriteBack(t *testing.T) {
 	onFailing(t, func(t *testing.T, d *failing) {
 		want := map[string][]byte{}
@@ -161,7 +162,8 @@ func TestFailedWriteBack(t *testing.T) {
 	})
 }
 
-// All whom one flush serves hear that it failed, and so do those who gathered behind it, for whom it never began.
+// All members of a flush learn that it failed, and so do those of the batch
+// gathered behind it, which never began.
 func TestBatchMatesShareAFailure(t *testing.T) {
 	onFailing(t, func(t *testing.T, d *failing) {
 		for _, op := range []disk.Op{disk.Write, disk.Flush} {
@@ -172,8 +174,9 @@ func TestBatchMatesShareAFailure(t *testing.T) {
 				for page := range int64(pages) {
 					check(t, s.store(page, 3)) // now, as making a page dirty may need the disk
 				}
-				// While the first flush waits in the disk, the next gathers. Held at its writing, the first
-				// will fail; held after that, the next will.
+				// While the first flush waits in the disk, the next gathers.
+				// Held at its writing, the first will fail; held after that,
+				// the next will.
 				check(t, d.Hold(op, true))
 				first := s.file.FlushRange(0, 1)
 				testutil.WaitUntil(t, "the disk holds the first flush", func() bool { return must[disk.Stats](t)(d.Stats()).Held > 0 })
@@ -202,8 +205,9 @@ func TestBatchMatesShareAFailure(t *testing.T) {
 	})
 }
 
-// Nothing swallows an error that the kernel has met by itself: write-back that was begun as a hint, another descriptor of
-// the file, a copy. The kernel gives it to the next flush, whatever that covers, and to no later one.
+// Nothing swallows an error that the kernel has met by itself: write-back that
+// was begun as a hint, another descriptor of the file, a copy. The kernel gives
+// it to the next flush, whatever that covers, and to no later one.
 func TestWriteBackThatFailsUnseen(t *testing.T) {
 	onFailing(t, func(t *testing.T, d *failing) {
 		rounds := 0
@@ -251,7 +255,7 @@ func TestWriteBackThatFailsUnseen(t *testing.T) {
 				salts[2] = 7
 				check(t, s.store(2, salts[2]))
 				check(t, s.file.Core().StartWriteback(2*pageSize, pageSize))
-				// This one's own report is taken, nobody else's.
+				// This file's own report is taken, no other's.
 				if err := unix.SyncFileRange(int(waiter.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WAIT_BEFORE); !errors.Is(err, unix.EIO) || d.failed() == before {
 					t.Fatalf("write-back ended with %v", err)
 				}
@@ -278,8 +282,9 @@ func TestWriteBackThatFailsUnseen(t *testing.T) {
 
 func nothing(*subject, *os.File) error { return nil }
 
-// A copy that meets the failing write-back of its source either fails, and leaves nothing, or holds what the file holds. The file
-// knows of the failure afterwards.
+// A copy that meets the failing write-back of its source either fails, and
+// leaves nothing, or holds what the file holds. The file knows of the failure
+// afterwards.
 func TestCopyMeetsFailedWriteBack(t *testing.T) {
 	onFailing(t, func(t *testing.T, d *failing) {
 		outcomes := tally{}
@@ -312,7 +317,7 @@ func TestCopyMeetsFailedWriteBack(t *testing.T) {
 				outcomes.add(map[bool]string{true: "copied", false: "failed"}[err == nil], 1)
 			}
 			d.cut(durable)
-			if d.failed() == before { // the copy was made in memory, and nobody has written the source
+			if d.failed() == before { // the copy was made in memory, and the source was not written
 				check(t, s.file.Flush().Wait())
 				check(t, s.close())
 				continue

@@ -11,7 +11,8 @@ import (
 	"github.com/fmmap-go/fmmap/flush"
 )
 
-// A subject is a file that is about to fail, and everything by which it can be flushed.
+// A subject is a file that is about to fail, and everything by which it can be
+// flushed.
 type subject struct {
 	file      *async.File
 	committer *flush.Committer  // of its own, beside the one in file
@@ -23,7 +24,8 @@ type subject struct {
 // pageSize is what subjects count in: a page holds the letters of one salt.
 const pageSize = 4 * kib
 
-// newSubject opens a file. With inline, everything but what a timer does happens in the goroutine of the caller.
+// newSubject opens a file. With inline, everything but what a timer does
+// happens in the goroutine of the caller.
 func newSubject(p *async.Pool, name string, inline bool) (*subject, error) {
 	f, err := core.OpenFile(name, core.Options{Access: core.ReadWrite})
 	if err != nil {
@@ -56,7 +58,7 @@ func (s *subject) store(page int64, salt byte) error {
 // A way makes a page durable.
 type way struct {
 	name  string
-	timer bool // in a goroutine that nobody can choose
+	timer bool // in a goroutine that the test cannot choose
 	flush func(s *subject, page int64) error
 }
 
@@ -115,7 +117,8 @@ func (s *subject) close() error {
 	return errors.Join(s.steady.Close(), s.committer.Close(), s.file.Close())
 }
 
-// end closes a file that has failed. The failure has ended the backgrounds, and closing says so.
+// end closes a file that has failed. The failure has ended the backgrounds, and
+// closing says so.
 func (s *subject) end() error {
 	if err := isFailed(s.file.Close()); err != nil {
 		return fmt.Errorf("closing a file whose background has failed: %w", err)

@@ -1,6 +1,7 @@
-// Command report reads the output of go test -json and prints what matters: a line for each package, the
-// output of what failed, and every test that was skipped with its reason. It fails when a
-// test failed, when a package did not finish, and, with -noskip, when a test was skipped.
+// Command report reads the output of go test -json and prints what matters: a
+// line for each package, the output of what failed, and every test that was
+// skipped with its reason. It fails when a test failed, when a package did not
+// finish, and, with -noskip, when a test was skipped.
 package main
 
 import (

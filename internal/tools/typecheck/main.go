@@ -1,9 +1,11 @@
-// Command typecheck type-checks packages and all that they import, for the system that GOOS and GOARCH name:
+// Command typecheck type-checks packages and all that they import, for the
+// system that GOOS and GOARCH name:
 //
 //	GOOS=linux GOARCH=riscv64 typecheck ./core
 //
-// It finds most of what a compiler would object to in a twentieth of the time, since it compiles nothing: go vet and go
-// build first compile the standard library for that system. What they alone find is in assembly and in linking.
+// It finds most of what a compiler would object to in a twentieth of the time,
+// since it compiles nothing: go vet and go build first compile the standard
+// library for that system. What they alone find is in assembly and in linking.
 package main
 
 import (

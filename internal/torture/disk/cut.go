@@ -15,17 +15,20 @@ import (
 // sector is what a disk writes whole or not at all.
 const sector = 512
 
-// chunk is the unit in which a cutter knows whether there is anything but zeroes.
+// chunk is the unit in which a cutter knows whether there is anything but
+// zeroes.
 const chunk = 64 << 10
 
-// A Cutter builds the images that power cuts would have left, from the log of a disk that may be in use
-// meanwhile. It is for one goroutine; several of one disk may work side by side.
+// A Cutter builds the images that power cuts would have left, from the log of a
+// disk that may be in use meanwhile. It is for one goroutine; several of one
+// disk may work side by side.
 type Cutter struct {
 	log *reader
 	dir string // its own, in that of the disk
 
-	// base is the disk as it was when the log began, with the writes among the first at records
-	// in it: a private mapping of the file, so that going back costs nothing.
+	// base is the disk as it was when the log began, with the writes among the
+	// first at records in it: a private mapping of the file, so that going back
+	// costs nothing.
 	base []byte
 	at   int64
 	used []bool // by chunk of base: there may be something in it
@@ -108,7 +111,8 @@ func (c *Cutter) Close() error {
 	return err
 }
 
-// Len returns how many records the log has now, which is the latest moment for a cut.
+// Len returns how many records the log has now, which is the latest moment for
+// a cut.
 func (c *Cutter) Len() int64 { return c.log.position.Load() }
 
 // Records returns the first n records of the log. They are not to be changed.
@@ -117,8 +121,9 @@ func (c *Cutter) Records(n int64) ([]Record, error) {
 	return c.log.records[:min(n, int64(len(c.log.records)))], err
 }
 
-// Cut builds the image that a power cut could have left when the log had pos records, and returns its path. It is good
-// until the next cut. The same pos and seed give the same image.
+// Cut builds the image that a power cut could have left when the log had pos
+// records, and returns its path. It is good until the next cut. The same pos
+// and seed give the same image.
 func (c *Cutter) Cut(pos int64, seed uint64) (image string, err error) {
 	if pos < 0 {
 		return "", fmt.Errorf("no such moment: %d", pos)
@@ -146,7 +151,8 @@ func (c *Cutter) Cut(pos int64, seed uint64) (image string, err error) {
 	return c.file.Name(), nil
 }
 
-// survive lets a write that no flush has covered survive in whole, in part or not at all.
+// survive lets a write that no flush has covered survive in whole, in part or
+// not at all.
 func survive(dst, src []byte, rnd *rand.Rand) {
 	switch rnd.IntN(3) {
 	case 0:
@@ -185,7 +191,7 @@ func (c *Cutter) advance(n int64) error {
 // load brings into buf what a write wrote.
 func (c *Cutter) load(r Record) (err error) {
 	if r.Off+r.Len > int64(len(c.base)) {
-		return fmt.Errorf("somebody wrote %d bytes at %d, past the end of the disk", r.Len, r.Off)
+		return fmt.Errorf("a write of %d bytes at %d is past the end of the disk", r.Len, r.Off)
 	}
 	c.buf, err = c.log.bytes(r, c.buf)
 	return err
@@ -193,7 +199,8 @@ func (c *Cutter) load(r Record) (err error) {
 
 // restore makes the image the same as base, whatever a check has done to it.
 func (c *Cutter) restore() error {
-	// Chunks that only the image has: the last cut's own writes, and those of its mount.
+	// Chunks that only the image has: the last cut's own writes, and those of
+	// its mount.
 	err := allocated(c.file, func(off, n int64) error {
 		for i := off / chunk; i*chunk < off+n; i++ {
 			if c.used[i] {
@@ -217,8 +224,9 @@ func (c *Cutter) restore() error {
 // ErrUnmountable reports that the file system of a cut could not be mounted.
 var ErrUnmountable = errors.New("the file system cannot be mounted")
 
-// Check cuts ([Cutter.Cut]), mounts what is left, which makes the file system recover, calls check with
-// the directory, and unmounts it. The error says which cut it was; check may write to the directory.
+// Check cuts ([Cutter.Cut]), mounts what is left, which makes the file system
+// recover, calls check with the directory, and unmounts it. The error says
+// which cut it was; check may write to the directory.
 func (c *Cutter) Check(pos int64, seed uint64, fstype string, check func(dir string) error) (err error) {
 	defer func() {
 		if err != nil {

@@ -20,7 +20,7 @@ func newCutter(t testing.TB, d *disk.Disk) *disk.Cutter {
 	return c
 }
 
-// wantRecords compares the log with want, but for where the bytes are.
+// wantRecords compares the log with want, except for where the bytes are.
 func wantRecords(t *testing.T, c *disk.Cutter, want []disk.Record) {
 	t.Helper()
 	got := must[[]disk.Record](t)(c.Records(c.Len()))
@@ -38,7 +38,8 @@ func image(t testing.TB, c *disk.Cutter, pos int64, seed uint64) []byte {
 	return must[[]byte](t)(os.ReadFile(must[string](t)(c.Cut(pos, seed))))
 }
 
-// What a flush has covered is in every image, and of what came later every fate is seen.
+// What a flush has covered is in every image, and of what came later every fate
+// is seen.
 func TestCutKeepsWhatWasFlushed(t *testing.T) {
 	d := disk.Start(t, mib)
 	f := open(t, d)
@@ -57,7 +58,7 @@ func TestCutKeepsWhatWasFlushed(t *testing.T) {
 	for seed := range uint64(60) {
 		b := image(t, c, 3, seed)
 		if !bytes.Equal(b[:32*kib], old[:32*kib]) || !bytes.Equal(b[96*kib:], old[96*kib:]) {
-			t.Fatalf("seed %d: bytes changed that nobody wrote after the flush", seed)
+			t.Fatalf("seed %d: bytes changed that were not written after the flush", seed)
 		}
 		switch {
 		case bytes.Equal(b, old):
@@ -83,7 +84,8 @@ func TestCutKeepsWhatWasFlushed(t *testing.T) {
 	}
 }
 
-// The same cut is the same image, whatever was cut before, and whatever a check has done to an image.
+// The same cut is the same image, whatever was cut before, and whatever a check
+// has done to an image.
 func TestCutIsRepeatable(t *testing.T) {
 	d := disk.Start(t, mib)
 	f := open(t, d)

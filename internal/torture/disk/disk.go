@@ -23,11 +23,13 @@ import (
 type Options struct {
 	Size int64  // in bytes
 	Dir  string // where to keep what is on the disk; "" means /dev/shm, so that nothing is slow by itself
-	// NoLog does without the log: there can be no cuts, and writing takes no memory.
+	// NoLog does without the log: there can be no cuts, and writing takes no
+	// memory.
 	NoLog bool
 }
 
-// A Disk is a disk served by another process. Its methods may be called by many goroutines.
+// A Disk is a disk served by another process. Its methods may be called by many
+// goroutines.
 type Disk struct {
 	dir  string
 	size int64
@@ -42,8 +44,8 @@ type Disk struct {
 	closed  bool
 }
 
-// Start makes a disk for a test, which is skipped (see [testutil.CIEnv]) where that is impossible, and closes
-// it after the test.
+// Start makes a disk for a test, which is skipped (see [testutil.CIEnv]) where
+// that is impossible, and closes it after the test.
 func Start(t testing.TB, size int64) *Disk {
 	t.Helper()
 	Require(t)
@@ -59,7 +61,8 @@ func Start(t testing.TB, size int64) *Disk {
 	return d
 }
 
-// Require skips the test where no disk can be made, or fails it (see [testutil.CIEnv]).
+// Require skips the test where no disk can be made, or fails it (see
+// [testutil.CIEnv]).
 func Require(t testing.TB) {
 	t.Helper()
 	testutil.RequireMounts(t)
@@ -103,7 +106,8 @@ func sparse(name string, size int64) error {
 	return errors.Join(f.Truncate(size), f.Close())
 }
 
-// serve starts the server and waits until it says that the disk is there. The server ends with its input.
+// serve starts the server and waits until the disk is there. The server ends
+// with its input.
 func (d *Disk) serve(logging bool) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -127,14 +131,14 @@ func (d *Disk) serve(logging bool) error {
 	if err := d.cmd.Start(); err != nil {
 		return err
 	}
-	if err := d.out.Decode(&answer{}); err != nil {
+	if err := d.out.Decode(&response{}); err != nil {
 		d.in.Close()
 		return fmt.Errorf("no disk: %w", errors.Join(err, d.ended()))
 	}
 	return nil
 }
 
-// ended waits for the server's end and says how it was.
+// ended waits for the server's end and returns its outcome.
 func (d *Disk) ended() error {
 	err := d.cmd.Wait()
 	if d.stderr.Len() > 0 {
@@ -154,7 +158,7 @@ func (d *Disk) ask(c command) (Stats, error) {
 	if err != nil {
 		return Stats{}, err
 	}
-	var a answer
+	var a response
 	if _, err = d.in.Write(append(b, '\n')); err == nil {
 		err = d.out.Decode(&a)
 	}
@@ -167,14 +171,16 @@ func (d *Disk) ask(c command) (Stats, error) {
 	return a.Stats, err
 }
 
-// Dir is the directory that the program shares with the server; see [OpenPosition].
+// Dir is the directory that the program shares with the server; see
+// [OpenPosition].
 func (d *Disk) Dir() string { return d.dir }
 
 // Size is the size of the disk in bytes.
 func (d *Disk) Size() int64 { return d.size }
 
-// File is the path of the disk as one file, which can be mapped, truncated and read by many at once. Nobody should use it
-// while a file system is mounted on the disk.
+// File is the path of the disk as one file, which can be mapped, truncated and
+// read by many at once. It must not be used while a file system is mounted on
+// the disk.
 func (d *Disk) File() string { return filepath.Join(d.dir, fuseName, fileName) }
 
 // Fail adds a fault. Of several faults about one operation the first decides.
@@ -189,20 +195,21 @@ func (d *Disk) Heal() error {
 	return err
 }
 
-// Delay makes each operation of the kind take that much longer; operations are delayed side by side.
+// Delay makes each operation of the kind take that much longer; operations are
+// delayed side by side.
 func (d *Disk) Delay(op Op, by time.Duration) error {
 	_, err := d.ask(command{Do: doDelay, Op: op, Delay: by})
 	return err
 }
 
-// Hold makes operations of the kind wait until it is called again with false. A flush that is held
-// covers what was written before it was held.
+// Hold makes operations of the kind wait until it is called again with false. A
+// flush that is held covers what was written before it was held.
 func (d *Disk) Hold(op Op, on bool) error {
 	_, err := d.ask(command{Do: doHold, Op: op, On: on})
 	return err
 }
 
-// Lie makes flushes be answered without anything becoming durable.
+// Lie makes flushes succeed without anything becoming durable.
 func (d *Disk) Lie(on bool) error {
 	_, err := d.ask(command{Do: doLie, On: on})
 	return err
@@ -211,10 +218,11 @@ func (d *Disk) Lie(on bool) error {
 // Stats returns what the disk has been asked so far.
 func (d *Disk) Stats() (Stats, error) { return d.ask(command{Do: doStats}) }
 
-// Close unmounts what is mounted, ends the server and removes everything. The error says what could not be
-// taken down in order.
+// Close unmounts what is mounted, ends the server and removes everything. The
+// error says what could not be taken down in order.
 func (d *Disk) Close() error {
-	// Nothing may keep the file system from being unmounted. What fails here fails again below.
+	// Nothing may keep the file system from being unmounted. What fails here
+	// fails again below.
 	for _, op := range []Op{Read, Write, Flush} {
 		_ = d.Hold(op, false)
 		_ = d.Delay(op, 0)

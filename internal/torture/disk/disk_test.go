@@ -80,7 +80,8 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-// A flush that is held covers what was written before it, and not what is written while it is held.
+// A flush that is held covers what was written before it, and not what is
+// written while it is held.
 func TestHold(t *testing.T) {
 	d := disk.Start(t, mib)
 	f := open(t, d)

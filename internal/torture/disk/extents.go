@@ -12,8 +12,9 @@ type Extent struct {
 	Off, Device, Len int64 // in bytes
 }
 
-// Extents returns where the blocks of a file are on the device of its file system, so that a [Fault] can be about the data of
-// that file alone: an error in its journal would make the file system give up. The file is synced first.
+// Extents returns where the blocks of a file are on the device of its file
+// system, so that a [Fault] can be about the data of that file alone: an error
+// in its journal would make the file system give up. The file is synced first.
 func Extents(path string) ([]Extent, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -35,7 +36,8 @@ func Extents(path string) ([]Extent, error) {
 		}
 	}
 	m.length, m.flags, m.count = ^uint64(0), sync, room
-	// The kernel writes at most count extents, for which m has room; m is alive as it is used below.
+	// The kernel writes at most count extents, for which m has room; m is alive
+	// as it is used below.
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), request, uintptr(unsafe.Pointer(&m))); errno != 0 {
 		return nil, &os.PathError{Op: "fiemap", Path: path, Err: errno}
 	}

@@ -11,7 +11,7 @@ import (
 
 // mountFUSE serves the store's two files at dir.
 func mountFUSE(dir string, s *store) (*fuse.Server, error) {
-	forever := 24 * time.Hour // nobody else changes anything
+	forever := 24 * time.Hour // nothing else changes the files
 	return fs.Mount(dir, &root{store: s}, &fs.Options{
 		EntryTimeout: &forever,
 		AttrTimeout:  &forever,

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A gate decides, in the server, what becomes of each operation: it is held, delayed, failed or let
-// through, in this order.
+// A gate decides, in the server, what becomes of each operation: it is held,
+// delayed, failed or let through, in this order.
 type gate struct {
 	mu     sync.Mutex // guards all below
 	faults []Fault
@@ -21,7 +21,8 @@ func newGate() *gate {
 	return &gate{delays: map[Op]time.Duration{}, holds: map[Op]chan struct{}{}}
 }
 
-// pass returns when the operation may be done, or with the errno that it fails with.
+// pass returns when the operation may be done, or with the errno that it fails
+// with.
 func (g *gate) pass(op Op, off, n int64) syscall.Errno {
 	g.mu.Lock()
 	if hold := g.holds[op]; hold != nil {
@@ -40,7 +41,8 @@ func (g *gate) pass(op Op, off, n int64) syscall.Errno {
 	return errno
 }
 
-// failure is what the first fault that is about this operation says. g.mu is held.
+// failure is what the first fault that is about this operation says. g.mu is
+// held.
 func (g *gate) failure(op Op, off, n int64) syscall.Errno {
 	for i := range g.faults {
 		f := &g.faults[i]

@@ -12,18 +12,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Record is one entry of a disk's log: a write that was done, or a flush that was answered well.
+// A Record is one entry of a disk's log: a write that was done, or a flush that
+// succeeded.
 type Record struct {
 	Op       Op
 	Off, Len int64 // of a write
-	// Covers is, for a flush, how many records there were when it began: their writes are durable now. A
-	// flush that was a lie covers nothing.
+	// Covers is, for a flush, how many records there were when it began: their
+	// writes are durable now. A flush that was a lie covers nothing.
 	Covers int64
 
 	data int64 // of a write: where its bytes are in the data file
 }
 
-// recordSize is the size of a record in the log file: four numbers, the first being 1 for a write and 2 for a flush.
+// recordSize is the size of a record in the log file: four numbers, the first
+// being 1 for a write and 2 for a flush.
 const recordSize = 32
 
 func (r Record) encode() (b [recordSize]byte) {
@@ -45,8 +47,9 @@ func decode(b []byte) Record {
 	return Record{Op: Write, Off: at(1), Len: at(2), data: at(3)}
 }
 
-// A Position tells how long a disk's log is, without asking the server: the processes share a
-// word of memory. It may be used by many goroutines, and by any process of the machine ([OpenPosition]).
+// A Position is the length of a disk's log, without asking the server: the
+// processes share a word of memory. It may be used by many goroutines, and by
+// any process of the machine ([OpenPosition]).
 type Position struct {
 	word *atomic.Int64
 	mem  []byte
@@ -67,7 +70,8 @@ func OpenPosition(dir string) (*Position, error) {
 	return &Position{(*atomic.Int64)(unsafe.Pointer(&mem[0])), mem}, nil
 }
 
-// Load returns the number of records in the log. All that was answered before the call is among them.
+// Load returns the number of records in the log. All that ended before the call
+// is among them.
 func (p *Position) Load() int64 { return p.word.Load() }
 
 // Close gives the memory back. Load must not be called after it.

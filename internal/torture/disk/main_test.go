@@ -51,7 +51,8 @@ func open(t testing.TB, d *disk.Disk) *os.File {
 // fill is n bytes of the letter.
 func fill(letter byte, n int) []byte { return bytes.Repeat([]byte{letter}, n) }
 
-// write writes at off as one request: a file that is opened for it alone syncs nothing else.
+// write writes at off as one request: a file that is opened for it alone syncs
+// nothing else.
 func write(t testing.TB, f *os.File, b []byte, off int64) {
 	t.Helper()
 	if _, err := f.WriteAt(b, off); err != nil {
@@ -59,7 +60,8 @@ func write(t testing.TB, f *os.File, b []byte, off int64) {
 	}
 }
 
-// mountAndWait is a program that makes a disk with a file system, and waits to be killed.
+// mountAndWait is a program that makes a disk with a file system, and waits to
+// be killed.
 func mountAndWait() error {
 	d, err := disk.New(disk.Options{Size: 16 * mib})
 	if err != nil {

@@ -12,8 +12,9 @@ import (
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-// Mount makes a file system on the disk (ext4 or xfs), mounts it through a loop device and returns where. What was on the disk
-// is gone, and the log begins with the mounting; cutters that were made before are void.
+// Mount makes a file system on the disk (ext4 or xfs), mounts it through a loop
+// device and returns where. What was on the disk is gone, and the log begins
+// with the mounting; cutters that were made before are void.
 func (d *Disk) Mount(fstype string) (dir string, err error) {
 	if err := d.dropCutter(); err != nil {
 		return "", err
@@ -31,7 +32,8 @@ func (d *Disk) Mount(fstype string) (dir string, err error) {
 	return d.Remount(fstype)
 }
 
-// Remount mounts the file system that is on the disk already, after [Disk.Unmount].
+// Remount mounts the file system that is on the disk already, after
+// [Disk.Unmount].
 func (d *Disk) Remount(fstype string) (dir string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -62,7 +64,8 @@ func (d *Disk) unmount() error {
 	return testutil.Unmount(filepath.Join(d.dir, mntName))
 }
 
-// copySparse makes dst the same as src, which is as long, leaving holes where src has them.
+// copySparse makes dst the same as src, which is as long, leaving holes where
+// src has them.
 func copySparse(dst, src string) error {
 	from, err := os.Open(src)
 	if err != nil {

@@ -20,14 +20,16 @@ import (
 // pages is how many pages of a file the writer goes round in.
 const pages = 16
 
-// An ack is a store that was acknowledged: from the moment on, the page holds at least the count.
+// An ack is a store that was acknowledged: from the moment on, the page holds
+// at least the count.
 type ack struct {
 	moment      int64 // of the log
 	page, count int
 }
 
-// written runs a writer of plain system calls on a file of a disk, without anything of the library: it writes
-// counts to pages and acknowledges each after sync.
+// written runs a writer of plain system calls on a file of a disk, without
+// anything of the library: it writes counts to pages and acknowledges each
+// after sync.
 func written(t *testing.T, d *disk.Disk, name string, n int, sync func(f *os.File) error) (acks []ack) {
 	t.Helper()
 	position := must[*disk.Position](t)(disk.OpenPosition(d.Dir()))
@@ -61,7 +63,8 @@ func syncDir(name string) error {
 // errLost is found by a check when an acknowledged store is gone.
 var errLost = errors.New("an acknowledged store is lost")
 
-// intact checks that in every sector what had been acknowledged by the moment is there.
+// intact checks that in every sector what had been acknowledged by the moment
+// is there.
 func intact(name string, acks []ack, moment int64) error {
 	f, err := os.Open(name)
 	if err != nil {
@@ -90,7 +93,8 @@ func intact(name string, acks []ack, moment int64) error {
 	return nil
 }
 
-// The measure of all power cuts: a writer that syncs loses nothing, and one that does not, or whose disk lies, does.
+// The measure of all power cuts: a writer that syncs loses nothing, and one
+// that does not, or whose disk lies, does.
 func TestPowerCutControls(t *testing.T) {
 	const writes, cuts = 300, 100
 	for _, fstype := range []string{"ext4", "xfs"} {
@@ -135,7 +139,7 @@ func TestPowerCutControls(t *testing.T) {
 				if tt.loses && lost == 0 {
 					t.Error("nothing was lost")
 				}
-				t.Logf("%d of %d cuts lost something; %.0f cuts a minute", lost, cuts, cuts/time.Since(began).Minutes())
+				t.Logf("%d of %d cuts lost something; %.0f cuts per minute", lost, cuts, cuts/time.Since(began).Minutes())
 			})
 		}
 	}
@@ -146,8 +150,9 @@ func syncFileRange(f *os.File) error {
 	return unix.SyncFileRange(int(f.Fd()), 0, 0, all)
 }
 
-// An error of the data blocks of one file is that file's alone, and is reported once: the trap that a failed
-// flush sets for whoever tries again [fsync(2)].
+// An error of the data blocks of one file is that file's alone, and is reported
+// once: the trap that a failed flush sets for a caller that tries again
+// [fsync(2)].
 func TestFaultInTheDataOfAFile(t *testing.T) {
 	d := disk.Start(t, 64*mib)
 	dir := must[string](t)(d.Mount("ext4"))

@@ -15,9 +15,9 @@ const (
 	Flush Op = "flush"
 )
 
-// A Fault makes chosen operations fail. A write that fails changes nothing, and a flush that fails
-// makes nothing durable. Numbers of reads are not to be relied on: where reading ahead has failed
-// the kernel asks for the page again.
+// A Fault makes chosen operations fail. A write that fails changes nothing, and
+// a flush that fails makes nothing durable. Numbers of reads are not to be
+// relied on: where reading ahead has failed the kernel asks for the page again.
 type Fault struct {
 	Op       Op
 	Off, Len int64         // only what touches [Off, Off+Len) of the disk; Len 0 means anywhere
@@ -28,13 +28,14 @@ type Fault struct {
 
 // Stats counts what has been asked of a disk since it was made.
 type Stats struct {
-	Reads, Writes, Flushes  int64 // answered, well or not
+	Reads, Writes, Flushes  int64 // ended, well or not
 	BytesRead, BytesWritten int64
 	Failed                  int64 // by a Fault
 	Held                    int64 // now, by Hold
 }
 
-// A command is one line from the program to the server, an answer one line back.
+// A command is one line from the program to the server, a response one line
+// back.
 type command struct {
 	Do    string        `json:"do"`
 	Fault Fault         `json:"fault,omitzero"`
@@ -43,7 +44,7 @@ type command struct {
 	On    bool          `json:"on,omitempty"`
 }
 
-type answer struct {
+type response struct {
 	Err   string `json:"err,omitempty"`
 	Stats Stats  `json:"stats,omitzero"`
 }

@@ -19,7 +19,8 @@ import (
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-// The environment by which a program starts itself as a server: the shared directory, and "1" for a log.
+// The environment by which a program starts itself as a server: the shared
+// directory, and "1" for a log.
 const (
 	dirEnv = "FMMAP_DISK_DIR"
 	logEnv = "FMMAP_DISK_LOG"
@@ -42,8 +43,8 @@ func Main() {
 	os.Exit(0)
 }
 
-// serve answers commands from the standard input until that ends or the program does, in whatever way; then it takes down
-// what it has set up.
+// serve carries out commands from the standard input until that or the program
+// ends, in whatever way; then it removes what it has set up.
 func serve(dir string, logging bool) error {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP) // they are for the program
 	s, err := openStore(dir, logging)
@@ -56,15 +57,16 @@ func serve(dir string, logging bool) error {
 		return err
 	}
 	over := make(chan error, 2)
-	go func() { over <- s.answer(bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)) }() // ends with the process
-	go func() { over <- outlive(os.Getppid()) }()                                            // the same
+	go func() { over <- s.respond(bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)) }() // ends with the process
+	go func() { over <- outlive(os.Getppid()) }()                                             // the same
 	err = <-over
 	s.open()
 	return errors.Join(err, unmountLeft(dir), unmountFUSE(server, at), removeAll(dir))
 }
 
-// outlive returns when the parent has ended. That its end of the pipe is closed is no sure sign: a process that is killed while one
-// of its threads waits for this disk keeps its files open until it has the answer.
+// outlive returns when the parent has ended. That its end of the pipe is closed
+// is no sure sign: a process that is killed while one of its threads waits for
+// this disk keeps its files open until it has the result.
 func outlive(parent int) error {
 	for ; ; time.Sleep(200 * time.Millisecond) {
 		if os.Getppid() != parent || doomed(parent) {
@@ -73,8 +75,9 @@ func outlive(parent int) error {
 	}
 }
 
-// doomed says that the process is gone or going: a SIGKILL waits for its first thread, as it does whenever a process
-// ends, or that thread is no more [proc_pid_status(5)].
+// doomed reports whether the process is gone or going: a SIGKILL waits for its
+// first thread, as it does whenever a process ends, or that thread is no more
+// [proc_pid_status(5)].
 func doomed(pid int) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -96,14 +99,14 @@ func doomed(pid int) bool {
 	return false
 }
 
-// answer says that the disk is there and carries out commands.
-func (s *store) answer(in *bufio.Scanner, out *json.Encoder) error {
-	if err := out.Encode(answer{}); err != nil {
+// respond reports that the disk is there and carries out commands.
+func (s *store) respond(in *bufio.Scanner, out *json.Encoder) error {
+	if err := out.Encode(response{}); err != nil {
 		return err
 	}
 	for in.Scan() {
 		var c command
-		var a answer
+		var a response
 		err := json.Unmarshal(in.Bytes(), &c)
 		if err == nil {
 			a, err = s.do(c)
@@ -118,7 +121,7 @@ func (s *store) answer(in *bufio.Scanner, out *json.Encoder) error {
 	return in.Err()
 }
 
-func (s *store) do(c command) (a answer, err error) {
+func (s *store) do(c command) (a response, err error) {
 	switch c.Do {
 	case doFail:
 		s.fail(c.Fault)
@@ -157,7 +160,8 @@ func unmountLeft(dir string) (err error) {
 	return err
 }
 
-// unmountFUSE waits for the users of the files, a loop device first of all, and is then forceful.
+// unmountFUSE waits for the users of the files, a loop device first of all, and
+// is then forceful.
 func unmountFUSE(server *fuse.Server, dir string) error {
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		err := unix.Unmount(dir, 0)
@@ -171,7 +175,8 @@ func unmountFUSE(server *fuse.Server, dir string) error {
 	}
 }
 
-// removeAll removes the shared directory, for which a mount of the program's may have to go first.
+// removeAll removes the shared directory, for which a mount of the program's
+// may have to go first.
 func removeAll(dir string) (err error) {
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		if err = os.RemoveAll(dir); err == nil || time.Now().After(deadline) {

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// A store is the server's side of the shared directory: what the disk reads now, and the log of how
-// it came to be.
+// A store is the server's side of the shared directory: what the disk reads
+// now, and the log of how it came to be.
 type store struct {
 	*gate
 	live, log, data *os.File
@@ -19,7 +19,7 @@ type store struct {
 
 	mu  sync.Mutex // orders the records and the writes to live; guards all below
 	end int64      // of data
-	lie bool       // flushes are answered, and do nothing
+	lie bool       // flushes succeed, and do nothing
 }
 
 func openStore(dir string, logging bool) (*store, error) {
@@ -74,7 +74,8 @@ func (s *store) write(b []byte, off int64) syscall.Errno {
 	return s.append(rec)
 }
 
-// flush makes durable what was answered before it began, and is itself on record once it is over.
+// flush makes durable the writes that ended before it began, and is itself on
+// record once it is over.
 func (s *store) flush() syscall.Errno {
 	began := s.position.Load()
 	if errno := s.pass(Flush, 0, 0); errno != 0 {
@@ -97,7 +98,7 @@ func (s *store) append(r Record) syscall.Errno {
 	if _, err := s.log.WriteAt(b[:], n*recordSize); err != nil {
 		return errnoOf(err)
 	}
-	s.position.word.Store(n + 1) // last, so that whoever sees it finds the record
+	s.position.word.Store(n + 1) // last, so that a reader that sees it finds the record
 	return 0
 }
 

@@ -1,0 +1,177 @@
+// Command elsewhere runs the tests of the library, compiled once, in the
+// surroundings in which other people run them: as an ordinary user with the
+// programs of a small container, without capabilities and devices, on other
+// file systems, within limits. Each row of the table in rows.go is one of them.
+// What this machine cannot build is left out with the reason, which is a
+// failure where FMMAP_CI=1. It is run in the root of the repository:
+//
+//	go run -C internal/tools ./elsewhere [row...]
+//
+// Afterwards nothing is left: no file, mount, loop device or process.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == stageArg {
+		fail(stage(os.Args[2:]))
+	}
+	inner := flag.String("inner", "", "carry out one row in `dir`, in this process")
+	flag.Parse()
+	if *inner != "" {
+		fail(carryOut(*inner, flag.Arg(0)))
+		return
+	}
+	fail(all(flag.Args()))
+}
+
+func fail(err error) {
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+}
+
+// all carries out the rows of these names, or every row.
+func all(names []string) (err error) {
+	for _, n := range names {
+		if !slices.ContainsFunc(rows, func(r row) bool { return r.name == n }) {
+			return fmt.Errorf("there is no row %q", n)
+		}
+	}
+	before, err := held()
+	if err != nil {
+		return err
+	}
+	root, err := filepath.Abs("../..") // go run -C
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "fmmap-elsewhere-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, os.RemoveAll(dir))
+		if after, e := held(); e != nil || after != before {
+			err = errors.Join(err, e, fmt.Errorf("left behind: %s instead of %s", after, before))
+		}
+	}()
+	if err := prepare(root, dir); err != nil {
+		return err
+	}
+	var (
+		wg     sync.WaitGroup
+		mu     sync.Mutex // guards failed and the output
+		failed int
+		slots  = make(chan struct{}, 2) // tests wait for each other half of the time
+	)
+	for _, r := range rows {
+		if len(names) > 0 && !slices.Contains(names, r.name) {
+			continue
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			began := time.Now()
+			out, ok := carriedOut(dir, r)
+			mu.Lock()
+			defer mu.Unlock()
+			if !ok {
+				failed++
+			}
+			fmt.Printf("%s (%.0f s)\n", bytes.TrimSpace(out), time.Since(began).Seconds())
+		})
+	}
+	wg.Wait()
+	if failed > 0 {
+		return fmt.Errorf("%d rows failed", failed)
+	}
+	return nil
+}
+
+// held returns what the machine holds that tests may have left: loop devices,
+// mounts and disks in memory.
+func held() (string, error) {
+	loops, _ := filepath.Glob("/sys/block/loop*/loop/backing_file") // the pattern is well-formed
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	shm, _ := filepath.Glob("/dev/shm/*")
+	return fmt.Sprintf("%d loop devices, %d mounts, %q", len(loops), bytes.Count(mounts, []byte("\n")), shm), err
+}
+
+// prepare copies the repository into dir/src and compiles its tests into
+// dir/bin.
+func prepare(root, dir string) error {
+	if err := os.Chmod(dir, 0o755); err != nil { // for another user
+		return err
+	}
+	list, err := output(root, "git", "ls-files", "--cached", "--others", "--exclude-standard")
+	if err != nil {
+		return err
+	}
+	for name := range strings.Lines(list) {
+		name = strings.TrimSuffix(name, "\n")
+		b, err := os.ReadFile(filepath.Join(root, name))
+		if errors.Is(err, fs.ErrNotExist) { // removed, and not yet committed
+			continue
+		}
+		to := filepath.Join(dir, "src", name)
+		if err := errors.Join(err, os.MkdirAll(filepath.Dir(to), 0o755), os.WriteFile(to, b, 0o644)); err != nil {
+			return err
+		}
+	}
+	if _, err := output(root, "go", "test", "-c", "-vet=off", "-o", filepath.Join(dir, "bin")+"/", "./..."); err != nil {
+		return err
+	}
+	packages, err := output(root, "go", "list", "-f", "{{.ImportPath}}", "./...")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "packages"), []byte(packages), 0o644)
+}
+
+// output runs a command in a folder and returns its standard output.
+func output(dir, name string, args ...string) (string, error) {
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		err = fmt.Errorf("%s %s: %w\n%s%s", name, strings.Join(args, " "), err, out, errs.Bytes())
+	}
+	return string(out), err
+}
+
+// carriedOut carries out a row in a process of its own, which is in a mount
+// namespace of its own where that may be.
+func carriedOut(dir string, r row) (out []byte, ok bool) {
+	if r.root && os.Geteuid() != 0 {
+		return fmt.Appendf(nil, "--    %s: left out, it needs root", r.name), os.Getenv("FMMAP_CI") != "1"
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return []byte(err.Error()), false
+	}
+	cmd := exec.Command(self, "-inner", dir, r.name)
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // and nothing propagates from it
+	}
+	out, err = cmd.CombinedOutput()
+	return out, err == nil
+}
