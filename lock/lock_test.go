@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
+	"github.com/fmmap-go/fmmap/internal/testutil"
 	"github.com/fmmap-go/fmmap/lock"
 )
 
@@ -207,6 +208,8 @@ func TestMappingKeepsTheLock(t *testing.T) {
 	}
 	each(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
+		// On overlayfs a mapping keeps the file of the layer below it.
+		testutil.RequireFileSystem(t, name, "overlay")
 		f := open(t, name)
 		m, err := sys.Map(f, sys.MapOptions{Len: 10})
 		if err != nil {

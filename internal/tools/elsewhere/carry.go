@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -146,6 +147,7 @@ func (c *conditions) test(dir, pkg string) error {
 	cmd := exec.Command(c.self, c.stage.args(append(args, c.flags...)...)...)
 	cmd.Dir = filepath.Join(dir, "src", from)
 	cmd.Env = c.env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -70,6 +71,13 @@ func all(names []string) (err error) {
 		if after, e := held(); e != nil || after != before {
 			err = errors.Join(err, e, fmt.Errorf("left behind: %s instead of %s", after, before))
 		}
+	}()
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+	go func() { // ends with the process
+		<-stop
+		_ = os.RemoveAll(dir) // the rows, and what they mounted, end with this process
+		os.Exit(1)
 	}()
 	if err := prepare(root, dir); err != nil {
 		return err
@@ -168,7 +176,7 @@ func carriedOut(dir string, r row) (out []byte, ok bool) {
 		return []byte(err.Error()), false
 	}
 	cmd := exec.Command(self, "-inner", dir, r.name)
-	cmd.SysProcAttr = &syscall.SysProcAttr{}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // and nothing propagates from it
 	}
