@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -114,13 +115,15 @@ func TestDocumentsPointToWhatIsThere(t *testing.T) {
 
 var testName = regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w*)`")
 
-// The tests that the documents name exist.
+// The tests that the documents name exist. In ARCHITECTURE.md they are in the
+// package of the heading, or in a package below it, and after the word torture in
+// internal/torture.
 func TestProofsExist(t *testing.T) {
-	there := map[string]bool{}
+	packages := map[string][]string{} // of each test
 	for _, s := range sources(t) {
 		for _, d := range s.ast.Decls {
 			if f, ok := d.(*ast.FuncDecl); ok && s.test() && f.Recv == nil {
-				there[f.Name.Name] = true
+				packages[f.Name.Name] = append(packages[f.Name.Name], s.pkg)
 			}
 		}
 	}
@@ -129,10 +132,34 @@ func TestProofsExist(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range testName.FindAllStringSubmatch(string(b), -1) {
-			if !there[m[1]] {
-				t.Errorf("%s names %s, which does not exist", name, m[1])
+		heading := ""
+		for i, line := range strings.Split(string(b), "\n") {
+			if h, ok := strings.CutPrefix(line, "### "); ok {
+				heading = h
+			}
+			tortured := strings.Index(line, "; torture `")
+			if strings.Contains(line, "| torture `") {
+				tortured = 0
+			}
+			for _, m := range testName.FindAllStringSubmatchIndex(line, -1) {
+				test := line[m[2]:m[3]]
+				in := heading
+				if tortured >= 0 && m[0] > tortured {
+					in = "internal/torture"
+				}
+				switch pkgs := packages[test]; {
+				case len(pkgs) == 0:
+					t.Errorf("%s:%d: there is no %s", name, i+1, test)
+				case name == "ARCHITECTURE.md" && !slices.ContainsFunc(pkgs, func(pkg string) bool { return within(pkg, in) }):
+					t.Errorf("%s:%d: %s is in %s and not in %s", name, i+1, test, pkgs, in)
+				}
 			}
 		}
 	}
+}
+
+// within reports whether a package belongs to the part of the library that a
+// heading of ARCHITECTURE.md names. The scheduler of async is internal/lane.
+func within(pkg, heading string) bool {
+	return pkg == heading || strings.HasPrefix(pkg, heading+"/") || heading == "async" && pkg == "internal/lane"
 }
