@@ -15,9 +15,9 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// A user uses the victim of a storm until it stops, in one goroutine.
+// A user uses the victim of an attack until it stops, in one goroutine.
 type user struct {
-	*storm
+	*attack
 	id     int
 	rnd    *rand.Rand
 	writes bool
@@ -34,7 +34,7 @@ func (u *user) run() {
 		err = u.file.Truncate(1) // longer when there is something to copy
 	}
 	if err != nil {
-		u.judge("a file of the user's own", err)
+		u.record("a file of the user's own", err)
 		return
 	}
 	defer os.Remove(name)
@@ -51,7 +51,7 @@ func (u *user) run() {
 		}
 		off := u.rnd.Int64N(full)
 		n := min(u.rnd.Int64N(int64(len(u.buf))), full-off)
-		u.judge(a.name, a.do(u, u.now.Load(), off, n))
+		u.record(a.name, a.do(u, u.now.Load(), off, n))
 	}
 }
 

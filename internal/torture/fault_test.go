@@ -30,8 +30,8 @@ type victim struct {
 	hand *os.File // by which it is cut, also when its name means another file
 }
 
-// A storm is one victim, or one after the other, and all its users.
-type storm struct {
+// An attack is one victim, or one after the other, and all its users.
+type attack struct {
 	name string // of every victim
 	dir  string // for what users make
 	pool *async.Pool
@@ -48,7 +48,7 @@ type storm struct {
 	wrong atomic.Pointer[error] // the first
 }
 
-// users of a storm; writers are the last third.
+// users of an attack; writers are the last third.
 const users = 12
 
 // Readers and writers use a file through everything the library offers, while
@@ -68,7 +68,7 @@ func TestFaultStorm(t *testing.T) {
 			check(t, s.reopen())
 			var all sync.WaitGroup
 			for i := range users {
-				u := &user{storm: s, rnd: rand.New(rand.NewPCG(rnd.Uint64(), 0)), id: i, writes: i >= 2*users/3, buf: make([]byte, full/4)}
+				u := &user{attack: s, rnd: rand.New(rand.NewPCG(rnd.Uint64(), 0)), id: i, writes: i >= 2*users/3, buf: make([]byte, full/4)}
 				all.Go(u.run) // ends with over
 			}
 			b := newBudget(tt.rounds)
@@ -91,8 +91,8 @@ func TestFaultStorm(t *testing.T) {
 }
 
 // newStorm makes the disk: of a file system, or ext4 on one that can fail.
-func newStorm(t *testing.T, kind string) *storm {
-	s := &storm{used: make(chan struct{}, users), over: make(chan struct{})}
+func newStorm(t *testing.T, kind string) *attack {
+	s := &attack{used: make(chan struct{}, users), over: make(chan struct{})}
 	if kind == "failing" {
 		s.disk = disk.Start(t, 64*mib)
 		s.dir = must[string](t)(s.disk.Mount("ext4"))
@@ -104,8 +104,8 @@ func newStorm(t *testing.T, kind string) *storm {
 	return s
 }
 
-// end closes what the storm has open.
-func (s *storm) end(t *testing.T) {
+// end closes what the attack has open.
+func (s *attack) end(t *testing.T) {
 	if s.disk != nil {
 		check(t, s.disk.Heal())
 	}
@@ -117,7 +117,7 @@ func (s *storm) end(t *testing.T) {
 // report prints the counts and checks that every access has gone well and,
 // where it can, met a fault. Of the failing disk only what is not in memory
 // fails, which some accesses may miss; TestUnreadable sends all of them there.
-func (s *storm) report(t *testing.T, b *budget) {
+func (s *attack) report(t *testing.T, b *budget) {
 	for _, a := range accesses {
 		if s.seen.of(a.name+": went well") == 0 {
 			t.Errorf("%s never went well", a.name)
@@ -134,7 +134,7 @@ func (s *storm) report(t *testing.T, b *budget) {
 }
 
 // replace lets the name mean a new file.
-func (s *storm) replace() error {
+func (s *attack) replace() error {
 	s.salt += 2 // as letter has the lowest bit always set
 	temp := s.name + ".new"
 	if err := os.WriteFile(temp, pattern(0, full, s.salt), 0o600); err != nil {
@@ -144,7 +144,7 @@ func (s *storm) replace() error {
 }
 
 // reopen closes the victim and opens what has its name now.
-func (s *storm) reopen() error {
+func (s *attack) reopen() error {
 	if v := s.now.Load(); v != nil {
 		if err := errors.Join(v.Close(), v.hand.Close()); err != nil {
 			return err
@@ -161,7 +161,7 @@ func (s *storm) reopen() error {
 
 // attack does one thing to the victim. The test ends where a file cannot be
 // made cold.
-func (s *storm) attack(t *testing.T, rnd *rand.Rand) error {
+func (s *attack) attack(t *testing.T, rnd *rand.Rand) error {
 	v := s.now.Load()
 	if s.disk != nil {
 		if err := s.disk.Heal(); err != nil {
@@ -187,8 +187,8 @@ func (s *storm) attack(t *testing.T, rnd *rand.Rand) error {
 	return s.reopen()
 }
 
-// judge counts an outcome, and remembers one that should not be.
-func (s *storm) judge(access string, err error) {
+// record counts an outcome, and remembers one that should not be.
+func (s *attack) record(access string, err error) {
 	var fault *core.FaultError
 	var path *fs.PathError
 	kind := "went well"

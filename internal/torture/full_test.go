@@ -19,8 +19,8 @@ import (
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-// A brim is a disk that is full except for what its ballast leaves.
-type brim struct {
+// A fullDisk is a disk that is full except for what its ballast leaves.
+type fullDisk struct {
 	*testing.T
 	dir     string
 	rnd     *rand.Rand
@@ -48,7 +48,7 @@ func TestDiskFull(t *testing.T) {
 		t.Run(fstype, func(t *testing.T) {
 			testutil.NoLeaks(t)
 			t.Setenv("TMPDIR", "/dev/shm") // it is not the machine's own disk that is tested
-			d := &brim{T: t, dir: testutil.LoopDisk(t, 16*mib, fstype), rnd: testutil.Rand(t), much: 8 * mib}
+			d := &fullDisk{T: t, dir: testutil.LoopDisk(t, 16*mib, fstype), rnd: testutil.Rand(t), much: 8 * mib}
 			if fstype == "btrfs" { // which may find room that it denied the ballast a moment ago, but not all of it
 				d.copies, d.much = true, testutil.MinSize(fstype)
 			}
@@ -69,7 +69,7 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-func (d *brim) fill() {
+func (d *fullDisk) fill() {
 	d.pool = must[*async.Pool](d)(async.NewPool(async.PoolOptions{}))
 	d.user = &user{rnd: d.rnd, buf: make([]byte, 64*kib), file: must[*os.File](d)(os.Create(filepath.Join(d.TempDir(), "user")))}
 	d.ballast = must[*os.File](d)(os.Create(filepath.Join(d.dir, "ballast")))
@@ -78,7 +78,7 @@ func (d *brim) fill() {
 
 // top lets the ballast take what room there is, also what btrfs gives back only
 // when it commits.
-func (d *brim) top() {
+func (d *fullDisk) top() {
 	end := must[int64](d)(d.ballast.Seek(0, io.SeekEnd))
 	for before := int64(-1); before != end; {
 		before = end
@@ -90,7 +90,7 @@ func (d *brim) top() {
 
 // grab gives the ballast blocks from end on until there are no more, and
 // returns its new end.
-func (d *brim) grab(end int64) int64 {
+func (d *fullDisk) grab(end int64) int64 {
 	for n := int64(64 * mib); n >= 4*kib; {
 		switch err := unix.Fallocate(int(d.ballast.Fd()), 0, end, n); err {
 		case nil:
@@ -106,13 +106,13 @@ func (d *brim) grab(end int64) int64 {
 }
 
 // leave makes the ballast shorter by up to n bytes.
-func (d *brim) leave(n int64) {
+func (d *fullDisk) leave(n int64) {
 	end := must[int64](d)(d.ballast.Seek(0, io.SeekEnd))
 	check(d, d.ballast.Truncate(max(0, end-n)))
 	check(d, d.ballast.Sync())
 }
 
-func (d *brim) empty() {
+func (d *fullDisk) empty() {
 	check(d, d.ballast.Close())
 	check(d, os.Remove(d.ballast.Name()))
 	check(d, d.user.file.Close())
@@ -120,7 +120,7 @@ func (d *brim) empty() {
 }
 
 // round does each thing once, with some room left to do half of it.
-func (d *brim) round() {
+func (d *fullDisk) round() {
 	d.leave(4 * mib)
 	name := filepath.Join(d.dir, "file")
 	want := pattern(0, mib, byte(d.rnd.Uint32())&^1)
@@ -148,7 +148,7 @@ func (d *brim) round() {
 
 // refused checks an error for want of room about the file of that name, and
 // counts it.
-func (d *brim) refused(what, name string, err error) {
+func (d *fullDisk) refused(what, name string, err error) {
 	d.Helper()
 	var path *fs.PathError
 	if !errors.Is(err, syscall.ENOSPC) || !errors.As(err, &path) || path.Path != name {
@@ -158,7 +158,7 @@ func (d *brim) refused(what, name string, err error) {
 }
 
 // creations do not leave the name, and leave files that have it as they were.
-func (d *brim) creations(f *core.File) {
+func (d *fullDisk) creations(f *core.File) {
 	before := d.names()
 	name := filepath.Join(d.dir, "created")
 	d.refused("Create", name, second(core.Create(name, d.much)))
@@ -183,7 +183,7 @@ func (d *brim) creations(f *core.File) {
 }
 
 // growth leaves length and bytes.
-func (d *brim) growth(f *core.File, want []byte) {
+func (d *fullDisk) growth(f *core.File, want []byte) {
 	file := async.Wrap(d.pool, f)
 	for range 3 {
 		d.refused("growth", f.Name(), f.Truncate(mib+d.much))
@@ -199,7 +199,7 @@ func (d *brim) growth(f *core.File, want []byte) {
 }
 
 // copying leaves the file that has the name, and no other.
-func (d *brim) copying(f *core.File) {
+func (d *fullDisk) copying(f *core.File) {
 	big := must[*core.File](d)(core.OpenFile(d.ballast.Name(), core.Options{Access: core.CopyOnWrite, NoLock: true}))
 	old := pattern(0, 1000, 5)
 	name := filepath.Join(d.dir, "copy")
@@ -219,7 +219,7 @@ func (d *brim) copying(f *core.File) {
 
 // holes are stored into by all that stores, while there is some room and when
 // there is none.
-func (d *brim) holes(f *core.File) {
+func (d *fullDisk) holes(f *core.File) {
 	v := &victim{File: async.Wrap(d.pool, f)}
 	for i := range 200 {
 		if i == 100 {
@@ -250,7 +250,7 @@ func (d *brim) holes(f *core.File) {
 }
 
 // overwriting needs no room when there are blocks.
-func (d *brim) overwriting(f *core.File) {
+func (d *fullDisk) overwriting(f *core.File) {
 	for range 3 {
 		err := second(f.WriteAt(pattern(0, mib, byte(d.rnd.Uint32())&^1), 0))
 		if err == nil {
@@ -268,7 +268,7 @@ func (d *brim) overwriting(f *core.File) {
 }
 
 // names are those in the disk's directory.
-func (d *brim) names() (names []string) {
+func (d *fullDisk) names() (names []string) {
 	for _, e := range must[[]os.DirEntry](d)(os.ReadDir(d.dir)) {
 		names = append(names, e.Name())
 	}

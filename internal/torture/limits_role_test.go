@@ -22,8 +22,8 @@ const (
 	limitDirEnv = "FMMAP_TORTURE_DIR"
 )
 
-// A trial is what such a process finds.
-type trial struct {
+// A limitTest is what such a process finds.
+type limitTest struct {
 	dir string
 	err error
 }
@@ -31,7 +31,7 @@ type trial struct {
 // limited is the process: it sets itself a limit, meets it, and says what it
 // counted.
 func limited() error {
-	t := &trial{dir: os.Getenv(limitDirEnv)}
+	t := &limitTest{dir: os.Getenv(limitDirEnv)}
 	map[string]func(){
 		"descriptors": t.descriptors, "address space": t.addressSpace, "locked memory": t.lockedMemory, "maps": t.maps, "permissions": t.permissions,
 	}[os.Getenv(limitEnv)]()
@@ -40,7 +40,7 @@ func limited() error {
 }
 
 // is checks that err is one of those wanted; nil is one too.
-func (t *trial) is(what string, err error, want ...error) bool {
+func (t *limitTest) is(what string, err error, want ...error) bool {
 	for _, w := range want {
 		if errors.Is(err, w) {
 			return true
@@ -50,14 +50,14 @@ func (t *trial) is(what string, err error, want ...error) bool {
 	return false
 }
 
-func (t *trial) fail(format string, args ...any) {
+func (t *limitTest) fail(format string, args ...any) {
 	t.err = errors.Join(t.err, fmt.Errorf(format, args...))
 }
 
-func (t *trial) name(base string) string { return filepath.Join(t.dir, base) }
+func (t *limitTest) name(base string) string { return filepath.Join(t.dir, base) }
 
 // limit sets the soft limit of a resource.
-func (t *trial) limit(resource int, to uint64) {
+func (t *limitTest) limit(resource int, to uint64) {
 	var l unix.Rlimit
 	t.is("getrlimit", unix.Getrlimit(resource, &l), nil)
 	l.Cur = to
@@ -65,7 +65,7 @@ func (t *trial) limit(resource int, to uint64) {
 }
 
 // healthy checks that everything can be done that always could.
-func (t *trial) healthy() {
+func (t *limitTest) healthy() {
 	name, want := t.name("healthy"), pattern(0, 64*kib, 7)
 	f, err := core.Create(name, 64*kib)
 	if !t.is("Create, in the end", err, nil) {
@@ -84,7 +84,7 @@ func (t *trial) healthy() {
 
 // descriptors uses up all descriptors except a few, so that each step of each
 // operation fails once.
-func (t *trial) descriptors() {
+func (t *limitTest) descriptors() {
 	old := pattern(0, 1000, 3)
 	t.is("a file", os.WriteFile(t.name("old"), old, 0o600), nil)
 	t.is("a copy", os.WriteFile(t.name("copy"), old, 0o600), nil)
@@ -155,9 +155,9 @@ func (t *trial) descriptors() {
 	}
 }
 
-// listed are the names in the trial's directory; none, when that cannot be read
-// for want of a descriptor.
-func (t *trial) listed() (names []string) {
+// listed are the names in the limitTest's directory; none, when that cannot be
+// read for want of a descriptor.
+func (t *limitTest) listed() (names []string) {
 	entries, _ := os.ReadDir(t.dir)
 	for _, e := range entries {
 		names = append(names, e.Name())
@@ -167,7 +167,7 @@ func (t *trial) listed() (names []string) {
 
 // addressSpace is limited to half a GiB more than there is: no default
 // reservation fits.
-func (t *trial) addressSpace() {
+func (t *limitTest) addressSpace() {
 	var pages uint64
 	statm, err := os.ReadFile("/proc/self/statm")
 	t.is("statm", err, nil)
@@ -209,7 +209,7 @@ func (t *trial) addressSpace() {
 }
 
 // lockedMemory is limited to what a process without privileges may lock.
-func (t *trial) lockedMemory() {
+func (t *limitTest) lockedMemory() {
 	t.limit(unix.RLIMIT_MEMLOCK, 64*kib)
 	t.is("setuid", syscall.Setuid(nobody), nil)
 	f, err := core.Create(t.name("locked"), mib)
@@ -227,7 +227,7 @@ func (t *trial) lockedMemory() {
 // maps are made until the kernel has had enough (vm.max_map_count): of one
 // file, each second page of which is locked, so that the kernel counts each
 // page as a map of its own.
-func (t *trial) maps() {
+func (t *limitTest) maps() {
 	const page, most = 4 * kib, 100_000
 	f, err := core.OpenFile(t.name("mapped"), core.Options{Access: core.ReadWrite, Create: true, Sparse: true, Size: 2 * most * page})
 	if !t.is("Create", err, nil) {
@@ -256,7 +256,7 @@ func (t *trial) maps() {
 const nobody = 65534
 
 // permissions of directories and files keep a user out.
-func (t *trial) permissions() {
+func (t *limitTest) permissions() {
 	dirs := map[string]fs.FileMode{"open": 0o777, "no writing": 0o755, "no searching": 0o700, "no reading": 0o733}
 	contents := pattern(0, 1000, 9)
 	for d, mode := range dirs {

@@ -20,13 +20,13 @@ import (
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-// A street is a directory in which names change while we work there, and one
-// outside of it, where nothing may change.
+// A contestedDir is a directory in which names change while we work there, and
+// one outside of it, where nothing may change.
 //
 //	arena/dir/      with "name", "copy" and "new"
 //	arena/trap      a symbolic link to outside: takes the place of dir
 //	outside/        with files of the same names
-type street struct {
+type contestedDir struct {
 	*testing.T
 	arena, outside string
 	before         string // outside, as text
@@ -42,7 +42,7 @@ func TestHostileNeighbours(t *testing.T) {
 	testutil.NoLeaks(t)
 	t.Setenv("TMPDIR", "/dev/shm")
 	top := t.TempDir()
-	s := &street{T: t, arena: filepath.Join(top, "arena"), outside: filepath.Join(top, "outside")}
+	s := &contestedDir{T: t, arena: filepath.Join(top, "arena"), outside: filepath.Join(top, "outside")}
 	check(t, os.MkdirAll(filepath.Join(s.arena, "dir"), 0o755))
 	check(t, os.Mkdir(s.outside, 0o755))
 	for _, name := range []string{"name", "copy", "canary"} {
@@ -88,7 +88,7 @@ func TestHostileNeighbours(t *testing.T) {
 }
 
 // look describes what is outside.
-func (s *street) look() string {
+func (s *contestedDir) look() string {
 	var b strings.Builder
 	for _, e := range must[[]os.DirEntry](s)(os.ReadDir(s.outside)) {
 		contents := must[[]byte](s)(os.ReadFile(filepath.Join(s.outside, e.Name())))
@@ -98,7 +98,7 @@ func (s *street) look() string {
 }
 
 // begin lets the neighbour do something hostile until end.
-func (s *street) begin(rnd *rand.Rand, hostile func(rnd *rand.Rand) error) {
+func (s *contestedDir) begin(rnd *rand.Rand, hostile func(rnd *rand.Rand) error) {
 	s.stop = make(chan struct{})
 	s.swaps.Go(func() {
 		for {
@@ -116,23 +116,23 @@ func (s *street) begin(rnd *rand.Rand, hostile func(rnd *rand.Rand) error) {
 	})
 }
 
-func (s *street) end() {
+func (s *contestedDir) end() {
 	close(s.stop)
 	s.swaps.Wait()
 }
 
 // tidy makes the arena what it was.
-func (s *street) tidy() {
+func (s *contestedDir) tidy() {
 	check(s, os.RemoveAll(s.arena))
 	check(s, os.MkdirAll(filepath.Join(s.arena, "dir"), 0o755))
 }
 
 // in is a name in the directory.
-func (s *street) in(base string) string { return filepath.Join(s.arena, "dir", base) }
+func (s *contestedDir) in(base string) string { return filepath.Join(s.arena, "dir", base) }
 
 // linkFor makes the name mean, in turns, nothing, a file, and a link to what is
 // outside.
-func (s *street) linkFor(base, target string) func(rnd *rand.Rand) error {
+func (s *contestedDir) linkFor(base, target string) func(rnd *rand.Rand) error {
 	return func(rnd *rand.Rand) error {
 		temp := s.in("temp")
 		var err error
@@ -152,7 +152,7 @@ func (s *street) linkFor(base, target string) func(rnd *rand.Rand) error {
 }
 
 // trapFor swaps the directory for a link to outside, and back.
-func (s *street) trapFor(*rand.Rand) error {
+func (s *contestedDir) trapFor(*rand.Rand) error {
 	trap := filepath.Join(s.arena, "trap")
 	if err := os.Symlink(s.outside, trap); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
@@ -161,7 +161,7 @@ func (s *street) trapFor(*rand.Rand) error {
 }
 
 // otherFor swaps the directory for another.
-func (s *street) otherFor(*rand.Rand) error {
+func (s *contestedDir) otherFor(*rand.Rand) error {
 	other := filepath.Join(s.arena, "other")
 	if err := os.Mkdir(other, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
@@ -171,7 +171,7 @@ func (s *street) otherFor(*rand.Rand) error {
 
 // openNoFollow opens for writing and empties, but follows no link: opening
 // follows links unless it is told not to.
-func (s *street) openNoFollow(rnd *rand.Rand) error {
+func (s *contestedDir) openNoFollow(rnd *rand.Rand) error {
 	f, err := core.OpenFile(s.in("name"), core.Options{
 		Access: core.ReadWrite, Create: rnd.IntN(2) == 0, Truncate: true, Size: 100, Flags: syscall.O_NOFOLLOW,
 	})
@@ -187,7 +187,7 @@ func (s *street) openNoFollow(rnd *rand.Rand) error {
 }
 
 // create makes a file, and no file where a link leads.
-func (s *street) create(rnd *rand.Rand) error {
+func (s *contestedDir) create(rnd *rand.Rand) error {
 	f, err := core.OpenFile(s.in("new"), core.Options{Access: core.ReadWrite, Create: true, Exclusive: rnd.IntN(2) == 0, Size: 100, RemoveOnClose: rnd.IntN(2) == 0})
 	switch {
 	case err == nil:
@@ -205,7 +205,7 @@ func (s *street) create(rnd *rand.Rand) error {
 
 // createInVain makes a file, finds the options impossible, and takes it back:
 // not another one.
-func (s *street) createInVain(rnd *rand.Rand) error {
+func (s *contestedDir) createInVain(rnd *rand.Rand) error {
 	err := second(core.OpenFile(s.in("name"), core.Options{Access: core.ReadWrite, Create: true, Offset: 10_000, Length: 10, NoLock: rnd.IntN(2) == 0}))
 	if !errors.Is(err, core.ErrRange) && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("impossible options: %w", err)
@@ -215,7 +215,7 @@ func (s *street) createInVain(rnd *rand.Rand) error {
 }
 
 // remove removes what it opened, or nothing.
-func (s *street) remove(rnd *rand.Rand) error {
+func (s *contestedDir) remove(rnd *rand.Rand) error {
 	name := s.in("mine")
 	check(s, os.WriteFile(filepath.Join(s.outside, "mine"), pattern(0, 5000, 3), 0o644))
 	defer os.Remove(filepath.Join(s.outside, "mine"))
@@ -250,7 +250,7 @@ func (s *street) remove(rnd *rand.Rand) error {
 }
 
 // copyTo replaces a name, and leaves nothing else.
-func (s *street) copyTo(*rand.Rand) error {
+func (s *contestedDir) copyTo(*rand.Rand) error {
 	f := core.NewMemory("memory", pattern(0, 3000, 1))
 	if err := errors.Join(f.CopyTo(s.in("copy"), 0, 3000), f.Close()); err != nil {
 		return err

@@ -232,8 +232,8 @@ func means(got []byte, there bool, want state) bool {
 	return there == want.There && (!there || bytes.Equal(got, want.bytes()))
 }
 
-// goOn goes on with the store where the writer left off.
-func goOn(name string) error {
+// keepWriting goes on with the store where the writer left off.
+func keepWriting(name string) error {
 	f, err := core.OpenFile(name, core.Options{Access: core.ReadWrite})
 	if err != nil {
 		return lost(recordKind, "%w", err)

@@ -33,7 +33,7 @@ type powerRun struct {
 
 	mu       sync.Mutex // guards what follows
 	cuts     int
-	hurt     int   // cuts that lost something
+	losing   int   // cuts that lost something
 	lost     tally // losses by kind
 	looked   int   // acknowledged things that were looked at
 	dead     int   // cuts after which nothing could be mounted
@@ -100,17 +100,17 @@ func (r *powerRun) cutAll(d *disk.Disk, cuts []cut, next func() bool) (err error
 		err := c.Check(at.moment, at.seed, r.fstype, func(dir string) (err error) {
 			looked, err = r.history.check(dir, at.moment)
 			if err == nil && at.seed%8 == 0 {
-				err = goOn(filepath.Join(dir, storeName))
+				err = keepWriting(filepath.Join(dir, storeName))
 			}
 			return err
 		})
-		r.book(looked, err)
+		r.addCut(looked, err)
 	}
 	return nil
 }
 
-// book enters the outcome of a cut.
-func (r *powerRun) book(looked int, err error) {
+// addCut enters the outcome of a cut.
+func (r *powerRun) addCut(looked int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.cuts++
@@ -118,7 +118,7 @@ func (r *powerRun) book(looked int, err error) {
 	if err == nil {
 		return
 	}
-	r.hurt++
+	r.losing++
 	all, ok := losses(err)
 	for _, l := range all {
 		r.lost.add(l.kind, 1)
@@ -146,7 +146,7 @@ func TestPowerCuts(t *testing.T) {
 			rnd := testutil.Rand(t)
 			began := time.Now()
 			b := newBudget(tt.cuts)
-			runs, cuts, acked, looked, hurt := 0, 0, 0, 0, 0
+			runs, cuts, acked, looked, losing := 0, 0, 0, 0, 0
 			for ; !b.spent() && !t.Failed(); runs++ {
 				t.Run(fmt.Sprint("writer ", runs), func(t *testing.T) {
 					testutil.NoLeaks(t)
@@ -156,11 +156,11 @@ func TestPowerCuts(t *testing.T) {
 					for _, err := range r.problems[:min(len(r.problems), 3)] {
 						t.Error(err)
 					}
-					cuts, acked, looked, hurt = cuts+r.cuts, acked+len(r.history.moments), looked+r.looked, hurt+r.hurt
+					cuts, acked, looked, losing = cuts+r.cuts, acked+len(r.history.moments), looked+r.looked, losing+r.losing
 				})
 			}
 			counted(t, "%d cuts of %d runs, %d acknowledged things checked %d times, %d cuts lost some; %.0f cuts per minute",
-				cuts, runs, acked, looked, hurt, float64(cuts)/time.Since(began).Minutes())
+				cuts, runs, acked, looked, losing, float64(cuts)/time.Since(began).Minutes())
 		})
 	}
 }
@@ -196,7 +196,7 @@ func TestPowerCutsNoticeWhatIsLeftOut(t *testing.T) {
 						t.Errorf("in %d cuts nothing was lost of kind %q: the power cuts see nothing", r.cuts, kind)
 					}
 				}
-				counted(t, "%d of %d cuts lost something, as they must: %s; %d could not be mounted", r.hurt, r.cuts, &r.lost, r.dead)
+				counted(t, "%d of %d cuts lost something, as they must: %s; %d could not be mounted", r.losing, r.cuts, &r.lost, r.dead)
 			})
 		}
 	}

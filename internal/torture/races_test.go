@@ -23,9 +23,9 @@ import (
 )
 
 const (
-	racers = 12
-	own    = 8 * kib // bytes of the file that are one racer's, to store into
-	shared = racers * own
+	workers = 12
+	own     = 8 * kib // bytes of the file that are one worker's, to store into
+	shared  = workers * own
 )
 
 // A race is one file that many use at once in all ways; when it is closed,
@@ -33,13 +33,13 @@ const (
 type race struct {
 	open   func() (*core.File, error)
 	dir    string
-	whole  bool // racers may load bytes that are not theirs: there are no stores, or the detector cannot see them
+	whole  bool // workers may load bytes that are not theirs: there are no stores, or the detector cannot see them
 	stores bool
 
 	pool    *async.Pool
-	now     atomic.Pointer[racing]
+	now     atomic.Pointer[sharedFile]
 	opening sync.Mutex // held to close and open
-	guards  []*os.File // of one file, each racer's own to lock
+	guards  []*os.File // of one file, each worker's own to lock
 
 	pins    chan *core.Pin // for another goroutine to release
 	cancels chan func()    // for another goroutine to call
@@ -48,8 +48,8 @@ type race struct {
 	wrong   atomic.Pointer[error]
 }
 
-// racing is a file and what has been built on it.
-type racing struct {
+// sharedFile is a file and what has been built on it.
+type sharedFile struct {
 	*async.File
 	commits *flush.Committer  // of its own, beside that of the async file
 	ground  *flush.Background // on commits
@@ -61,7 +61,7 @@ type racing struct {
 // mapping or lock more than before.
 //
 // The race detector sees nothing of mapped memory. So the same is done to a
-// file on the heap, once with stores, each racer into bytes of its own, and
+// file on the heap, once with stores, each worker into bytes of its own, and
 // once with loads of everything.
 func TestRaces(t *testing.T) {
 	heap := func() (*core.File, error) { return core.NewMemory("memory", make([]byte, shared, 2*shared)), nil }
@@ -89,8 +89,8 @@ func TestRaces(t *testing.T) {
 			for range 2 {
 				helpers.Go(r.help) // ends with the channels
 			}
-			for id := range racers {
-				w := &racer{race: r, id: id, rnd: rand.New(rand.NewPCG(rnd.Uint64(), 0))}
+			for id := range workers {
+				w := &worker{race: r, id: id, rnd: rand.New(rand.NewPCG(rnd.Uint64(), 0))}
 				all.Go(func() { w.run(b) }) // ends with the budget
 			}
 			all.Wait()
@@ -111,10 +111,10 @@ func TestRaces(t *testing.T) {
 
 func (r *race) start(t *testing.T) {
 	r.pool = must[*async.Pool](t)(async.NewPool(async.PoolOptions{}))
-	for range racers {
+	for range workers {
 		r.guards = append(r.guards, must[*os.File](t)(os.OpenFile(filepath.Join(r.dir, "guard"), os.O_RDWR|os.O_CREATE, 0o600)))
 	}
-	// Handing over must not hold up a racer for long: the next operation may
+	// Handing over must not hold up a worker for long: the next operation may
 	// need what it would free.
 	r.pins, r.cancels = make(chan *core.Pin), make(chan func())
 	check(t, r.reopen(bg, nil))
@@ -168,7 +168,7 @@ func (r *race) help() {
 
 // reopen closes the file and opens another, unless another goroutine does or
 // has. The caller holds no pins.
-func (r *race) reopen(ctx context.Context, f *racing) error {
+func (r *race) reopen(ctx context.Context, f *sharedFile) error {
 	r.opening.Lock()
 	defer r.opening.Unlock()
 	if r.now.Load() != f {
@@ -186,7 +186,7 @@ func (r *race) reopen(ctx context.Context, f *racing) error {
 	}
 	r.seen.add("opened", 1)
 	c := flush.NewCommitter(fresh, flush.Options{})
-	r.now.Store(&racing{async.Wrap(r.pool, fresh), c, flush.NewBackground(c, flush.Policy{DirtyBytes: 64 * kib})})
+	r.now.Store(&sharedFile{async.Wrap(r.pool, fresh), c, flush.NewBackground(c, flush.Policy{DirtyBytes: 64 * kib})})
 	return nil
 }
 
@@ -206,8 +206,8 @@ func (r *race) expected(err error) error {
 	return err
 }
 
-// A racer does one operation after the other.
-type racer struct {
+// A worker does one operation after the other.
+type worker struct {
 	*race
 	id      int
 	rnd     *rand.Rand
@@ -215,7 +215,7 @@ type racer struct {
 	cancels []func()
 }
 
-func (w *racer) run(b *budget) {
+func (w *worker) run(b *budget) {
 	for w.wrong.Load() == nil && b.next() {
 		op := operations[w.rnd.IntN(len(operations))]
 		if !w.may(op) || op.rare > 0 && w.rnd.IntN(op.rare) > 0 {
@@ -226,21 +226,21 @@ func (w *racer) run(b *budget) {
 		}
 		f := w.now.Load()
 		err := op.do(w, f)
-		w.judge(op, err)
+		w.record(op, err)
 		for _, cancel := range w.cancels {
 			cancel()
 		}
 		w.cancels = nil
 		if errors.Is(err, fs.ErrClosed) {
 			w.letGo()
-			w.judge(operation{name: "opening again"}, w.reopen(bg, f))
+			w.record(operation{name: "opening again"}, w.reopen(bg, f))
 		}
 	}
 	w.letGo()
 }
 
-// judge counts an outcome, and remembers one that should not be.
-func (w *racer) judge(op operation, err error) {
+// record counts an outcome, and remembers one that should not be.
+func (w *worker) record(op operation, err error) {
 	switch bad := w.expected(err); {
 	case bad != nil:
 		err = fmt.Errorf("%s: %w", op.name, err)
@@ -256,7 +256,7 @@ func (w *racer) judge(op operation, err error) {
 }
 
 // letGo releases all pins, some by another goroutine.
-func (w *racer) letGo() {
+func (w *worker) letGo() {
 	for _, p := range w.pins {
 		if w.rnd.IntN(2) == 0 {
 			p.Release()
@@ -269,7 +269,7 @@ func (w *racer) letGo() {
 
 // ctx is a context that has ended, or will when it likes, or only after the
 // operation.
-func (w *racer) ctx() context.Context {
+func (w *worker) ctx() context.Context {
 	ctx, cancel := context.WithCancelCause(bg)
 	end := func() { cancel(errEnded) }
 	switch w.rnd.IntN(4) {
@@ -283,17 +283,17 @@ func (w *racer) ctx() context.Context {
 }
 
 // soon has another goroutine call fn, at any moment from now on.
-func (w *racer) soon(fn func()) { w.handing.Go(func() { w.race.cancels <- fn }) }
+func (w *worker) soon(fn func()) { w.handing.Go(func() { w.race.cancels <- fn }) }
 
-// mine is a place among the racer's own bytes.
-func (w *racer) mine() (off, n int64) {
+// mine is a place among the worker's own bytes.
+func (w *worker) mine() (off, n int64) {
 	off = w.rnd.Int64N(own)
 	return int64(w.id)*own + off, w.rnd.Int64N(own - off + 1)
 }
 
 // any is a place in the file; for races in which that is no data race it may be
 // anybody's.
-func (w *racer) any() (off, n int64) {
+func (w *worker) any() (off, n int64) {
 	if !w.whole {
 		return w.mine()
 	}

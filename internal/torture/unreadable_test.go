@@ -19,7 +19,7 @@ func TestUnreadable(t *testing.T) {
 	s := newStorm(t, "failing")
 	check(t, s.replace())
 	check(t, s.reopen())
-	u := &user{storm: s, buf: make([]byte, full/4), file: must[*os.File](t)(os.Create(s.dir + "/user"))}
+	u := &user{attack: s, buf: make([]byte, full/4), file: must[*os.File](t)(os.Create(s.dir + "/user"))}
 	refused := 0
 	for _, a := range accesses {
 		v := s.now.Load()
@@ -54,7 +54,7 @@ func TestUnreadable(t *testing.T) {
 
 // unreadable makes the victim whole, and those of its extents that which
 // chooses unreadable.
-func (s *storm) unreadable(t *testing.T, v *victim, which func() bool) error {
+func (s *attack) unreadable(t *testing.T, v *victim, which func() bool) error {
 	if err := second(v.hand.WriteAt(pattern(0, full, v.salt), 0)); err != nil {
 		return err
 	}

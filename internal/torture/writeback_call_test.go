@@ -105,7 +105,7 @@ func TestTheKthCallFails(t *testing.T) {
 			var well, badly atomic.Int64
 			for b.next() {
 				k := (b.rounds.Load()-1)%int64(tt.n) + 1
-				s := &stumbling{op: tt.op, at: k, name: filepath.Join(t.TempDir(), "file"), well: &well, badly: &badly}
+				s := &failingFile{op: tt.op, at: k, name: filepath.Join(t.TempDir(), "file"), well: &well, badly: &badly}
 				if err := s.run(p, rnd); err != nil {
 					t.Fatalf("call %d: %v", k, err)
 				}
@@ -116,8 +116,8 @@ func TestTheKthCallFails(t *testing.T) {
 	}
 }
 
-// A stumbling is a file of which one system call fails.
-type stumbling struct {
+// A failingFile is a file of which one system call fails.
+type failingFile struct {
 	*subject
 	op    sys.Op
 	at    int64 // the call that does
@@ -129,7 +129,7 @@ type stumbling struct {
 }
 
 // call is asked for every system call of the process.
-func (s *stumbling) call(op sys.Op) error {
+func (s *failingFile) call(op sys.Op) error {
 	if op != s.op {
 		return nil
 	}
@@ -145,7 +145,7 @@ func (s *stumbling) call(op sys.Op) error {
 	return syscall.EIO
 }
 
-func (s *stumbling) run(p *async.Pool, rnd *rand.Rand) error {
+func (s *failingFile) run(p *async.Pool, rnd *rand.Rand) error {
 	f, err := core.Create(s.name, pages*pageSize) // so that the first flush syncs the directory
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ func (s *stumbling) run(p *async.Pool, rnd *rand.Rand) error {
 
 // flushes flushes until it fails. Two goroutines use the file directly, so that
 // calls of theirs are made beside others.
-func (s *stumbling) flushes(rnd *rand.Rand, i int) error {
+func (s *failingFile) flushes(rnd *rand.Rand, i int) error {
 	const often = 2_000
 	for range often {
 		w := ways[rnd.IntN(len(ways))]
