@@ -1,6 +1,6 @@
 package lock
 
-// Entries is the number of entries in the table that are in use.
+// Entries returns the number of entries in the table that are in use.
 func Entries() int {
 	files.mu.Lock()
 	defer files.mu.Unlock()
@@ -13,12 +13,25 @@ func Entries() int {
 	return n
 }
 
-// Kept is the number of entries in the table that nobody uses, and how many there may be.
-func Kept() (n, most int) {
-	inUse := Entries()
+// Cached returns the number of unused entries in the table, and how many there may
+// be.
+func Cached() (n, most int) {
 	files.mu.Lock()
 	defer files.mu.Unlock()
-	return len(files.entries) - inUse, keptEntries
+	for _, e := range files.entries {
+		if e.refs == 0 {
+			n++
+		}
+	}
+	return n, maxCached
+}
+
+// Steps returns how many holders and waiters the calls on the bytes or the file of
+// l have looked at up to now. l must be held or waited for.
+func (l *Lock) Steps() int {
+	e := l.attached()
+	defer e.mu.Unlock()
+	return e.holders.steps + e.queue.ranges.steps
 }
 
 const (

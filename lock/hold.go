@@ -5,31 +5,45 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"time"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// The system knows one holder an open file, so what it is told for a byte is the strongest mode that the
-// holders of that file want there.
+// This file has the methods of entry that read or change the holders, and that
+// make system calls. None of them looks at the queue.
+//
+// The kernel sees one holder per open file, so for each byte we request the
+// strongest mode that any Lock on that file holds.
 
 // A piece is a stretch of bytes with one mode; zero is none.
 type piece struct {
-	lo, hi int64
+	lo, hi int64 // both included
 	mode   Mode
 }
 
-// system is the mode in the words of package sys, which count alike.
+// system returns m as package sys has it, which uses the same numbers.
 func (m Mode) system() sys.LockMode { return sys.LockMode(m) }
 
-// The numbers of the modes are the same in both packages, or this does not compile.
+// The numbers are the same in both packages, or this does not compile.
 var _ = [1]struct{}{}[uint8(Shared)-uint8(sys.LockShared)+uint8(Exclusive)-uint8(sys.LockExclusive)]
 
-// hold makes l a holder of m, or converts it.
+// blocked reports whether a holder of this process blocks r.
+func (e *entry) blocked(r request) bool {
+	if r.weakens() || r.mode == Shared && e.exclusive == 0 {
+		return false
+	}
+	for h := range e.holders.overlapping(r.l.lo, r.l.hi) {
+		if r.blockedBy(h) {
+			return true
+		}
+	}
+	return false
+}
+
+// hold makes l a holder of m, or converts what it holds.
 func (e *entry) hold(l *Lock, m Mode) {
 	if l.mode == 0 {
-		l.slot = len(e.holders)
-		e.holders = append(e.holders, l)
+		e.holders.insert(&l.node, l, l.lo, l.hi)
 		l.lost.Store(false)
 		l.turn = e.turn
 	} else {
@@ -42,18 +56,15 @@ func (e *entry) hold(l *Lock, m Mode) {
 	e.count(l, +1)
 }
 
-// drop ends the hold of l, as far as this process goes.
+// drop ends the hold of l in this process. The kernel is not told.
 func (e *entry) drop(l *Lock) {
 	e.count(l, -1)
 	l.mode = 0
-	last := len(e.holders) - 1
-	moved := e.holders[last]
-	e.holders[l.slot], moved.slot = moved, l.slot
-	e.holders[last] = nil
-	e.holders = e.holders[:last]
+	e.holders.remove(&l.node)
 	e.free(l)
 }
 
+// count adds n to the numbers of holders of the mode that l holds.
 func (e *entry) count(l *Lock, n int) {
 	if l.mode == Exclusive {
 		e.exclusive += n
@@ -63,13 +74,13 @@ func (e *entry) count(l *Lock, n int) {
 	}
 }
 
-// take makes r.l a holder of r.mode if the system agrees. sys.ErrWouldBlock is returned as it is when
-// another process does not, and all is as before.
+// take makes r.l a holder of r.mode if the kernel grants it. If another process
+// holds the lock, take returns sys.ErrWouldBlock itself and all is as before.
 func (e *entry) take(r request) error {
 	h := r.l.h
 	var err error
 	if e.key.ranged {
-		err = e.raise(h, r)
+		err = e.upgradeRange(h, r)
 	} else {
 		err = h.fl.Set(max(r.mode, h.strongest(r.l)).system())
 	}
@@ -77,75 +88,19 @@ func (e *entry) take(r request) error {
 		e.hold(r.l, r.mode)
 		return nil
 	}
-	return e.blame(h, r.l, err)
+	return e.markLost(h, r.l, err)
 }
 
-// release ends the hold of l and hands it on.
-func (e *entry) release(l *Lock) error {
-	m, h := l.mode, l.h
-	l.pending++ // keeps l attached for as long as this lasts
-	defer func() { l.pending-- }()
-	e.drop(l)
-	heir := e.heir(l)
-	yield := heir != nil && e.overdue(l)
-	// The heir may be of the same open file, and then the system need not know: it would give others the
-	// moment between. That is not so for a range, of which somebody may want a part.
-	handOn := heir != nil && heir.l.h == h && !e.key.ranged && !yield
-	if handOn {
-		e.advance()
-	}
-	err := e.settle(h, l)
-	if handOn {
-		e.free(l)
-	}
-	switch {
-	case err == nil, errors.Is(err, fs.ErrClosed), errors.Is(err, ErrLost):
-		if yield {
-			heir.yield()
-		}
-	default:
-		e.hold(l, m) // nothing was given back, so nobody else was given any of it
-	}
-	return err
-}
-
-// heir is the first waiter who can go now that l holds no more; nil when others stand in the way.
-func (e *entry) heir(l *Lock) *waiter {
-	for w := e.first; w != nil; w = w.next {
-		if w.l.overlaps(l) && !e.blocked(w.request) && !e.behind(w.request, w) {
-			return w
-		}
-		if !e.key.ranged {
-			return nil
-		}
-	}
-	return nil
-}
-
-// overdue says whether it is time to let other processes have a chance at what l gives back, rather than to hand it on.
-func (e *entry) overdue(l *Lock) bool {
-	now := time.Now()
-	if l.turn.IsZero() {
-		l.turn = now
-	}
-	if now.Sub(l.turn) < longestTurn {
-		e.turn = l.turn // for whoever gets it now
-		return false
-	}
-	keepsAll := func(h *Lock) bool { return h.mode == Exclusive && h.covers(l) }
-	return !slices.ContainsFunc(e.holders, keepsAll) // then there is nothing to be had
-}
-
-// settle tells the system what the holders of h want of the bytes of l.
-func (e *entry) settle(h *handle, l *Lock) error {
+// syncKernelLock tells the kernel what the holders of h want of the bytes of l.
+func (e *entry) syncKernelLock(h *handle, l *Lock) error {
 	if !e.key.ranged {
-		return e.blame(h, l, h.fl.Set(h.strongest(nil).system()))
+		return e.markLost(h, l, h.fl.Set(h.strongest(nil).system()))
 	}
-	return e.blame(h, l, e.settleRange(h, l.lo, l.hi))
+	return e.markLost(h, l, e.syncKernelRange(h, l.lo, l.hi))
 }
 
-func (e *entry) settleRange(h *handle, lo, hi int64) error {
-	e.layout(h, lo, hi, nil)
+func (e *entry) syncKernelRange(h *handle, lo, hi int64) error {
+	e.coalesce(h, lo, hi, nil)
 	for _, p := range e.pieces {
 		if err := h.fl.SetRange(p.lo, p.hi, p.mode.system()); err != nil {
 			return err
@@ -154,16 +109,18 @@ func (e *entry) settleRange(h *handle, lo, hi int64) error {
 	return nil
 }
 
-// raise locks the bytes of r.l with r.mode, but those that another holder of h wants more of.
-func (e *entry) raise(h *handle, r request) error {
-	e.layout(h, r.l.lo, r.l.hi, r.l)
+// upgradeRange locks the bytes of r.l with r.mode, except those of which
+// another holder of h wants more. If the kernel refuses some of them, those
+// that it has granted are weakened back.
+func (e *entry) upgradeRange(h *handle, r request) error {
+	e.coalesce(h, r.l.lo, r.l.hi, r.l)
 	for i, p := range e.pieces {
 		err := h.fl.SetRange(p.lo, p.hi, max(p.mode, r.mode).system())
 		if err == nil {
 			continue
 		}
-		if i > 0 { // weakening what was just had, which nobody refuses
-			if back := e.settleRange(h, r.l.lo, p.lo-1); back != nil {
+		if i > 0 {
+			if back := e.syncKernelRange(h, r.l.lo, p.lo-1); back != nil {
 				return errors.Join(err, back)
 			}
 		}
@@ -172,33 +129,57 @@ func (e *entry) raise(h *handle, r request) error {
 	return nil
 }
 
-// layout fills e.pieces with what the holders of h, except one, want of the bytes from lo to hi.
-func (e *entry) layout(h *handle, lo, hi int64, except *Lock) {
+// coalesce sets e.pieces to what the holders of h want of the bytes from lo to
+// hi, leaving out the lock except.
+func (e *entry) coalesce(h *handle, lo, hi int64, except *Lock) {
 	e.pieces = e.pieces[:0]
-	for at := lo; ; {
-		end, mode := hi, Mode(0)
-		for _, o := range e.holders {
-			switch {
-			case o.h != h || o == except || o.hi < at:
-			case o.lo > at:
-				end = min(end, o.lo-1)
-			default:
-				end, mode = min(end, o.hi), max(mode, o.mode)
-			}
+	// The holders come in the order of their first bytes. So a byte is wanted
+	// in a mode if the furthest last byte among those that have begun is not
+	// before it.
+	sharedTo, exclusiveTo := int64(-1), int64(-1)
+	at := lo
+	for o := range e.holders.overlapping(lo, hi) {
+		if o.h != h || o == except {
+			continue
 		}
-		if n := len(e.pieces); n > 0 && e.pieces[n-1].mode == mode {
-			e.pieces[n-1].hi = end
+		if o.lo > at {
+			e.addPieces(at, o.lo-1, sharedTo, exclusiveTo)
+			at = o.lo
+		}
+		if o.mode == Exclusive {
+			exclusiveTo = max(exclusiveTo, o.hi)
 		} else {
-			e.pieces = append(e.pieces, piece{at, end, mode})
+			sharedTo = max(sharedTo, o.hi)
 		}
-		if end == hi {
+	}
+	e.addPieces(at, hi, sharedTo, exclusiveTo)
+}
+
+// addPieces appends the bytes from lo to hi, of which those up to exclusiveTo
+// are wanted exclusively, and of the rest those up to sharedTo shared.
+func (e *entry) addPieces(lo, hi, sharedTo, exclusiveTo int64) {
+	for {
+		p := piece{lo, hi, 0}
+		switch {
+		case lo <= exclusiveTo:
+			p.hi, p.mode = min(hi, exclusiveTo), Exclusive
+		case lo <= sharedTo:
+			p.hi, p.mode = min(hi, sharedTo), Shared
+		}
+		if n := len(e.pieces); n > 0 && e.pieces[n-1].mode == p.mode {
+			e.pieces[n-1].hi = p.hi
+		} else {
+			e.pieces = append(e.pieces, p)
+		}
+		if p.hi == hi {
 			return
 		}
-		at = end + 1
+		lo = p.hi + 1
 	}
 }
 
-// strongest is the strongest mode that a holder of h has, except one.
+// strongest returns the strongest mode that a lock of h holds, leaving out
+// except.
 func (h *handle) strongest(except *Lock) Mode {
 	shared, exclusive := h.shared, h.exclusive
 	if except != nil {
@@ -218,15 +199,16 @@ func (h *handle) strongest(except *Lock) Mode {
 	return 0
 }
 
-// blame finds out who has lost what by a call of the system that failed. That may be nobody: what is lost
-// may have been the hold of one who is just releasing it.
-func (e *entry) blame(h *handle, l *Lock, err error) error {
+// markLost marks the locks lost in a failed conversion, and returns what the
+// caller of it is to return. There may be none, if the only affected lock is
+// being released.
+func (e *entry) markLost(h *handle, l *Lock, err error) error {
 	if !errors.Is(err, sys.ErrLockLost) {
 		return err
 	}
 	lost := false
-	for i := len(e.holders) - 1; i >= 0; i-- {
-		if o := e.holders[i]; o.h == h && o.overlaps(l) {
+	for _, o := range slices.Collect(e.holders.overlapping(l.lo, l.hi)) {
+		if o.h == h {
 			e.lose(o)
 			lost = true
 		}
@@ -243,18 +225,35 @@ func (e *entry) blame(h *handle, l *Lock, err error) error {
 	return err
 }
 
+// lose ends the hold of l, which the kernel has ended.
 func (e *entry) lose(l *Lock) {
 	e.drop(l)
 	l.lost.Store(true)
 	e.detach(l)
 }
 
-// evictClosed ends the holds of files, except one, that were closed without a release. The system has
-// ended them too, unless something else keeps the open file alive, which it will then say.
-func (e *entry) evictClosed(except *handle) {
-	for i := len(e.holders) - 1; i >= 0; i-- {
-		if o := e.holders[i]; o.h != except && o.h.fl.Closed() {
+// evictClosed ends the holds that block r of files that were closed without a
+// release, except on the file of r. The kernel has ended them too, unless
+// something else keeps the open file alive; then it refuses r.
+func (e *entry) evictClosed(r request) {
+	for _, o := range slices.Collect(e.holders.overlapping(r.l.lo, r.l.hi)) {
+		if o.mode != 0 && o.h != r.l.h && r.blockedBy(o) && o.h.fl.Closed() {
 			e.lose(o)
 		}
 	}
+}
+
+// coveredExclusively reports whether a lock holds all bytes of l exclusively.
+func (e *entry) coveredExclusively(l *Lock) bool {
+	for h := range e.holders.overlapping(l.lo, l.hi) {
+		if h.mode == Exclusive && h.covers(l) {
+			return true
+		}
+	}
+	return false
+}
+
+// isGone reports whether after a release that returned err nothing is held.
+func isGone(err error) bool {
+	return err == nil || errors.Is(err, fs.ErrClosed) || errors.Is(err, ErrLost)
 }

@@ -21,7 +21,7 @@ const (
 	Exclusive
 )
 
-// String is "shared" or "exclusive".
+// String returns "shared" or "exclusive", and "none" for other values.
 func (m Mode) String() string {
 	switch m {
 	case Shared:
@@ -36,16 +36,19 @@ var (
 	// ErrLocked is the error of [Lock.Try] when another Lock or another process
 	// holds the lock, or an earlier request waits for it. Test with errors.Is.
 	ErrLocked = errors.New("locked elsewhere")
-	// ErrLockedHere is the error of [Lock.Try] when another Lock of this process
-	// holds the lock, by this os.File or another one of the same file.
+	// ErrLockedHere is the error of [Lock.Try] when another Lock of this
+	// process holds the lock, by this os.File or another one of the same file.
 	// errors.Is(ErrLockedHere, ErrLocked) is true.
 	ErrLockedHere error = lockedHere{}
-	// ErrDeadlock is the answer to a conversion that would wait for somebody who waits for the lock that is held. Release it.
+	// ErrDeadlock is the error of a conversion that would wait for a request
+	// that waits for the lock that is held. Release that lock.
 	ErrDeadlock = errors.New("lock would wait for itself")
-	// ErrNotHeld is the answer to the release of what is not held.
+	// ErrNotHeld is the error of a release of a lock that is not held.
 	ErrNotHeld = errors.New("lock is not held")
-	// ErrLost reports, beside the cause, that the lock held before is gone: the system gave it up to convert it, and
-	// another process came in between; or the file was closed. The first Release after that returns it too.
+	// ErrLost reports, beside the cause, that the lock held before is lost: the
+	// system released it in order to convert it, and another process locked the
+	// file in between; or the file was closed. The first Release after that
+	// returns it too.
 	ErrLost = errors.New("lock that was held is lost")
 )
 
@@ -54,44 +57,46 @@ type lockedHere struct{}
 func (lockedHere) Error() string        { return "locked elsewhere in this process" }
 func (lockedHere) Is(target error) bool { return target == ErrLocked }
 
-// A Lock is one holder of an advisory lock, on a file or a range of its bytes. Make one with [New];
-// the zero Lock is not valid.
+// A Lock is one holder of an advisory lock, on a file or a range of its bytes.
+// Make one with [New]; the zero Lock is not valid.
 //
-// A Lock holds at most one mode at a time, and does not count: one Release gives it back. Its methods may
-// be called concurrently, but goroutines that are to exclude each other each need a Lock of their
-// own. Those exclude each other whether they were made from one [os.File] or from several of the same file.
+// A Lock holds at most one mode at a time, and does not count: one Release
+// releases it. Its methods may be called concurrently, but goroutines that are
+// to exclude each other each need a Lock of their own. Those exclude each other
+// whether they were made from one [os.File] or from several of the same file.
 //
-// Errors are *[fs.PathError]s, Op being "lock" or "unlock". Whatever the error, what was held
-// before is still held, unless it says [ErrLost].
+// Errors are *[fs.PathError]s with Op "lock" or "unlock". Whatever the error,
+// what was held before is still held, unless it wraps [ErrLost].
 //
-// A Lock that is held keeps its os.File reachable. Release it before closing the file: closing ends the lock in the
-// system only if nothing else, a mapping or a child process, keeps the open file alive, and those who
-// wait already are not told.
+// A Lock that is held keeps its os.File reachable. Release it before closing
+// the file: closing ends the lock in the system only if nothing else, such as a
+// mapping or a child process, keeps the open file alive, and requests that wait
+// already are not woken.
 type Lock struct {
 	file   *os.File
-	parent *Lock // whose hold does not stand in this one's way; nil
+	parent *Lock // whose hold does not block this one; nil
 	ranged bool
 	lo, hi int64 // bytes, both included
-	bad    error // what every call answers: a range that is none
+	bad    error // of every call: the range is not valid, or there is no file
 
 	id    atomic.Pointer[key]   // of the file, once asked for
 	entry atomic.Pointer[entry] // set while the lock is held or waited for; changed under entry.mu
-	lost  atomic.Bool           // the hold is gone, and Release has not said so yet
+	lost  atomic.Bool           // the hold is lost, and Release has not returned that yet
 
-	// Guarded by entry.mu, and by nobody while entry is nil.
-	mode    Mode      // held
-	turn    time.Time // while held: since when it has been handed on with no chance for other processes; zero when it has not
-	pending int       // requests waiting
-	kin     int       // requests waiting of locks nested in this one, whose entry is the same
-	slot    int       // index in entry.holders
-	h       *handle   // what places the system's lock, while entry is set
-	own     *handle   // the one made for this lock, kept for later
+	// Guarded by entry.mu while entry is set.
+	mode          Mode // held
+	node          node[*Lock]
+	turn          time.Time // since when the lock is handed on within the process; zero when it is not
+	pending       int       // requests waiting
+	nestedWaiters int       // requests waiting of locks nested in this one, whose entry is the same
+	h             *handle   // while entry is set: holds the system's lock
+	own           *handle   // the one made for this lock, kept for later
 }
 
-// New returns a lock on the whole of f, not held. It makes no system call: what is
-// wrong with f is reported by the first call that takes the lock. A nil f stands
-// for memory that no file backs: every call of such a lock, of its ranges and of
-// the locks nested in it fails with [errors.ErrUnsupported].
+// New returns a lock on the whole of f, not held. It makes no system call: what
+// is wrong with f is reported by the first call that takes the lock. A nil f
+// stands for memory that no file backs: every call of such a lock, of its
+// ranges and of the locks nested in it fails with [errors.ErrUnsupported].
 func New(f *os.File) *Lock {
 	l := &Lock{file: f, hi: sys.EndOfFile}
 	if f == nil {
@@ -100,20 +105,25 @@ func New(f *os.File) *Lock {
 	return l
 }
 
-// Range returns a lock, not held, on the n bytes of the same file from offset off on. An n of 0 means all bytes from
-// off to the end of the file, wherever that will be. Offsets count from the start of the file, also when l is a
-// range itself. The bytes need not exist.
+// Range returns a lock, not held, on the n bytes of the same file from offset
+// off. An n of 0 means all bytes from off to the end of the file, wherever that
+// will be. Offsets count from the start of the file, also when l is a range
+// itself. The bytes need not exist.
 //
-// Locks on ranges exclude each other where they overlap. They and locks on whole files do not see each
-// other, as on local file systems the system's own do not: use one kind for a file.
+// Locks on ranges exclude each other where they overlap. They and locks on
+// whole files do not see each other, nor do the system's own on local file
+// systems: use one kind for a file.
 //
-//   - Linux: open-file-description locks. The file must be open for reading to share a range and for writing to have
-//     it exclusively; otherwise the error is EBADF.
-//   - Windows: ranges are locked far beyond the end of the file, so that reading and writing go on; they meet the
-//     ranges of this package alone. Offsets from 1<<62 - 2 on are an error.
-//   - Elsewhere [errors.ErrUnsupported] when it is taken.
+//   - Linux: open-file-description locks. The file must be open for reading to
+//     lock a range shared and for writing to lock it exclusively; otherwise the
+//     error is EBADF.
+//   - Windows: the ranges locked are far beyond the end of the file, so that
+//     reading and writing continue; they exclude only other ranges of this
+//     package. Offsets from 1<<62 - 2 on are an error.
+//   - Elsewhere taking the lock fails with [errors.ErrUnsupported].
 //
-// A negative off or n, or a range beyond the largest int64, is [fs.ErrInvalid] when it is taken.
+// For a negative off or n, or a range beyond the largest int64, taking the lock
+// fails with [fs.ErrInvalid].
 func (l *Lock) Range(off, n int64) *Lock {
 	r := &Lock{file: l.file, ranged: true, lo: off, hi: sys.EndOfFile}
 	switch {
@@ -127,21 +137,28 @@ func (l *Lock) Range(off, n int64) *Lock {
 	return r
 }
 
-// Nested returns a lock, not held, on what l is on, and of the same open file. What l holds does not stand in
-// its way, nor do the locks that l itself is nested in; all others do, other locks nested in l included.
+// Nested returns a lock, not held, on what l is on, and of the same open file.
+// What l holds does not block it, nor do the locks that l itself is nested in;
+// all others do, other locks nested in l included.
 //
-// So an owner keeps a lock for long, and lends parts of its time: those who hold nested locks exclude each
-// other, while l keeps everybody else away. The system sees the strongest of them all. Where a nested lock is stronger
-// than l, taking it converts the system's lock, and on failure l may be lost (see [ErrLost]).
+// With it an owner can hold l for long and lend it for parts of that time: the
+// holders of nested locks exclude each other, while l excludes all others. The
+// system sees the strongest of them all. Where a nested lock is stronger than
+// l, taking it converts the system's lock, and on failure l may be lost (see
+// [ErrLost]).
 func (l *Lock) Nested() *Lock {
 	return &Lock{file: l.file, parent: l, ranged: l.ranged, lo: l.lo, hi: l.hi, bad: l.bad}
 }
 
-// Try takes the lock or converts what is held, at once or not at all: [ErrLocked] when it is held elsewhere in a mode
-// that forbids it, or when somebody waits for it already. Holding m already is success.
+// Try takes the lock or converts what is held, without waiting. It fails with
+// [ErrLocked] when the lock is held elsewhere in a mode that forbids it, or
+// when an earlier request waits for it, and with [ErrLockedHere], which is an
+// ErrLocked, when another Lock of this process holds it. Holding m already is
+// success.
 //
-// Holding Exclusive, Try(Shared) never waits for anybody of this process. Holding Shared, Try(Exclusive)
-// that fails leaves the lock shared if it can; if not, the error says [ErrLost] too.
+// Holding Exclusive, Try(Shared) always succeeds as far as this process goes.
+// Holding Shared, a Try(Exclusive) that fails leaves the lock shared if it can;
+// if not, the error wraps [ErrLost] too.
 func (l *Lock) Try(m Mode) error {
 	e, err := l.enter(m)
 	if err != nil {
@@ -152,38 +169,46 @@ func (l *Lock) Try(m Mode) error {
 	return l.failed("lock", err)
 }
 
-// Acquire takes the lock or converts what is held, and waits until it can. Holding m already is success.
+// Acquire takes the lock or converts what is held, and waits until it can.
+// Holding m already is success.
 //
-// Within the process waiters are served in the order they came, readers that stand together go together, and the
-// release wakes the next one. One who converts a lock goes before all who wait for that lock. If two holders
-// of Shared both want Exclusive, the second is answered [ErrDeadlock]. Among processes there is no order.
+// Within the process requests are granted in the order they were made, Shared
+// ones that follow each other are granted together, and a release wakes the
+// next one. A request to convert a lock is served before the ones that wait for
+// that lock. If two holders of Shared both request Exclusive, the second fails
+// with [ErrDeadlock]. There is no order among processes.
 //
-// When ctx is done the error wraps [context.Cause], the place in the queue is free, and what was held is held
-// still. A grant that was made before ctx was done stands. With a context that is done already, nothing is taken.
+// When ctx is done the error wraps [context.Cause], the request has left the
+// queue, and what was held is still held. A grant that was made before ctx was
+// done stands. With a context that is done already, nothing is taken.
 //
-// Converting is atomic within the process, and for a range on Linux. Elsewhere the system gives up the old lock before
-// it takes the new one, so that another process may come in between: if that is found out the error is [ErrLost], and
-// if not, none: what was learnt from the file under the old lock is to be read again.
-// Two processes that both convert Shared to Exclusive wait for each other until a context is done.
+// Converting is atomic within the process, and for a range on Linux. Elsewhere
+// the system releases the old lock before it takes the new one, so that another
+// process may lock the file in between: if that is noticed the error wraps
+// [ErrLost], and otherwise there is none, so what was read from the file under
+// the old lock has to be read again. Two processes that both convert Shared to
+// Exclusive wait for each other until a context is done.
 func (l *Lock) Acquire(ctx context.Context, m Mode) error {
 	w, err := l.request(ctx, m, nil)
 	if w == nil {
 		return l.failed("lock", err)
 	}
 	select {
-	case <-w.told:
+	case <-w.outcome:
 	case <-ctx.Done():
-		w.cancel() // unless the grant came first; either way w is told now
-		<-w.told
+		w.cancel() // unless the grant came first; either way there is an outcome now
+		<-w.outcome
 	}
 	return l.failed("lock", w.err)
 }
 
-// AcquireFunc is [Lock.Acquire] that waits in the queue alone: it returns at once, and done is called exactly once with
-// what Acquire would have returned. Waiting costs no goroutine.
+// AcquireFunc is like [Lock.Acquire], except that it returns at once and calls
+// done exactly once with what Acquire would have returned. Waiting costs no
+// goroutine.
 //
-// done may be called before AcquireFunc returns, and from any goroutine: that of whoever releases
-// the lock, of a timer, or of the context. It must not block. It may use the lock.
+// done may be called before AcquireFunc returns, and by any goroutine: the one
+// that releases the lock, that of a timer, or that of the context. It must not
+// block. It may use the lock.
 func (l *Lock) AcquireFunc(ctx context.Context, m Mode, done func(error)) {
 	w, err := l.request(ctx, m, done)
 	if w == nil {
@@ -193,11 +218,13 @@ func (l *Lock) AcquireFunc(ctx context.Context, m Mode, done func(error)) {
 	w.watch()
 }
 
-// Release gives back what is held and hands it on to whom it is due. It waits for nobody. [ErrNotHeld] when nothing is
-// held, [ErrLost] when it was taken away by a failed conversion.
+// Release releases the lock, and grants it to the requests that waited for it.
+// It does not wait. It fails with [ErrNotHeld] when nothing is held, and with
+// [ErrLost] when the lock was lost before.
 //
-// After an error of the system the lock is held still, but for [fs.ErrClosed]: a file that
-// is closed has no locks that could be given back. Locks waited for stay waited for.
+// After an error of the system the lock is still held, except for
+// [fs.ErrClosed]: a closed file has no locks to release. Requests of l that
+// wait keep waiting.
 func (l *Lock) Release() error {
 	e := l.attached()
 	if e == nil {
@@ -213,7 +240,7 @@ func (l *Lock) Release() error {
 	return l.failed("unlock", err)
 }
 
-// Held is the mode that the lock is held in, and whether it is.
+// Held returns the mode that the lock is held in, and whether it is held.
 func (l *Lock) Held() (Mode, bool) {
 	e := l.attached()
 	if e == nil {
@@ -224,6 +251,8 @@ func (l *Lock) Held() (Mode, bool) {
 	return m, m != 0
 }
 
+// request grants m to l, fails, or queues a request for it and returns the
+// waiter.
 func (l *Lock) request(ctx context.Context, m Mode, done func(error)) (*waiter, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -237,6 +266,7 @@ func (l *Lock) request(ctx context.Context, m Mode, done func(error)) (*waiter, 
 	return w, err
 }
 
+// notHeld returns the error of a release of l, which holds nothing.
 func (l *Lock) notHeld() error {
 	switch {
 	case l.file == nil:
@@ -247,16 +277,8 @@ func (l *Lock) notHeld() error {
 	return ErrNotHeld
 }
 
-// within says whether the hold of h does not stand in the way of l.
-func (l *Lock) within(h *Lock) bool {
-	for ; l != nil; l = l.parent {
-		if l == h {
-			return true
-		}
-	}
-	return false
-}
-
+// failed returns cause, if it is not nil, with the operation and the name of
+// the file.
 func (l *Lock) failed(op string, cause error) error {
 	if cause == nil {
 		return nil

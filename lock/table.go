@@ -2,11 +2,14 @@ package lock
 
 import (
 	"io/fs"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
+
+// This file has the table, and the methods of entry that count its users.
 
 // A key is what locks exclude each other on: the whole of a file, or its bytes.
 type key struct {
@@ -14,23 +17,26 @@ type key struct {
 	ranged bool
 }
 
-// files has an entry for each key that somebody holds or waits for. It is the one global of this package, since what
-// the locks of a process have in common is the process.
+// files has an entry for each key that a lock holds or waits for. It is the one
+// global of this package, since what the locks of a process have in common is
+// the process.
 //
-// Lock order: entry.mu is never waited for under table.mu, and table.mu may be taken under entry.mu.
+// Lock order: entry.mu is not acquired while table.mu is held; table.mu may be
+// acquired while entry.mu is held.
 var files table
 
 type table struct {
 	mu      sync.Mutex
 	entries map[key]*entry
-	// Some entries stay when nobody uses them, so that a lock that comes and goes finds its own again, with a third of
-	// the work for the map, and allocates nothing. One without a user may be had for another key.
-	kept []*entry
-	hand int // where in kept to look first
+	// Entries that stay in the table while they are unused, in the order in
+	// which they became so: a lock that comes and goes finds its own again,
+	// which saves an allocation and two changes of the map.
+	cached [maxCached]*entry
+	oldest int // index of the one to be replaced next
 }
 
-// keptEntries bounds what the table keeps when nobody uses it.
-const keptEntries = 16
+// maxCached is how many entries the table keeps that may be unused.
+const maxCached = 16
 
 // get returns the entry of k with one more reference.
 func (t *table) get(k key) *entry {
@@ -38,81 +44,73 @@ func (t *table) get(k key) *entry {
 	defer t.mu.Unlock()
 	e := t.entries[k]
 	if e == nil {
-		e = t.fresh()
-		e.key = k
 		if t.entries == nil {
 			t.entries = make(map[key]*entry)
 		}
+		e = &entry{key: k, handles: make(map[*os.File]*handle)}
 		t.entries[k] = e
 	}
 	e.refs++
 	return e
 }
 
-// fresh returns an entry that is not in the table: one that was kept, once as many are as may be.
-func (t *table) fresh() *entry {
-	if len(t.kept) == keptEntries {
-		for range t.kept {
-			e := t.kept[t.hand]
-			t.hand = (t.hand + 1) % keptEntries
-			if e.refs == 0 {
-				delete(t.entries, e.key)
-				return e
-			}
-		}
-	}
-	return new(entry)
-}
-
-// put gives n references back. After the last one the entry stays in the table if it is among those kept.
-func (t *table) put(e *entry, n int) {
+// unref removes n references to e. After the last one e is cached, in place of
+// the entry that has been for the longest time.
+func (t *table) unref(e *entry, n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch e.refs -= n; {
-	case e.refs > 0 || e.kept:
-	case len(t.kept) < keptEntries:
-		e.kept = true
-		t.kept = append(t.kept, e)
-	default:
-		delete(t.entries, e.key)
+	if e.refs -= n; e.refs > 0 || e.cached {
+		return
 	}
+	if old := t.cached[t.oldest]; old != nil {
+		old.cached = false
+		if old.refs == 0 {
+			delete(t.entries, old.key)
+		}
+	}
+	t.cached[t.oldest], e.cached = e, true
+	t.oldest = (t.oldest + 1) % maxCached
 }
 
-// An entry is what the process knows of one key.
+// An entry is what the process knows of one key. Its methods are in three
+// files, by what they read and change: those in table.go its users, those in
+// hold.go the holders and the kernel's lock, and those in queue.go the waiters;
+// these call the ones in hold.go, and never the other way round.
 //
-// Each lock that holds or waits has one reference, and each call for as long as it lasts, unless the lock's own serves
-// it. When the last one goes there is no holder, no waiter and no handle, so that the entry can serve another key.
-// Somebody may still come to it by an old pointer: whoever has locked mu through a Lock looks whether the lock
-// still points here, and whoever does through a waiter looks whether it is still queued.
+// Each lock that holds or waits has one reference, and each call for as long as
+// it lasts, unless the lock's own serves it. When the last one goes there is no
+// holder, no waiter and no handle, and the entry may leave the table. It may
+// still be reached by an old pointer: a goroutine that has locked mu through a
+// Lock checks whether the lock still points here, and one that has through a
+// waiter checks whether that is still queued.
 type entry struct {
-	// Guarded by table.mu.
-	key  key
-	refs int
-	kept bool // is in table.kept
+	key key
 
-	mu        sync.Mutex // guards all below, and the state of the locks that point here
-	handles   *handle    // the open files in use
-	holders   []*Lock
+	// Guarded by table.mu.
+	refs   int
+	cached bool // is in table.cached
+
+	mu        sync.Mutex // guards the rest, and the state of the locks that point here
+	handles   map[*os.File]*handle
+	holders   index[*Lock]
 	exclusive int // holders of Exclusive
 
-	first, last *waiter   // the queue
-	turn        time.Time // of who is granted in this critical section; see Lock.turn
+	queue queue
+	turn  time.Time // of the locks granted in this critical section; see Lock.turn
 	// Bytes that may have become free since the queue was last looked at.
 	freed          bool
 	freeLo, freeHi int64
-	pieces         []piece // scratch of layout
+	pieces         []piece // scratch of coalesce
 
-	ready     *waiter // to be told their outcome when mu is free, in the order of lastReady
-	lastReady *waiter
-	surplus   int // references to give back when mu is free
+	granted []*waiter // out of the queue, to be called when mu is free
+	surplus int       // references to remove when mu is free
 }
 
-// A handle is one open file of an entry: the unit that the system knows as a holder. Guarded by entry.mu.
+// A handle is one open file of an entry: the unit that the kernel sees as a
+// holder. Guarded by entry.mu.
 type handle struct {
 	fl                *sys.FileLock
-	lock              *Lock // that it was made for; names the file
-	refs              int   // locks that point here
-	next              *handle
+	refs              int // locks that point here
 	shared, exclusive int // holders of each mode
 }
 
@@ -133,7 +131,9 @@ func (l *Lock) enter(m Mode) (*entry, error) {
 	}
 	e := files.get(k)
 	e.mu.Lock()
-	if l.entry.Load() != nil { // by another goroutine: to e, which the table has while it is referenced
+	// Another goroutine may have attached l, to e, which the table keeps while
+	// it is referenced.
+	if l.entry.Load() != nil {
 		e.surplus++
 		return e, nil
 	}
@@ -145,7 +145,8 @@ func (l *Lock) enter(m Mode) (*entry, error) {
 	return e, nil
 }
 
-// attached locks the entry that l points to; nil when l neither holds nor waits.
+// attached locks the entry that l points to, and returns it. It returns nil
+// when l neither holds nor waits.
 func (l *Lock) attached() *entry {
 	for {
 		e := l.entry.Load()
@@ -153,7 +154,7 @@ func (l *Lock) attached() *entry {
 			return nil
 		}
 		e.mu.Lock()
-		if l.entry.Load() == e { // which changes under e.mu alone
+		if l.entry.Load() == e { // which changes only under e.mu
 			return e
 		}
 		e.mu.Unlock()
@@ -174,21 +175,19 @@ func (l *Lock) key() (key, error) {
 	return *k, nil
 }
 
+// attach points l to e and to the handle of its file.
 func (e *entry) attach(l *Lock) error {
-	h := e.handles
-	for h != nil && h.lock.file != l.file {
-		h = h.next
-	}
+	h := e.handles[l.file]
 	if h == nil {
 		if l.own == nil {
 			fl, err := sys.NewFileLock(l.file)
 			if err != nil {
 				return err
 			}
-			l.own = &handle{fl: fl, lock: l}
+			l.own = &handle{fl: fl}
 		}
 		h = l.own
-		h.next, e.handles = e.handles, h
+		e.handles[l.file] = h
 	}
 	h.refs++
 	l.h = h
@@ -202,12 +201,7 @@ func (e *entry) detach(l *Lock) {
 		return
 	}
 	if l.h.refs--; l.h.refs == 0 {
-		for p := &e.handles; ; p = &(*p).next {
-			if *p == l.h {
-				*p, l.h.next = l.h.next, nil
-				break
-			}
-		}
+		delete(e.handles, l.file)
 	}
 	l.h = nil
 	l.entry.Store(nil)
@@ -220,14 +214,16 @@ func (e *entry) leave(l *Lock) {
 	e.unlock()
 }
 
-// unlock ends a critical section: it grants what has become free in it, and does what must not be done under mu.
+// unlock ends a critical section: it grants what has become free in it, and
+// does what must not be done while mu is held.
 func (e *entry) unlock() {
 	e.advance()
-	ready, surplus := e.ready, e.surplus
-	e.ready, e.lastReady, e.surplus, e.turn = nil, nil, 0, time.Time{}
+	e.check()
+	granted, surplus := e.granted, e.surplus
+	e.granted, e.surplus, e.turn = nil, 0, time.Time{}
 	e.mu.Unlock()
 	if surplus > 0 {
-		files.put(e, surplus)
+		files.unref(e, surplus)
 	}
-	tell(ready)
+	deliverAll(granted)
 }
