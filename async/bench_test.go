@@ -165,29 +165,6 @@ func timed(fn func(int), n int) time.Duration {
 	return time.Since(start)
 }
 
-// TestAllocations: a future is one allocation, whether it crosses the pool or is
-// there at once, and awaiting one that is there is none.
-func TestAllocations(t *testing.T) {
-	p := open(t, async.PoolOptions{})
-	task := value(1)
-	ctx := t.Context() // can be cancelled
-	f := async.Ready(1)
-	for _, x := range []struct {
-		name string
-		want float64
-		fn   func()
-	}{
-		{"spawn and Wait", 1, func() { _ = async.Go(ctx, p, task).Wait() }},
-		{"spawn and Await", 1, func() { _, _ = async.Go(ctx, p, task).Await(context.Background()) }},
-		{"Ready", 1, func() { _, _ = async.Ready(1).Await(ctx) }},
-		{"resolved Await", 0, func() { _, _ = f.Await(ctx) }},
-	} {
-		if got := testing.AllocsPerRun(200, x.fn); got > x.want {
-			t.Errorf("%s: %v allocations, want %v", x.name, got, x.want)
-		}
-	}
-}
-
 // BenchmarkOnBusyProcessors: one future at a time, with a hundred goroutines a processor that are runnable all the
 // time, beside a goroutine and a channel.
 func BenchmarkOnBusyProcessors(b *testing.B) {

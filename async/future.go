@@ -150,7 +150,7 @@ func (f *Future[T]) publish(v T, err error) *callback {
 	}
 	f.mu.Lock()
 	if final == untaken {
-		f.node = nil // may be part of f, and what refers to itself is never finalized
+		f.node = nil // may be part of f, and what refers to itself need not be finalized
 	}
 	f.state.Store(final)
 	done, list := f.done, f.callbacks

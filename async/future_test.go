@@ -326,3 +326,52 @@ func TestBubblesShareNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestAllocations: a future is one allocation, whether it crosses the pool or is
+// resolved at once, and waiting for one that is resolved is none. A wait that
+// blocks makes the channel of Done. One for a task that is about to run does
+// not: it lets the worker run first. Red when a waiter does not spin, as
+// AllocsPerRun leaves one processor, on which the worker has not begun then. A
+// spin that was slow keeps later ones from happening, so one pool in many has
+// to get along without.
+func TestAllocations(t *testing.T) {
+	task := value(1)
+	ctx := t.Context() // can be cancelled
+	ready := async.Ready(1)
+	for _, x := range []struct {
+		name string
+		want float64
+		fn   func(p *async.Pool)
+	}{
+		{"spawn and Wait", 1, func(p *async.Pool) { _ = async.Go(ctx, p, task).Wait() }},
+		{"spawn and Await", 1, func(p *async.Pool) { _, _ = async.Go(ctx, p, task).Await(context.Background()) }},
+		{"Ready", 1, func(*async.Pool) { _, _ = async.Ready(1).Await(ctx) }},
+		{"resolved Await", 0, func(*async.Pool) { _, _ = ready.Await(ctx) }},
+	} {
+		got := x.want + 1
+		for try := 0; try < 50 && got > x.want; try++ {
+			p := open(t, async.PoolOptions{})
+			got = testing.AllocsPerRun(100, func() { x.fn(p) })
+		}
+		if got > x.want {
+			t.Errorf("%s: %v allocations, want %v", x.name, got, x.want)
+		}
+	}
+	p := open(t, async.PoolOptions{})
+	gate := make(chan struct{}, 1)
+	blocks := func(context.Context) (int, error) { <-gate; return 1, nil }
+	open := func() {
+		for range 20 { // until the waiter has spun, and blocks
+			runtime.Gosched()
+		}
+		gate <- struct{}{}
+	}
+	got := testing.AllocsPerRun(100, func() {
+		f := async.Go(ctx, p, blocks)
+		go open()
+		_ = f.Wait()
+	})
+	if got != 2 {
+		t.Errorf("spawn and a Wait that blocks: %v allocations, want 2", got)
+	}
+}

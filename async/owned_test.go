@@ -1,219 +1,217 @@
-package async
+package async_test
 
 import (
 	"context"
+	"errors"
 	"runtime"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
-	"time"
+
+	"github.com/fmmap-go/fmmap/async"
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/lock"
 )
 
-// A resource counts how often it is given back.
-type resource struct{ returned atomic.Int32 }
-
-func giveBack(r *resource) { r.returned.Add(1) }
-
-// collected waits until r has been given back, and checks that once.
-func collected(t *testing.T, r *resource) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
-		runtime.GC()
-		if n := r.returned.Load(); n == 1 {
-			return
-		} else if n > 1 {
-			t.Fatalf("given back %d times", n)
-		}
-		runtime.Gosched()
-	}
-	t.Fatal("never given back")
+// An owner makes a future of a resource.
+type owner struct {
+	name string
+	make func(t *testing.T, p *async.Pool) owned
 }
 
-// kept checks that r is not given back by collections.
-func kept(t *testing.T, r *resource) {
-	t.Helper()
+// owned is a future of a resource, whatever its type.
+type owned struct {
+	wait func() error             // waits, in ways that do not take the resource
+	take map[string]func() func() // ways to take it; what they return releases it
+	lose func(wrap string)        // puts the future into others, which are dropped
+	free func() bool              // reports whether the resource has been released
+}
+
+// own describes a future, which only the returned functions refer to.
+func own[T any](p *async.Pool, f *async.Future[T], free func() bool, release func(T)) owned {
+	releases := func(v T, err error) func() {
+		if err != nil {
+			return nil
+		}
+		return func() { release(v) }
+	}
+	return owned{
+		free: free,
+		wait: func() error {
+			<-f.Done()
+			_ = f.Err()
+			return f.Wait()
+		},
+		take: map[string]func() func(){
+			"Await":     func() func() { return releases(f.Await(bg)) },
+			"TryResult": func() func() { <-f.Done(); v, err, _ := f.TryResult(); return releases(v, err) },
+			"Then": func() func() {
+				same := func(_ context.Context, v T) (T, error) { return v, nil }
+				return releases(async.Then(bg, p, f, same).Await(bg))
+			},
+			"All": func() func() {
+				vs, err := async.All(f).Await(bg)
+				if err != nil {
+					return nil
+				}
+				return releases(vs[0], nil)
+			},
+			"Any": func() func() { return releases(async.Any(f).Await(bg)) },
+		},
+		lose: func(wrap string) {
+			never, _ := async.Promise[T]()
+			switch wrap {
+			case "All":
+				_ = async.All(f, async.Ready(*new(T))).Wait()
+			case "Any":
+				_ = async.Any(async.Failed[T](errBoom), f).Wait()
+			case "All of All of Any": // what an Any owns is known only when it resolves
+				_ = async.All(async.All(async.Any(f, never))).Wait()
+			case "failed All": // which has taken nothing
+				_ = f.Wait()
+				_ = async.All(f, async.Failed[T](errBoom)).Wait()
+			}
+		},
+	}
+}
+
+// unlocked reports whether no lock of the file is held.
+func unlocked(f *async.File) bool {
+	l := f.Core().NewLock()
+	if l.Try(lock.Exclusive) != nil {
+		return false
+	}
+	return l.Release() == nil
+}
+
+// unpinned reports whether no pin of the file is held. If so it empties the file.
+func unpinned(f *async.File) bool {
+	ready := false
+	c, err := f.Core().StartTruncate(0, func(*core.Change) { ready = true })
+	if err != nil {
+		return false
+	}
+	if !ready && c.Cancel() {
+		return false
+	}
+	return c.Finish() == nil
+}
+
+// owners are futures of everything that has to be released, made in every way.
+var owners = []owner{
+	{"pin of resident bytes", func(t *testing.T, p *async.Pool) owned {
+		f := kinds[1].open(t, p, 100)
+		return own(p, f.Load(bg, 0, 10), func() bool { return unpinned(f) }, (*core.Pin).Release)
+	}},
+	{"pin of cold bytes", func(t *testing.T, p *async.Pool) owned {
+		f := onDisk(t, p, 100)
+		watchCalls(t).failing("mincore", errors.ErrUnsupported)
+		load := f.Load(bg, 0, 10)
+		if s := f.Stats(); s.Cold != 1 {
+			t.Fatalf("the bytes are not cold: %+v", s)
+		}
+		return own(p, load, func() bool { return unpinned(f) }, (*core.Pin).Release)
+	}},
+	{"lock that is free", func(t *testing.T, p *async.Pool) owned {
+		f := onDisk(t, p, 100)
+		return own(p, f.Lock(bg, lock.Exclusive), func() bool { return unlocked(f) }, func(l *async.FileLock) { _ = l.Release() })
+	}},
+	{"lock that is waited for", func(t *testing.T, p *async.Pool) owned {
+		f := onDisk(t, p, 100)
+		held, err := f.Lock(bg, lock.Exclusive).Await(bg)
+		check(t, err)
+		waits := f.Lock(bg, lock.Exclusive)
+		pending(t, waits)
+		check(t, held.Release())
+		return own(p, waits, func() bool { return unlocked(f) }, func(l *async.FileLock) { _ = l.Release() })
+	}},
+	{"opened file", func(t *testing.T, p *async.Pool) owned {
+		o := core.Options{Access: core.ReadWrite}
+		name := diskFile(t, pattern(100))
+		free := func() bool {
+			f, err := core.OpenFile(name, o) // which locks it
+			return err == nil && f.Close() == nil
+		}
+		return own(p, async.Open(bg, p, name, o), free, func(f *async.File) { _ = f.Close() })
+	}},
+}
+
+// collections runs the garbage collector until it has finalized what was garbage
+// before, some times over.
+func collections() {
 	for range 3 {
-		c := new([4]int64) // not so small that it shares its block with something that lives
+		c := new([4]int64) // not so small that it shares its block with something alive
 		done := make(chan struct{})
 		runtime.SetFinalizer(c, func(*[4]int64) { close(done) })
 		c = nil
-		for open := true; open; {
-			runtime.GC()
+		settledGC(func() bool {
 			select {
 			case <-done:
-				open = false
+				return true
 			default:
-				runtime.Gosched()
+				return false
 			}
-		}
-	}
-	if n := r.returned.Load(); n != 0 {
-		t.Fatalf("given back %d times, but it is somebody's", n)
-	}
-}
-
-// ways to make a future of a resource.
-var ways = []struct {
-	name string
-	make func(p *Pool, r *resource) *Future[*resource]
-}{
-	{"ready", func(_ *Pool, r *resource) *Future[*resource] { return readyOwned(r, giveBack) }},
-	{"promise", func(_ *Pool, r *resource) *Future[*resource] {
-		f := newOwned(giveBack)
-		f.resolve(r, nil)
-		return f
-	}},
-	{"submitted", func(p *Pool, r *resource) *Future[*resource] {
-		return submitOwned(context.Background(), p.lane(LanePage), opLoad, func(context.Context) (*resource, error) { return r, nil }, giveBack)
-	}},
-	{"submitted, looking at its context", func(p *Pool, r *resource) *Future[*resource] {
-		return submitOwned(context.Background(), p.lane(LanePage), opLoad, func(ctx context.Context) (*resource, error) { _ = ctx.Done(); return r, nil }, giveBack)
-	}},
-	{"Any", func(_ *Pool, r *resource) *Future[*resource] {
-		return Any(Failed[*resource](errTest), readyOwned(r, giveBack))
-	}},
-}
-
-// TestDroppedFutureGivesBack: a resource whose future is collected before
-// anybody took it is given back, once. Red when the future points to itself.
-// Promise 5.
-func TestDroppedFutureGivesBack(t *testing.T) {
-	p := newTestPool(t)
-	for _, w := range ways {
-		t.Run(w.name, func(t *testing.T) {
-			r := new(resource)
-			f := w.make(p, r)
-			if err := f.Wait(); err != nil { // Wait and Err do not take
-				t.Fatal(err)
-			}
-			<-f.Done()
-			_ = f.Err()
-			runtime.KeepAlive(f)
-			collected(t, r)
 		})
 	}
 }
 
-// TestTakenResourceIsNotGivenBack: it belongs to who took it.
-func TestTakenResourceIsNotGivenBack(t *testing.T) {
-	p := newTestPool(t)
-	takes := map[string]func(f *Future[*resource]) *resource{
-		"Await":     func(f *Future[*resource]) *resource { v, _ := f.Await(t.Context()); return v },
-		"TryResult": func(f *Future[*resource]) *resource { _ = f.Wait(); v, _, _ := f.TryResult(); return v },
-		"Then": func(f *Future[*resource]) *resource {
-			v, _ := Then(t.Context(), p, f, func(_ context.Context, r *resource) (*resource, error) { return r, nil }).Await(t.Context())
-			return v
-		},
-		"All": func(f *Future[*resource]) *resource { v, _ := All(f).Await(t.Context()); return v[0] },
-		"Any": func(f *Future[*resource]) *resource { v, _ := Any(f).Await(t.Context()); return v },
-	}
-	for _, w := range ways {
-		for name, take := range takes {
-			t.Run(w.name+", "+name, func(t *testing.T) {
-				r := new(resource)
-				if got := take(w.make(p, r)); got != r {
-					t.Fatalf("got %p, want %p", got, r)
-				}
-				kept(t, r)
+// TestDroppedFutureGivesBack: a resource whose future is collected before
+// anything has taken it is released.
+func TestDroppedFutureGivesBack(t *testing.T) {
+	for _, x := range owners {
+		t.Run(x.name, func(t *testing.T) {
+			o := x.make(t, open(t, async.PoolOptions{}))
+			check(t, o.wait())
+			free := o.free
+			o = owned{}
+			settledGC(free)
+		})
+		for _, wrap := range []string{"All", "Any", "All of All of Any", "failed All"} {
+			t.Run(x.name+", "+wrap, func(t *testing.T) {
+				o := x.make(t, open(t, async.PoolOptions{}))
+				o.lose(wrap)
+				free := o.free
+				o = owned{}
+				settledGC(free)
 			})
 		}
 	}
 }
 
-// TestDroppedAllGivesAllBack.
-func TestDroppedAllGivesAllBack(t *testing.T) {
-	rs := []*resource{new(resource), new(resource)}
-	promise := newOwned(giveBack)
-	all := All(readyOwned(rs[0], giveBack), promise)
-	promise.resolve(rs[1], nil)
-	if err := all.Wait(); err != nil {
-		t.Fatal(err)
+// TestTakenResourceIsNotGivenBack: it belongs to what took it.
+func TestTakenResourceIsNotGivenBack(t *testing.T) {
+	for _, x := range owners {
+		for _, name := range []string{"Await", "TryResult", "Then", "All", "Any"} {
+			t.Run(x.name+", "+name, func(t *testing.T) {
+				o := x.make(t, open(t, async.PoolOptions{}))
+				release := o.take[name]()
+				free := o.free
+				o = owned{}
+				if release == nil {
+					t.Fatal("the future failed")
+				}
+				collections()
+				if free() {
+					t.Error("it was released, but is in use")
+				}
+				release()
+				settled(free)
+			})
+		}
 	}
-	all, promise = nil, nil
-	for _, r := range rs {
-		collected(t, r)
-	}
-	// One that fails has taken nothing: what succeeded is the futures'.
-	r := new(resource)
-	if err := All(readyOwned(r, giveBack), Failed[*resource](errTest)).Wait(); err != errTest {
-		t.Fatal(err)
-	}
-	collected(t, r)
 }
 
-// TestDroppedAllOfPendingGivesBack: whether an Any will have a resource is known
-// when it resolves, and so is what an All of it has to give back. Red when All
-// asks at once.
-func TestDroppedAllOfPendingGivesBack(t *testing.T) {
-	r := new(resource)
-	promise := newOwned(giveBack)
-	all := All(All(Any(promise, newPromise[*resource]())))
-	go promise.resolve(r, nil)
-	if err := all.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	all, promise = nil, nil
-	collected(t, r)
-}
-
-// TestAnyOfOtherwiseOwned: what was no future's to give back is not given back
-// by an Any that it came through.
+// TestAnyOfOtherwiseOwned: what no future owned is not released because it came
+// through an Any with one that would have owned its value.
 func TestAnyOfOtherwiseOwned(t *testing.T) {
-	r := new(resource)
-	if err := Any(newOwned(giveBack), Ready(r)).Wait(); err != nil {
-		t.Fatal(err)
+	p := open(t, async.PoolOptions{})
+	f := onDisk(t, p, 100)
+	held, err := f.Lock(bg, lock.Exclusive).Await(bg)
+	check(t, err)
+	ctx, cancel := context.WithCancel(bg)
+	defer cancel()
+	check(t, async.Any(f.Lock(ctx, lock.Exclusive), async.Ready(held)).Wait())
+	collections()
+	if unlocked(f) {
+		t.Error("it was released, but is in use")
 	}
-	kept(t, r)
-}
-
-// TestLateResourceIsGivenBack: at once, when it arrives for a context that is
-// done, or for a future that has been resolved otherwise.
-// Promise 5.
-func TestLateResourceIsGivenBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newTestPool(t)
-		ctx, cancel := context.WithCancelCause(t.Context())
-		r := new(resource)
-		f := submitOwned(ctx, p.lane(LanePage), opLoad, func(context.Context) (*resource, error) {
-			cancel(errTest)
-			return r, nil
-		}, giveBack)
-		if v, err := f.Await(t.Context()); v != nil || err != errTest {
-			t.Errorf("got (%v, %v), want (nil, test)", v, err)
-		}
-		if n := r.returned.Load(); n != 1 {
-			t.Errorf("task: given back %d times, want 1", n)
-		}
-
-		f = newOwned(giveBack)
-		f.resolveFor(ctx, r, nil)
-		if v, err, ok := f.TryResult(); v != nil || err != errTest || !ok {
-			t.Errorf("got (%v, %v, %v), want (nil, test, true)", v, err, ok)
-		}
-		f.resolve(r, nil)
-		if n := r.returned.Load(); n != 3 {
-			t.Errorf("promise: given back %d times, want 3", n)
-		}
-		f = newOwned(giveBack)
-		f.resolve(nil, errTest) // there is nothing to give back
-		f.resolve(nil, errTest)
-		if n := r.returned.Load(); n != 3 {
-			t.Errorf("failure: given back %d times, want 3", n)
-		}
-	})
-}
-
-// newTestPool returns a pool that is closed at the end.
-func newTestPool(t testing.TB) *Pool {
-	t.Helper()
-	p, err := NewPool(PoolOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return p
+	check(t, held.Release())
 }

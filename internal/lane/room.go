@@ -38,9 +38,7 @@ func (n *Node) SubmitWait() error {
 	}
 	w := &roomWaiter{node: n, decided: make(chan struct{})}
 	elem := l.room.PushBack(w)
-	start := l.admit() // a task may have ended since a worker last admitted
 	l.unlock()
-	l.start(start)
 	select {
 	case <-w.decided:
 		return w.err
@@ -53,17 +51,16 @@ func (n *Node) SubmitWait() error {
 	}
 	l.room.Remove(elem)
 	w.out = true
-	start = l.admit()
 	l.unlock()
-	l.start(start)
 	return context.Cause(ctx)
 }
 
 // admit queues the tasks of callers that wait for room, as far as there is
 // room. It returns how many workers the caller must start. The caller holds mu.
 //
-// It is called whenever there may be room. A task that ends is followed by its
-// worker's call of next, which calls admit.
+// It is called whenever there may be more room: when a task is removed, and when
+// a worker looks for its next task, since its last one has ended. As a lane with
+// waiters has a task, and so a worker, no waiter is forgotten.
 func (l *Lane) admit() (start int) {
 	for l.room.Len() > 0 && !l.full() {
 		w := l.nextWaiter()

@@ -95,7 +95,7 @@ func (l *Lane) giveUp(n *Node, err error) {
 }
 
 // finish calls the task's Finish. It lets go of the task first: a task that
-// refers to itself is never finalized.
+// refers to itself need not be finalized.
 func (n *Node) finish(err error) {
 	t := n.task
 	n.task = nil
