@@ -145,6 +145,41 @@ func (f *File) meta(ctx context.Context, o op, fn func(context.Context) error) *
 	return dispatch(ctx, f, LaneMeta, o, nil, func(ctx context.Context) (struct{}, error) { return struct{}{}, fn(ctx) }, nil)
 }
 
+// inSteps calls step on workers of l until it is done, or fails, or ctx is done,
+// and then end with the outcome. Each step is a task that is queued behind what
+// was queued meanwhile, so that long work does not stand before short work. If
+// the lane is full by then, the worker goes on with the next step.
+//
+// Neither function may panic. end must not block: it is also called in the
+// caller, or by what closes the pool, if the lane does not accept a step or drops
+// it.
+func (f *File) inSteps(ctx context.Context, l Lane, o op, step func() (done bool, err error), end func(error)) {
+	var run func(error)
+	run = func(err error) {
+		for err == nil {
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+				break
+			}
+			done, failed := step()
+			if done || failed != nil {
+				end(failed)
+				return
+			}
+			if err = f.pool.execute(l, o, run); err == nil {
+				return
+			}
+			if err == ErrOverloaded {
+				err = nil
+			}
+		}
+		end(err)
+	}
+	if err := f.pool.execute(l, o, run); err != nil {
+		run(err)
+	}
+}
+
 // onResolved calls fn once f has resolved. fn must not block.
 func onResolved[T any](f *Future[T], fn func()) {
 	h := &resolvedHook{fn: fn}

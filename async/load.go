@@ -113,9 +113,8 @@ func (f *File) checkRange(op string, off, n int64) error {
 // [go.dev/issue/28701].
 
 // readStep is how many bytes are read at once: what the caller starts to read,
-// and what the pager waits for before it checks whether the rest is still
-// wanted. Starting to read more than the device's queue holds would make the
-// caller wait for it.
+// and what the pager waits for before it turns to the next request. Starting to
+// read more than the device's queue holds would make the caller wait for it.
 const readStep = 2 << 20
 
 // fetch has the pager bring in the bytes of a pin and then call then, whose
@@ -127,12 +126,15 @@ func fetch[T any](ctx context.Context, f *File, o op, pin *core.Pin, then func()
 		return failClosed[T](f, o.String())
 	}
 	f.counters.cold.Add(1)
-	startReads(f.core, pin)
-	return dispatch(ctx, f, LanePage, o, pin, func(ctx context.Context) (v T, err error) {
+	if pin.Len() > readStep {
+		return fetchLong(ctx, f, o, pin, then, release)
+	}
+	_ = pin.Advise(core.AdviceWillNeed) // what the system does not start the pager reads
+	return dispatch(ctx, f, LanePage, o, pin, func(context.Context) (v T, err error) {
 		if release == nil {
 			defer pin.Release() // before the future resolves
 		}
-		if err := f.populate(ctx, pin); err != nil {
+		if err := pin.Populate(); err != nil {
 			return v, err
 		}
 		f.hints.set(pin, f.core.Len())
@@ -140,36 +142,37 @@ func fetch[T any](ctx context.Context, f *File, o op, pin *core.Pin, then func()
 	}, release)
 }
 
-// startReads starts to read the first bytes of a pin. What the system does not
-// start the pager reads.
-func startReads(f *core.File, pin *core.Pin) {
-	if pin.Len() <= readStep {
-		_ = pin.Advise(core.AdviceWillNeed)
-		return
-	}
-	_ = f.Advise(core.AdviceWillNeed, pin.Offset(), readStep)
-}
-
-// populate waits on the pager until the bytes of a pin are in memory: step by
-// step, each with the reads of the next one under way.
-func (f *File) populate(ctx context.Context, pin *core.Pin) error {
-	if pin.Len() <= readStep {
-		return pin.Populate()
-	}
-	for at, end := pin.Offset(), pin.Offset()+pin.Len(); at < end; at += readStep {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+// fetchLong is fetch of more than a step, by a caller that holds a reference to f.
+// Each step is a task of its own, with the reads of the next one under way.
+func fetchLong[T any](ctx context.Context, f *File, o op, pin *core.Pin, then func() (T, error), release func(T)) *Future[T] {
+	out := newOwned(release)
+	at, end := pin.Offset(), pin.Offset()+pin.Len()
+	startReads := func(off int64) {
+		if off < end {
+			_ = f.core.Advise(core.AdviceWillNeed, off, min(readStep, end-off))
 		}
-		if next := at + readStep; next < end {
-			_ = f.core.Advise(core.AdviceWillNeed, next, min(readStep, end-next))
-		}
-		err := f.core.Populate(at, min(readStep, end-at))
+	}
+	startReads(at)
+	step := func() (done bool, err error) {
+		startReads(at + readStep)
+		err = f.core.Populate(at, min(readStep, end-at))
 		if errors.Is(err, core.ErrRange) || errors.Is(err, fs.ErrClosed) {
-			return pin.Populate() // the window ends before the pin does
+			return true, pin.Populate() // the window ends before the pin does
 		}
-		if err != nil {
-			return err
-		}
+		at += readStep
+		return at >= end, err
 	}
-	return nil
+	f.inSteps(ctx, LanePage, o, step, func(err error) {
+		var v T
+		if err == nil {
+			f.hints.set(pin, f.core.Len())
+			v, err = then()
+		}
+		if release == nil || err != nil {
+			pin.Release()
+		}
+		out.resolveFor(ctx, v, err)
+		f.unref()
+	})
+	return out
 }

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
@@ -370,5 +373,36 @@ func TestColdWriteBeforeClose(t *testing.T) {
 	check(t, err)
 	if got := string(b[5000:5008]); got != "accepted" {
 		t.Errorf("the file has %q, want what was written", got)
+	}
+}
+
+// A long Load is brought in step by step, each behind what was queued meanwhile:
+// a short PageIn waits for one step and not for all.
+func TestLongLoadLetsShortOnesPass(t *testing.T) {
+	const steps = 4
+	var mu sync.Mutex
+	var ops []string
+	p := open(t, async.PoolOptions{
+		Page: async.LaneOptions{Width: 1},
+		Hooks: async.Hooks{OnDone: func(l async.Lane, op string, _ time.Duration, _ error) {
+			if l == async.LanePage {
+				mu.Lock()
+				defer mu.Unlock()
+				ops = append(ops, op)
+			}
+		}},
+	})
+	long, short := cold(t, p, steps*2<<20), cold(t, p, 10_000)
+	free := occupy(t, p, async.LanePage)
+	load, in := long.Load(bg, 0, steps*2<<20), short.PageIn(bg, 0, 10)
+	free()
+	check(t, in.Wait())
+	pin, err := load.Await(bg)
+	check(t, err)
+	pin.Release()
+	mu.Lock()
+	defer mu.Unlock()
+	if got, want := ops, []string{"go", "load", "page-in", "load", "load", "load"}; !slices.Equal(got, want) {
+		t.Errorf("tasks of the pager: got %q, want %q", got, want)
 	}
 }
