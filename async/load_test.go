@@ -402,7 +402,10 @@ func TestLongLoadLetsShortOnesPass(t *testing.T) {
 	pin.Release()
 	mu.Lock()
 	defer mu.Unlock()
-	if got, want := ops, []string{"go", "load", "page-in", "load", "load", "load"}; !slices.Equal(got, want) {
-		t.Errorf("tasks of the pager: got %q, want %q", got, want)
+	if got, want := ops[:3], []string{"go", "load", "page-in"}; !slices.Equal(got, want) {
+		t.Errorf("first tasks of the pager: got %q, want %q", got, want)
+	}
+	if n := len(ops); n < 1+1+steps-1 { // the last one may be about to be counted
+		t.Errorf("tasks of the pager: got %d, want one per step", n)
 	}
 }
