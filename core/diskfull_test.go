@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/fmmap-go/fmmap/core"
@@ -167,4 +168,109 @@ func TestDiskWithoutALimit(t *testing.T) {
 	check(t, os.Truncate(name, MiB))
 	f := opened(t, name, core.Options{Access: core.ReadWrite})
 	check(t, f.Truncate(2*MiB))
+}
+
+// The blocks of the extent tree do not stand for a hole that is there: a file of
+// many pieces on ext4 has more blocks than bytes, in spite of it.
+func TestHoleBehindOtherBlocks(t *testing.T) {
+	onDisks(t, 16*MiB, func(t *testing.T, dir string, _ int64) {
+		const pages = 64
+		page := make([]byte, 4*KiB)
+		a, err := os.Create(filepath.Join(dir, "file"))
+		check(t, err)
+		defer a.Close()
+		b, err := os.Create(filepath.Join(dir, "other"))
+		check(t, err)
+		defer b.Close()
+		for i := range int64(pages) { // in turns, so that no two pages of one are neighbours
+			if i != 10 {
+				_, err := a.WriteAt(page, i*4*KiB)
+				check(t, err)
+			}
+			check(t, a.Sync())
+			_, err := b.WriteAt(page, i*4*KiB)
+			check(t, err)
+			check(t, b.Sync())
+		}
+		f := opened(t, a.Name(), core.Options{Access: core.ReadWrite})
+		fill(t, dir)
+		check(t, f.Update(func(b []byte) error {
+			for i := range b {
+				b[i] = 1
+			}
+			return nil
+		}))
+		check(t, f.Flush())
+	})
+}
+
+// An opening that fails for want of room leaves the disk as full as it was, with
+// the window at the start and behind data, in one hole and in many.
+func TestFailedOpeningTakesNoRoom(t *testing.T) {
+	onDisks(t, 64*MiB, func(t *testing.T, dir string, size int64) {
+		name := filepath.Join(dir, "file")
+		out, err := os.Create(name)
+		check(t, err)
+		defer out.Close()
+		_, err = out.Write(make([]byte, 20*MiB))
+		check(t, err)
+		for at := int64(21 * MiB); at < 60*MiB; at += MiB { // a page of data in each MiB
+			_, err = out.WriteAt(pattern(4*KiB, 1), at)
+			check(t, err)
+		}
+		check(t, out.Truncate(2*size))
+		check(t, out.Sync())
+		before := free(t, out)
+		for _, o := range []core.Options{{Offset: 20 * MiB}, {Offset: 20*MiB + 5000}, {}} {
+			o.Access = core.ReadWrite
+			if _, err := core.OpenFile(name, o); !errors.Is(err, sys.ErrNoSpace) {
+				t.Errorf("offset %d: %v", o.Offset, err)
+			}
+			if now := free(t, out); now < before {
+				t.Errorf("offset %d: %d bytes were free, %d are", o.Offset, before, now)
+			}
+		}
+		// What fails after the holes were filled gives the blocks back.
+		failing(t, sys.OpMmap, 0, syscall.ENOMEM)
+		if _, err := core.OpenFile(name, core.Options{Access: core.ReadWrite, Offset: 20 * MiB, Length: 4 * MiB}); !errors.Is(err, syscall.ENOMEM) {
+			t.Errorf("without memory: %v", err)
+		}
+		failing(t, "", 0, nil)
+		check(t, out.Sync())
+		if now := free(t, out); now < before-MiB/2 && filepath.Base(dir) != "tmpfs" {
+			t.Errorf("%d bytes were free before an opening that failed, %d are", before, now)
+		}
+		got := make([]byte, 4*KiB)
+		if _, err := out.ReadAt(got, 21*MiB); err != nil || !bytes.Equal(got, pattern(4*KiB, 1)) {
+			t.Errorf("the file changed, %v", err)
+		}
+	})
+}
+
+// free is the room of the file system.
+func free(t *testing.T, f *os.File) int64 {
+	t.Helper()
+	n, err := sys.FreeSpace(f)
+	check(t, err)
+	return n
+}
+
+// A file whose blocks were allocated ahead has no holes: opening it writes
+// nothing, not even the time of its last change.
+func TestOpeningWhatHasItsBlocks(t *testing.T) {
+	onDisks(t, 16*MiB, func(t *testing.T, dir string, _ int64) {
+		f, err := core.Create(filepath.Join(dir, "file"), 4*MiB)
+		check(t, err)
+		_, err = f.WriteAt(make([]byte, 4*KiB), MiB)
+		check(t, err)
+		check(t, f.Flush())
+		before := stat(t, f).ModTime()
+		check(t, f.Close())
+		fill(t, dir)
+		calls := failing(t, sys.OpFallocate, 0, syscall.EIO)
+		g := opened(t, filepath.Join(dir, "file"), core.Options{Access: core.ReadWrite})
+		if filepath.Base(dir) != "tmpfs" && (calls() != 0 || !stat(t, g).ModTime().Equal(before)) {
+			t.Errorf("%d calls for blocks", calls())
+		}
+	})
 }

@@ -2,6 +2,7 @@ package core
 
 import (
 	"container/list"
+	"fmt"
 	"io/fs"
 	"os"
 	"sync"
@@ -50,6 +51,16 @@ type File struct {
 
 // Name returns the name given to Open, or to the memory.
 func (f *File) Name() string { return f.name }
+
+// String describes the file for people: its name, what its access is, and its
+// length or that it is closed.
+func (f *File) String() string {
+	g := f.gen.Load()
+	if g.closed {
+		return fmt.Sprintf("%s (%v, closed)", f.name, f.access)
+	}
+	return fmt.Sprintf("%s (%v, %d bytes)", f.name, f.access, len(g.data))
+}
 
 // Len returns the length of the window in bytes, 0 when the file is closed.
 func (f *File) Len() int64 { return int64(len(f.gen.Load().data)) }

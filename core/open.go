@@ -79,7 +79,8 @@ func (f *File) setUp(ctx context.Context, oldSize int64) error {
 		size = 0
 	}
 	if final := max(size, f.opts.Size); !f.opts.fits(final) {
-		return ErrRange
+		return fmt.Errorf("Offset %d and Length %d do not lie within the %d bytes of the file: %w",
+			f.opts.Offset, f.opts.Length, final, ErrRange)
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

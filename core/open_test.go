@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,8 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/internal/sys"
@@ -99,8 +102,9 @@ func TestALockedFileIsLeftAlone(t *testing.T) {
 	check(t, second.Close())
 }
 
-// Somebody replaces the file between its opening and its locking. The lock must be that of the file which
-// others find under the name; and when that never holds still, opening must end.
+// The file is replaced between its opening and its locking. The lock must be that
+// of the file which others find under the name. When that keeps changing,
+// opening gives up after a time.
 func TestFileReplacedBeforeItIsLocked(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows renames nothing over a file that is open")
@@ -134,12 +138,19 @@ func TestFileReplacedBeforeItIsLocked(t *testing.T) {
 
 	replacing(math.MaxInt)
 	before := replaced
-	if f, err := core.Open(name); err == nil {
-		f.Close()
-		t.Error("opened a file that was never the one of its name")
-	}
-	if replaced == before {
-		t.Error("it was never looked at")
+	synctest.Test(t, func(t *testing.T) { // where its patience costs no time
+		if f, err := core.Open(name); err == nil {
+			f.Close()
+			t.Error("opened a file that was never the one of its name")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := core.OpenFileContext(ctx, name, core.Options{}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("with a context that ends: %v", err)
+		}
+	})
+	if replaced < before+200 {
+		t.Errorf("the name was looked at %d times", replaced-before)
 	}
 }
 

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -8,7 +9,7 @@ import (
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// Access says what may be done through a mapping.
+// Access is what may be done through a mapping.
 type Access uint8
 
 const (
@@ -23,6 +24,7 @@ const (
 	ReadExec
 )
 
+// String returns "read-only", "read-write", "copy-on-write" or "read-exec".
 func (a Access) String() string {
 	switch a {
 	case ReadOnly:
@@ -37,44 +39,52 @@ func (a Access) String() string {
 	return "unknown access"
 }
 
-// mapping is what the access means to the layer below.
+// mapping returns what the access means to the layer below.
 func (a Access) mapping() sys.Access {
 	return [...]sys.Access{ReadOnly: sys.Read, ReadWrite: sys.ReadWrite, CopyOnWrite: sys.Copy, ReadExec: sys.ReadExec}[a]
 }
 
-// Options say how [OpenFile] opens and maps a file. The zero value maps an
+// Options describe how [OpenFile] opens and maps a file. The zero value maps an
 // existing file for reading, whole, under a shared lock.
 //
-// Options are checked before anything is changed: contradictions answer
-// [fs.ErrInvalid], impossible ranges [ErrRange], and changes to a file that
-// is not opened [ReadWrite] answer [ErrReadOnly].
+// Options are checked before anything is changed. The error of options that
+// contradict each other names them and is [fs.ErrInvalid]; an impossible range
+// is [ErrRange]; what changes a file that is not opened [ReadWrite] is
+// [ErrReadOnly].
 type Options struct {
 	// Access to the bytes. Everything that would change the file needs ReadWrite.
+	// CopyOnWrite is no snapshot: a page shows what other processes store in the
+	// file until the first store to it through this mapping.
 	Access Access
-	// Create makes the file when it is absent.
+	// Create creates the file when it is absent.
 	Create bool
 	// Exclusive, with Create, fails with [fs.ErrExist] when the file is present.
 	Exclusive bool
 	// Truncate empties an existing file first, once the lock is held and the
 	// options are known to be valid.
 	Truncate bool
-	// Size is the least length of the file once it is open, in bytes. New bytes are zero.
+	// Size is the least length of the file once it is open, in bytes. New bytes
+	// are zero.
 	Size int64
 	// Perm is the mode of a created file before umask; 0 means 0o644.
 	Perm fs.FileMode
-	// Flags are further flags for [os.OpenFile], as os.O_SYNC. Those that this
-	// structure has a field for, and os.O_APPEND, are refused.
+	// Flags are further flags for [os.OpenFile], such as os.O_SYNC. Those that
+	// this structure has a field for, and os.O_APPEND, are refused.
 	Flags int
 	// Offset is where in the file the window starts. It needs no alignment.
 	Offset int64
-	// Length of the window; 0 means up to the end of the file, wherever that moves.
+	// Length of the window; 0 means up to the end of the file, wherever that
+	// moves.
 	Length int64
-	// Reserve is the address space kept free behind the window, so that growing never
-	// moves it. 0 means as much as the window, and at least 1 GiB together, on 64-bit
-	// Unix, and none elsewhere or where a limit forbids it.
+	// Reserve is the address space kept free behind the window, so that growing
+	// never moves it. It takes no memory. 0 means as much as the window, and at
+	// least 1 GiB together, on 64-bit Unix, and none elsewhere, on hugetlbfs, or
+	// where a limit forbids it.
 	Reserve int64
-	// Sparse leaves holes without blocks. Stores into them fault when the disk is
-	// full; without Sparse, blocks are allocated ahead where the file system can.
+	// Sparse leaves holes without blocks. A store into one faults when the disk
+	// is full. Without Sparse, opening [ReadWrite] gives blocks to the holes that
+	// the window already has, where the file system can: a file of 1 TiB with
+	// holes takes 1 TiB of disk from then on, or fails to open.
 	Sparse bool
 	// Populate brings the whole window into memory before OpenFile returns.
 	Populate bool
@@ -85,7 +95,8 @@ type Options struct {
 	// NoLock opens without the advisory lock, which is otherwise tried at once:
 	// exclusive for ReadWrite, shared for the others.
 	NoLock bool
-	// RemoveOnClose unlinks the file when it is closed, if the name still means it.
+	// RemoveOnClose removes the name when the file is closed, if it still means
+	// the file. A process that is killed leaves the file behind.
 	RemoveOnClose bool
 }
 
@@ -98,31 +109,60 @@ const (
 // maxAddress is the longest window that a slice can be laid over.
 const maxAddress = math.MaxInt
 
-// minReserve is a variable for tests alone: an emulator takes long to reserve so much.
+// minReserve is a variable only for tests: an emulator takes long to reserve so
+// much.
 var minReserve int64 = 1 << 30
 
-// check finds what is wrong with the options by themselves.
+// check reports what is wrong with the options by themselves.
 func (o Options) check(anonymous bool) error {
 	switch {
-	case o.Access > ReadExec, o.Perm&^modeBits != 0, o.Flags&ownedFlags != 0, o.Exclusive && !o.Create:
-		return fs.ErrInvalid
-	case o.Size < 0, o.Offset < 0, o.Length < 0, o.Reserve < 0, o.Offset > math.MaxInt64-o.Length:
-		return ErrRange
+	case o.Access > ReadExec:
+		return fmt.Errorf("Access is %d: %w", o.Access, fs.ErrInvalid)
+	case o.Perm&^modeBits != 0:
+		return fmt.Errorf("Perm has the bits %v, which no file is created with: %w", o.Perm&^modeBits, fs.ErrInvalid)
+	case o.Flags&ownedFlags != 0:
+		return fmt.Errorf("Flags has %#x, for which Options has fields, or which cannot be: %w", o.Flags&ownedFlags, fs.ErrInvalid)
+	case o.Exclusive && !o.Create:
+		return fmt.Errorf("Exclusive without Create: %w", fs.ErrInvalid)
+	case o.Size < 0, o.Offset < 0, o.Length < 0, o.Reserve < 0:
+		return fmt.Errorf("Size, Offset, Length or Reserve is negative: %w", ErrRange)
+	case o.Offset > math.MaxInt64-o.Length:
+		return fmt.Errorf("Offset %d and Length %d are more than a file can have: %w", o.Offset, o.Length, ErrRange)
 	case o.Length > math.MaxInt:
-		return ErrRange // more than the address space can hold
-	case anonymous:
-		if o.Create || o.Truncate || o.Flags != 0 || o.Offset != 0 || o.Length != 0 || o.RemoveOnClose {
-			return fs.ErrInvalid
+		return fmt.Errorf("Length %d is more than the address space: %w", o.Length, ErrRange)
+	}
+	if anonymous {
+		for _, c := range []struct {
+			name string
+			set  bool
+		}{
+			{"Create", o.Create}, {"Truncate", o.Truncate}, {"Flags", o.Flags != 0},
+			{"Offset", o.Offset != 0}, {"Length", o.Length != 0}, {"RemoveOnClose", o.RemoveOnClose},
+		} {
+			if c.set {
+				return fmt.Errorf("%s is for files, and NewAnonymous has none: %w", c.name, fs.ErrInvalid)
+			}
 		}
-	case o.Stack:
-		return fs.ErrInvalid
-	case o.Access != ReadWrite && (o.Create || o.Truncate || o.Size > 0):
-		return ErrReadOnly
+		return nil
+	}
+	if o.Stack {
+		return fmt.Errorf("Stack is for NewAnonymous alone: %w", fs.ErrInvalid)
+	}
+	if o.Access == ReadWrite {
+		return nil
+	}
+	for _, c := range []struct {
+		name string
+		set  bool
+	}{{"Create", o.Create}, {"Truncate", o.Truncate}, {"Size", o.Size > 0}} {
+		if c.set {
+			return fmt.Errorf("%s needs Access to be ReadWrite, and it is %v: %w", c.name, o.Access, ErrReadOnly)
+		}
 	}
 	return nil
 }
 
-// window is the length of the window on a file of the given size.
+// window returns the length of the window on a file of the given size.
 func (o Options) window(size int64) int64 {
 	n := max(size-o.Offset, 0)
 	if o.Length > 0 {
@@ -131,13 +171,14 @@ func (o Options) window(size int64) int64 {
 	return n
 }
 
-// fits reports whether the window asked for lies within a file of the given size,
-// and within the address space.
+// fits reports whether the window lies within a file of the given size, and
+// within the address space.
 func (o Options) fits(size int64) bool {
 	return o.Offset <= size-o.Length && o.window(size) <= math.MaxInt
 }
 
-// room is the address space to map for a window of n bytes: what it needs, and the reservation.
+// room returns the address space to map for a window of n bytes: what it needs,
+// and the reservation.
 func (o Options) room(n int64) int64 {
 	if !sys.CanReserve {
 		return max(n, o.Length)

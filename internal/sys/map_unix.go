@@ -201,9 +201,11 @@ func (m *Mapping) msync(off, n int64) error {
 
 // refusedAdvice makes [errors.ErrUnsupported] of EINVAL, which madvise(2)
 // returns for an advice that the kernel lacks or this memory cannot have: the
-// range is valid, as the caller has checked. A filter's EPERM counts as well.
+// range is valid, as the caller has checked. Some advice has errnos of its own
+// for that (EACCES for MADV_REMOVE of private memory, EBADF), and a filter EPERM.
 func refusedAdvice(err error) error {
-	if err == unix.EINVAL || err == unix.EPERM || err == unix.EBADF {
+	switch err {
+	case unix.EINVAL, unix.EPERM, unix.EACCES, unix.EBADF:
 		return errors.ErrUnsupported
 	}
 	return unsupported(err)

@@ -3,6 +3,7 @@
 package sys
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 
@@ -15,6 +16,14 @@ const OpenNonblock = unix.O_NONBLOCK
 // ErrNoSpace says that the disk is full.
 const ErrNoSpace = unix.ENOSPC
 
+// openFile waits where another process holds a lease on the file, as an open
+// without O_NONBLOCK does: the holder, or the kernel after a time, gives it up.
 func openFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
-	return os.OpenFile(name, flag, perm)
+	f, err := os.OpenFile(name, flag, perm)
+	if flag&OpenNonblock != 0 && errors.Is(err, unix.EAGAIN) {
+		if fi, serr := os.Stat(name); serr == nil && fi.Mode().IsRegular() {
+			return os.OpenFile(name, flag&^OpenNonblock, perm)
+		}
+	}
+	return f, err
 }
