@@ -32,7 +32,6 @@ type File struct {
 	succeeded  *Future[struct{}] // an already successful future
 
 	hints      hints
-	noMincore  atomic.Bool // the system does not report what is resident
 	counters   counters
 	committer  *flush.Committer
 	background atomic.Pointer[Background] // the running one, or nil

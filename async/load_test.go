@@ -25,6 +25,9 @@ func cold(t testing.TB, p *async.Pool, n int) *async.File {
 	if pages, _, err := f.Core().Resident(0, int64(n)); err != nil || pages != 0 {
 		t.Skipf("the file is not cold: %d pages are resident, or error %v", pages, err)
 	}
+	if sys.CallMincore.Missing() {
+		t.Skip("where mincore is refused, asking what is resident brings pages in")
+	}
 	return f
 }
 
@@ -181,13 +184,15 @@ func TestCallersTouchNothing(t *testing.T) {
 	pin.Release()
 }
 
-// Where the system does not report what is resident, everything without a hint
-// goes to the pager, and the system is asked once.
+// Where the system does not report what is resident, everything goes to the
+// pager, and the system is not asked again.
 func TestLoadWithoutProbe(t *testing.T) {
 	p := open(t, async.PoolOptions{})
 	f := onDisk(t, p, 100_000)
-	c := watchCalls(t)
-	c.failing(sys.OpMincore, errors.ErrUnsupported)
+	t.Cleanup(sys.Disable(sys.CallMincore))
+	t.Cleanup(sys.Disable(sys.CallReadNowait))
+	count, restore := sys.CountCalls()
+	t.Cleanup(restore)
 	for range 3 {
 		async.DropHints(f)
 		pin, err := f.Load(bg, 0, 100_000).Await(bg)
@@ -197,8 +202,34 @@ func TestLoadWithoutProbe(t *testing.T) {
 	if s := f.Stats(); s.Cold != 3 || s.Probed != 0 {
 		t.Errorf("stats: got %d cold, %d probed, want 3, 0", s.Cold, s.Probed)
 	}
-	if n := c.of(sys.OpMincore); n != 1 {
-		t.Errorf("calls of mincore: got %d, want 1", n)
+	if n := count(sys.CallMincore) + count(sys.CallReadNowait); n != 0 {
+		t.Errorf("system calls to see what is resident: got %d, want 0", n)
+	}
+}
+
+// What is resident counts as that, whether mincore is there to say so or, in a
+// sandbox that refuses it, another call; and the refusal is learnt once.
+func TestResidentBlocksAreNotCold(t *testing.T) {
+	const block, blocks = 16 << 10, 2000
+	p := open(t, async.PoolOptions{})
+	f := onDisk(t, p, block*blocks)
+	check(t, f.Core().Populate(0, block*blocks))
+	if _, _, err := f.Core().Resident(0, 1); errors.Is(err, errors.ErrUnsupported) {
+		t.Skipf("this system does not report what is resident: %v", err)
+	}
+	count, restore := sys.CountCalls()
+	t.Cleanup(restore)
+	for i := range int64(blocks) {
+		async.DropHints(f)
+		pin, err := f.Load(bg, i*block, block).Await(bg)
+		check(t, err)
+		pin.Release()
+	}
+	if s := f.Stats(); s.Cold != 0 || s.Probed != blocks {
+		t.Errorf("stats: got %d cold, %d probed, want 0, %d", s.Cold, s.Probed, blocks)
+	}
+	if n := count(sys.CallMincore); sys.CallMincore.Missing() && n != 0 {
+		t.Errorf("calls of mincore, which is refused: got %d, want 0", n)
 	}
 }
 

@@ -2,7 +2,6 @@ package async
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -181,20 +180,16 @@ func (f *File) hinted(off, n int64) bool {
 const maxProbe = 1 << 30
 
 // probe asks the system whether the bytes of a pin are resident. On Linux it
-// does so by mincore. A preadv2 with RWF_NOWAIT takes half as long for one page.
-// For a page that is not there, however, it makes the kernel read the neighbors
-// too, whatever advice the mapping was given.
-//
-// Where the system does not report residency, or masks it from this process,
-// that is remembered: from then on only hints are trusted.
+// does so by mincore. A preadv2 with RWF_NOWAIT takes half as long for one page,
+// but for a page that is not there the kernel starts to read the neighbours too,
+// whatever advice the mapping was given. Package sys remembers where the system
+// does not report residency, or masks it from this process: from then on probe
+// makes no system call, and only hints are trusted.
 func (f *File) probe(pin *core.Pin) bool {
-	if f.noMincore.Load() || pin.Len() > maxProbe {
+	if pin.Len() > maxProbe {
 		return false
 	}
 	pages, of, err := pin.Resident()
-	if errors.Is(err, errors.ErrUnsupported) {
-		f.noMincore.Store(true)
-	}
 	if err != nil || pages < of {
 		return false
 	}

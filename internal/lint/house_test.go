@@ -23,8 +23,9 @@ var allowed = map[string][]string{
 	"internal/invariant":    {},
 	"internal/lane":         {"internal/invariant"},
 	"internal/sys":          {},
+	"internal/sys/sandbox":  {},
 	"internal/sys/systest":  {},
-	"internal/testutil":     {"internal/sys/systest"},
+	"internal/testutil":     {"internal/sys/sandbox", "internal/sys/systest"},
 	"internal/lint":         {},
 	"examples/internal/cli": {},
 	"examples/reclog":       {"async", "core"},
@@ -81,8 +82,8 @@ func nested(pkg string) bool {
 	return false
 }
 
-// platforms is the folder that may have files for certain systems. (So may the
-// nested modules, which are for Linux.)
+// platforms is the folder that, with those in it, may have files for certain
+// systems. (So may the nested modules, which are for Linux.)
 const platforms = "internal/sys"
 
 // invariants has the one tag that is no platform: it turns a constant on.

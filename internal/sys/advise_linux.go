@@ -37,10 +37,10 @@ func (m *Mapping) advise(a Advice, off, n int64) error {
 	case int(a) >= len(advices):
 		return errors.ErrUnsupported
 	}
-	widen := m.outward
+	widen := m.pageOutward
 	if a == Remove || a == Free || a == DontNeed && (m.file == nil || m.access == Copy) {
 		// These lose bytes, which must be no others than those named.
-		widen = m.inward
+		widen = m.pageInward
 	}
 	from, length, ok := widen(off, n)
 	if !ok {
@@ -50,5 +50,32 @@ func (m *Mapping) advise(a Advice, off, n int64) error {
 		return nil
 	}
 	b := m.bytes(from, length)
-	return refusedAdvice(insisting(func() error { return unix.Madvise(b, advices[a]) }))
+	return refusedAdvice(tryMadvise(a, b))
+}
+
+// tryMadvise is madvise(2) as the optional call of the advice. EINVAL is also
+// what a kernel without the advice returns, and what an advice that does not fit
+// this memory gets: the probe tells the two apart.
+func tryMadvise(a Advice, b []byte) error {
+	c := callAdvice + Call(a)
+	probe := func() error { return probeMadvise(advices[a]) }
+	err := c.try(func() error {
+		return retryTransient(func() error { return madviseCall(b, advices[a]) })
+	}, probe)
+	if err == unix.EINVAL {
+		c.count()
+		if probe() == unix.EINVAL {
+			return c.refuse()
+		}
+	}
+	return err
+}
+
+// probeMadvise gives the advice for no memory at all, which succeeds where the
+// kernel knows it.
+func probeMadvise(advice int) error {
+	if _, _, e := unix.Syscall(unix.SYS_MADVISE, 0, 0, uintptr(advice)); e != 0 {
+		return e
+	}
+	return nil
 }

@@ -11,7 +11,7 @@ const searchOnly = unix.O_PATH
 
 // syncAll is syncfs(2), which reports errors since Linux 5.8.
 func syncAll(f *os.File) error {
-	return withFd(f, func(fd uintptr) error {
-		return unsupported(ignoringEINTR(func() error { return unix.Syncfs(int(fd)) }))
+	return control(f, func(fd uintptr) error {
+		return unsupported(retryEINTR(func() error { return unix.Syncfs(int(fd)) }))
 	})
 }

@@ -31,8 +31,8 @@ func openDir(name string) (dir, error) {
 
 // at calls fn with the descriptor of the directory until no signal interrupts.
 func (d dir) at(fn func(fd int) error) error {
-	return withFd(d.f, func(fd uintptr) error {
-		return ignoringEINTR(func() error { return fn(int(fd)) })
+	return control(d.f, func(fd uintptr) error {
+		return retryEINTR(func() error { return fn(int(fd)) })
 	})
 }
 
@@ -67,8 +67,8 @@ func (d dir) names(base string, f *os.File) (bool, error) {
 	if err := d.lstat(base, &entry); err != nil {
 		return false, err
 	}
-	if err := withFd(f, func(fd uintptr) error {
-		return ignoringEINTR(func() error { return unix.Fstat(int(fd), &open) })
+	if err := control(f, func(fd uintptr) error {
+		return retryEINTR(func() error { return unix.Fstat(int(fd), &open) })
 	}); err != nil {
 		return false, err
 	}

@@ -7,12 +7,12 @@ import (
 	"syscall"
 )
 
-// withFd calls fn with the descriptor of f, which cannot be closed, and so
+// control calls fn with the descriptor of f, which cannot be closed, and so
 // cannot be another file's, while fn runs. A closed file is [fs.ErrClosed].
-func withFd(f *os.File, fn func(fd uintptr) error) error {
+func control(f *os.File, fn func(fd uintptr) error) error {
 	c, err := f.SyscallConn()
 	if err != nil {
-		return bare(err)
+		return unwrapPath(err)
 	}
 	var inner error
 	if err := c.Control(func(fd uintptr) { inner = fn(fd) }); err != nil {
@@ -22,8 +22,8 @@ func withFd(f *os.File, fn func(fd uintptr) error) error {
 	return inner
 }
 
-// bare takes the path off an error of package os: callers put their own on.
-func bare(err error) error {
+// unwrapPath takes the path off an error of package os: callers put their own on.
+func unwrapPath(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
 		return pe.Err
@@ -35,11 +35,11 @@ func truncate(f *os.File, size int64) error {
 	if size < 0 { // which node takes for 0
 		return syscall.EINVAL
 	}
-	return bare(f.Truncate(size))
+	return unwrapPath(f.Truncate(size))
 }
 
 func syncFile(f *os.File) error {
-	return bare(f.Sync())
+	return unwrapPath(f.Sync())
 }
 
 func pageSize() int64 { return int64(os.Getpagesize()) }

@@ -20,18 +20,30 @@ func fillHoles(f *os.File, off, n int64) error {
 	return err
 }
 
+// fallocateCall is a variable for tests that interrupt and fail it.
+var fallocateCall = unix.Fallocate
+
+// tryFallocate is fallocate(2) as the optional call c. The kernel's own EPERM is
+// about the file: it is immutable, append-only or sealed.
+func tryFallocate(c Call, fd int, mode uint32, off, n int64) error {
+	return c.try(
+		func() error { return fallocateCall(fd, mode, off, n) },
+		func() error { return fallocateCall(-1, mode, 0, 1) },
+	)
+}
+
 // fallocate is fallocate(2) until all of the range is done.
 func fallocate(f *os.File, mode uint32, off, n int64) error {
-	if CallFallocate.missing() {
-		return errors.ErrUnsupported
+	if CallFallocate.Missing() {
+		return CallFallocate.unsupported()
 	}
 	if n == 0 {
 		return nil
 	}
-	return withFd(f, func(fd uintptr) error {
+	return control(f, func(fd uintptr) error {
 		step := n
 		for n > 0 {
-			err := unix.Fallocate(int(fd), mode, off, min(n, step))
+			err := tryFallocate(CallFallocate, int(fd), mode, off, min(n, step))
 			switch err {
 			case nil:
 				done := min(n, step)
@@ -52,9 +64,9 @@ func punchHole(f *os.File, off, n int64) error {
 	if n == 0 {
 		return nil
 	}
-	return withFd(f, func(fd uintptr) error {
-		return unsupported(ignoringEINTR(func() error {
-			return unix.Fallocate(int(fd), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+	return control(f, func(fd uintptr) error {
+		return unsupported(retryEINTR(func() error {
+			return tryFallocate(CallPunch, int(fd), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
 		}))
 	})
 }
@@ -83,22 +95,17 @@ func awaitWriteback(f *os.File, off, n int64) error {
 }
 
 func syncFileRange(f *os.File, off, n int64, flags int) error {
-	if CallSyncFileRange.missing() {
-		return errors.ErrUnsupported
-	}
 	if n == 0 {
 		// To the system call 0 is the end of the file.
 		return nil
 	}
-	return withFd(f, func(fd uintptr) error {
-		err := unsupported(ignoringEINTR(func() error {
-			return unix.SyncFileRange(int(fd), off, n, flags)
-		}))
-		if err == unix.EPERM {
-			// A filter (seccomp) has refused the call: that is no failure to write anything.
-			return errors.ErrUnsupported
-		}
-		return err
+	return control(f, func(fd uintptr) error {
+		return unsupported(CallSyncFileRange.try(
+			func() error {
+				return retryEINTR(func() error { return unix.SyncFileRange(int(fd), off, n, flags) })
+			},
+			func() error { return unix.SyncFileRange(-1, 0, 1, flags) },
+		))
 	})
 }
 
@@ -109,19 +116,17 @@ func copyRange(dst *os.File, dstOff int64, src *os.File, srcOff, n int64) (int64
 		return 0, nil
 	}
 	var done int64
-	err := withFd(dst, func(d uintptr) error {
-		return withFd(src, func(s uintptr) error {
-			var err error
-			if !CallFiclone.missing() {
-				switch err = cloneRange(int(d), dstOff, int(s), srcOff, n); err {
-				case nil:
-					done = n
-					return nil
-				case unix.EIO:
-					// Sharing writes the source's pages first, and this tells, once, that some could not be
-					// written. Their blocks are old, and the next call would share those.
-					return errors.ErrUnsupported
-				}
+	err := control(dst, func(d uintptr) error {
+		return control(src, func(s uintptr) error {
+			err := cloneRange(int(d), dstOff, int(s), srcOff, n)
+			switch err {
+			case nil:
+				done = n
+				return nil
+			case unix.EIO:
+				// Sharing writes the source's pages first, and this reports, once, that some could not
+				// be written. Their blocks are old, and the next call would share those.
+				return errors.ErrUnsupported
 			}
 			done, err = copyFileRange(int(d), dstOff, int(s), srcOff, n, copyStep)
 			return err
@@ -136,14 +141,18 @@ func cloneRange(dst int, dstOff int64, src int, srcOff, n int64) error {
 	if mask := int64(4096 - 1); srcOff&mask != 0 || dstOff&mask != 0 {
 		return unix.EINVAL
 	}
-	return ignoringEINTR(func() error {
-		return unix.IoctlFileCloneRange(dst, &unix.FileCloneRange{
-			Src_fd:      int64(src),
-			Src_offset:  uint64(srcOff),
-			Src_length:  uint64(n),
-			Dest_offset: uint64(dstOff),
-		})
-	})
+	arg := unix.FileCloneRange{
+		Src_fd:      int64(src),
+		Src_offset:  uint64(srcOff),
+		Src_length:  uint64(n),
+		Dest_offset: uint64(dstOff),
+	}
+	return CallFiclone.try(
+		func() error {
+			return retryEINTR(func() error { return unix.IoctlFileCloneRange(dst, &arg) })
+		},
+		func() error { return unix.IoctlFileCloneRange(-1, &arg) },
+	)
 }
 
 // copyStep is what one call copies at most: it also fits an int everywhere.
@@ -151,15 +160,20 @@ const copyStep = 1 << 30
 
 // copyFileRange is copy_file_range(2) until all is copied.
 func copyFileRange(dst int, dstOff int64, src int, srcOff, n, step int64) (int64, error) {
-	if CallCopyFileRange.missing() {
-		return 0, errors.ErrUnsupported
-	}
 	var done int64
 	for done < n {
-		from, to := srcOff+done, dstOff+done
-		got, err := unix.CopyFileRange(src, &from, dst, &to, int(min(n-done, step)), 0)
+		from, to, got := srcOff+done, dstOff+done, 0
+		err := CallCopyFileRange.try(
+			func() (err error) {
+				got, err = unix.CopyFileRange(src, &from, dst, &to, int(min(n-done, step)), 0)
+				return err
+			},
+			func() error { _, err := unix.CopyFileRange(-1, nil, -1, nil, 1, 0); return err },
+		)
 		switch err {
 		case nil:
+		case CallCopyFileRange.unsupported():
+			return done, err
 		case unix.EINTR:
 			continue
 		case unix.EXDEV, unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP, unix.EPERM, unix.EBADF, unix.EIO:

@@ -35,5 +35,5 @@ func copyRange(*os.File, int64, *os.File, int64, int64) (int64, error) {
 
 // syncDir: a host that cannot sync a directory cannot promise its names.
 func syncDir(d *os.File) error {
-	return bare(d.Sync())
+	return unwrapPath(d.Sync())
 }

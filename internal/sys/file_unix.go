@@ -21,8 +21,8 @@ func unsupported(err error) error {
 
 func allocated(f *os.File) (int64, error) {
 	var st unix.Stat_t
-	err := withFd(f, func(fd uintptr) error {
-		return ignoringEINTR(func() error { return unix.Fstat(int(fd), &st) })
+	err := control(f, func(fd uintptr) error {
+		return retryEINTR(func() error { return unix.Fstat(int(fd), &st) })
 	})
 	return int64(st.Blocks) * 512, err
 }
@@ -33,12 +33,15 @@ type space struct{ free, available, unit uint64 }
 // freeSpace counts the blocks kept for root only where this process is root.
 func freeSpace(f *os.File) (int64, error) {
 	var s space
-	if err := withFd(f, func(fd uintptr) error {
-		return ignoringEINTR(func() (err error) {
-			s, err = statfs(int(fd))
-			return err
-		})
-	}); err != nil {
+	err := control(f, func(fd uintptr) error {
+		return CallStatfs.try(
+			func() error {
+				return retryEINTR(func() (err error) { s, err = statfs(int(fd)); return err })
+			},
+			func() error { _, err := statfs(-1); return err },
+		)
+	})
+	if err != nil {
 		return 0, err
 	}
 	return s.bytes(), nil
@@ -62,7 +65,7 @@ func (s space) bytes() int64 {
 
 // syncDir is fsync(2); file systems that sync no directories answer EINVAL.
 func syncDir(d *os.File) error {
-	err := bare(d.Sync())
+	err := unwrapPath(d.Sync())
 	if err == unix.EINVAL {
 		return errors.ErrUnsupported
 	}

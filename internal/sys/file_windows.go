@@ -31,14 +31,14 @@ func fileSize(h windows.Handle) (int64, error) {
 // allocate extends the file: Windows gives a file clusters for its whole length, but
 // for sparse and compressed ones, which are promised nothing.
 func allocate(f *os.File, off, n int64) error {
-	if CallFallocate.missing() {
+	if CallFallocate.Missing() {
 		return errors.ErrUnsupported
 	}
 	if off < 0 || n < 0 || off > math.MaxInt64-n {
 		return windows.ERROR_INVALID_PARAMETER
 	}
 	var info windows.ByHandleFileInformation
-	if err := withFd(f, func(fd uintptr) error {
+	if err := control(f, func(fd uintptr) error {
 		return windows.GetFileInformationByHandle(windows.Handle(fd), &info)
 	}); err != nil {
 		return err
@@ -49,7 +49,7 @@ func allocate(f *os.File, off, n int64) error {
 	if size := int64(info.FileSizeHigh)<<32 | int64(info.FileSizeLow); off+n <= size {
 		return nil
 	}
-	return bare(f.Truncate(off + n))
+	return unwrapPath(f.Truncate(off + n))
 }
 
 func allocated(f *os.File) (int64, error) {
@@ -64,7 +64,7 @@ func allocated(f *os.File) (int64, error) {
 		_               [8]byte
 	}
 	n := int64(0)
-	err := withFd(f, func(fd uintptr) error {
+	err := control(f, func(fd uintptr) error {
 		h := windows.Handle(fd)
 		err := windows.GetFileInformationByHandleEx(h, windows.FileCompressionInfo,
 			(*byte)(unsafe.Pointer(&compressed)), uint32(unsafe.Sizeof(compressed)))
@@ -82,7 +82,7 @@ func allocated(f *os.File) (int64, error) {
 
 func freeSpace(f *os.File) (int64, error) {
 	name := make([]uint16, windows.MAX_PATH)
-	err := withFd(f, func(fd uintptr) error {
+	err := control(f, func(fd uintptr) error {
 		for {
 			n, err := windows.GetFinalPathNameByHandle(windows.Handle(fd), &name[0], uint32(len(name)), 0)
 			if err != nil {
@@ -114,7 +114,7 @@ func punchHole(f *os.File, off, n int64) error {
 	if off < 0 || n < 0 || off > math.MaxInt64-n {
 		return windows.ERROR_INVALID_PARAMETER
 	}
-	return withFd(f, func(fd uintptr) error {
+	return control(f, func(fd uintptr) error {
 		h, got := windows.Handle(fd), uint32(0)
 		size, err := fileSize(h)
 		if err != nil {
@@ -153,5 +153,5 @@ func copyRange(*os.File, int64, *os.File, int64, int64) (int64, error) {
 // syncDir has nothing to do but to look whether the directory is open: directories cannot be
 // flushed here, and NTFS writes their changes to its journal.
 func syncDir(d *os.File) error {
-	return withFd(d, func(uintptr) error { return nil })
+	return control(d, func(uintptr) error { return nil })
 }

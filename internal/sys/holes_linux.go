@@ -25,7 +25,7 @@ const (
 
 // ioctl fills in the extents.
 func (m *fiemap) ioctl(fd uintptr) error {
-	return ignoringEINTR(func() error {
+	return retryEINTR(func() error {
 		// In bounds: the kernel writes at most count extents. Alive: m is the
 		// receiver.
 		if _, _, e := unix.Syscall(unix.SYS_IOCTL, fd, fsIocFiemap, uintptr(unsafe.Pointer(m))); e != 0 {

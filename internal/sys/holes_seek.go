@@ -11,14 +11,14 @@ import (
 
 // missing asks lseek(2) for holes, and then which of them have blocks.
 func missing(f *os.File, off, n int64) (parts []Span, exact bool, err error) {
-	err = withFd(f, func(fd uintptr) error {
+	err = control(f, func(fd uintptr) error {
 		holes, err := seekHoles(int(fd), off, off+n)
 		if err != nil || len(holes) == 0 {
 			parts, exact = nil, true
 			return err
 		}
 		parts, exact = holes, false
-		if CallFiemap.missing() {
+		if CallFiemap.Missing() {
 			return nil
 		}
 		var left []Span
@@ -35,7 +35,7 @@ func missing(f *os.File, off, n int64) (parts []Span, exact bool, err error) {
 
 func isHole(f *os.File, s Span) bool {
 	hole := false
-	_ = withFd(f, func(fd uintptr) error {
+	_ = control(f, func(fd uintptr) error {
 		holes, err := seekHoles(int(fd), s.Off, s.Off+s.Len)
 		hole = err == nil && len(holes) == 1 && holes[0] == s
 		return nil
@@ -47,7 +47,7 @@ func isHole(f *os.File, s Span) bool {
 // where it was before.
 func seekHoles(fd int, off, end int64) (holes []Span, err error) {
 	seek := func(off int64, whence int) (at int64, err error) {
-		err = ignoringEINTR(func() error {
+		err = retryEINTR(func() error {
 			at, err = unix.Seek(fd, off, whence)
 			return err
 		})

@@ -13,7 +13,7 @@ type ID struct {
 // index on Windows; elsewhere [errors.ErrUnsupported]. A closed one is [os.ErrClosed].
 func Identity(f *os.File) (ID, error) {
 	var id ID
-	err := withFd(f, func(fd uintptr) (err error) {
+	err := control(f, func(fd uintptr) (err error) {
 		id, err = identity(fd)
 		return err
 	})

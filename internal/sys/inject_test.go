@@ -136,11 +136,11 @@ func TestDisableNests(t *testing.T) {
 	inner := Disable(CallFiclone)
 	again := Disable(CallPopulate)
 	again()
-	if !CallPopulate.missing() || !CallFiclone.missing() || CallReserve.missing() {
+	if !CallPopulate.Missing() || !CallFiclone.Missing() || CallReserve.Missing() {
 		t.Error("two calls should be missing")
 	}
 	inner()
-	if !CallPopulate.missing() || CallFiclone.missing() {
+	if !CallPopulate.Missing() || CallFiclone.Missing() {
 		t.Error("one call should be missing")
 	}
 	outer()

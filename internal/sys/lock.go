@@ -51,7 +51,7 @@ type FileLock struct {
 func NewFileLock(f *os.File) (*FileLock, error) {
 	conn, err := f.SyscallConn()
 	if err != nil {
-		return nil, bare(err)
+		return nil, unwrapPath(err)
 	}
 	l := &FileLock{conn: conn}
 	l.call = l.run

@@ -18,7 +18,10 @@ func (l *FileLock) lockWhole(fd uintptr) error {
 		how = unix.LOCK_EX | unix.LOCK_NB
 	}
 	for {
-		err := flockCall(int(fd), how)
+		err := CallFlock.try(
+			func() error { return flockCall(int(fd), how) },
+			func() error { return flockCall(-1, how) },
+		)
 		switch err {
 		case unix.EINTR:
 			continue // network file systems are interruptible even when they need not wait

@@ -1,7 +1,6 @@
 package sys
 
 import (
-	"errors"
 	"io"
 
 	"golang.org/x/sys/unix"
@@ -14,9 +13,6 @@ type ranges struct{ arg unix.Flock_t }
 // lockRange is fcntl(2) with F_OFD_SETLK, of Linux 3.15. POSIX locks, which other commands of
 // fcntl give, belong to the process and vanish when any descriptor of the file is closed.
 func (l *FileLock) lockRange(fd uintptr) error {
-	if CallOFD.missing() {
-		return errors.ErrUnsupported
-	}
 	arg := &l.ranges.arg
 	*arg = unix.Flock_t{Type: unix.F_UNLCK, Whence: io.SeekStart, Start: l.lo}
 	switch l.mode {
@@ -29,14 +25,17 @@ func (l *FileLock) lockRange(fd uintptr) error {
 		arg.Len = l.hi - l.lo + 1
 	}
 	for {
-		err := unix.FcntlFlock(fd, unix.F_OFD_SETLK, arg)
+		err := CallOFD.try(
+			func() error { return unix.FcntlFlock(fd, unix.F_OFD_SETLK, arg) },
+			func() error { return unix.FcntlFlock(^uintptr(0), unix.F_OFD_SETLK, arg) },
+		)
 		switch err {
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN, unix.EACCES:
 			return ErrWouldBlock
-		case unix.EINVAL:
-			return errors.ErrUnsupported // an older kernel, or a file that has no locks
+		case unix.EINVAL: // an older kernel, or a file that has no locks
+			return CallOFD.unsupported()
 		}
 		return err
 	}

@@ -29,7 +29,7 @@ func (p piece) unlock(h windows.Handle) error {
 
 // lockRange puts the old modes back when the new one is refused.
 func (l *FileLock) lockRange(fd uintptr) error {
-	if CallOFD.missing() {
+	if CallOFD.Missing() {
 		return errors.ErrUnsupported
 	}
 	h, r := windows.Handle(fd), &l.ranges

@@ -20,9 +20,9 @@ func granularityOf(f *os.File) int64 {
 	if f == nil {
 		return page
 	}
-	_ = withFd(f, func(fd uintptr) error {
+	_ = control(f, func(fd uintptr) error {
 		var st unix.Stat_t
-		if err := ignoringEINTR(func() error { return unix.Fstat(int(fd), &st) }); err != nil || int64(st.Blksize) <= page {
+		if err := retryEINTR(func() error { return unix.Fstat(int(fd), &st) }); err != nil || int64(st.Blksize) <= page {
 			return err
 		}
 		if block := int64(st.Blksize); fileSystem(fd) == unix.HUGETLBFS_MAGIC && block&(block-1) == 0 {
@@ -36,7 +36,7 @@ func granularityOf(f *os.File) int64 {
 // fileSystem is the magic number of the file system, 0 when it does not tell.
 func fileSystem(fd uintptr) int64 {
 	var st unix.Statfs_t
-	if err := ignoringEINTR(func() error { return unix.Fstatfs(int(fd), &st) }); err != nil {
+	if err := retryEINTR(func() error { return unix.Fstatfs(int(fd), &st) }); err != nil {
 		return 0
 	}
 	return int64(uint32(st.Type))
@@ -46,7 +46,7 @@ func fileSystem(fd uintptr) int64 {
 // ENODEV, and EIO where /proc has the call for some of its files.
 func unmappable(f *os.File, err error) error {
 	if f != nil && err == unix.EIO {
-		_ = withFd(f, func(fd uintptr) error {
+		_ = control(f, func(fd uintptr) error {
 			if fileSystem(fd) == unix.PROC_SUPER_MAGIC {
 				err = errors.ErrUnsupported
 			}
@@ -85,7 +85,7 @@ func (m *Mapping) discard(off, n int64) error {
 		return unix.EINVAL
 	}
 	n = min(n, m.size-off)
-	from, length, _ := m.inward(off, n)
+	from, length, _ := m.pageInward(off, n)
 	if length == 0 {
 		clear(m.bytes(off, n))
 		return nil
@@ -93,7 +93,7 @@ func (m *Mapping) discard(off, n int64) error {
 	clear(m.bytes(off, from-off))
 	clear(m.bytes(from+length, off+n-from-length))
 	inner := m.bytes(from, length)
-	if err := unix.Madvise(inner, unix.MADV_DONTNEED); err != nil {
+	if err := tryMadvise(DontNeed, inner); err != nil {
 		clear(inner)
 	}
 	return nil

@@ -74,7 +74,7 @@ func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
 
 // populate has nothing to do: the heap is never on disk alone as far as anybody here knows.
 func (m *Mapping) populate(off, n int64, write bool) error {
-	if _, _, ok := m.outward(off, n); !ok {
+	if _, _, ok := m.pageOutward(off, n); !ok {
 		return errInvalid
 	}
 	return nil

@@ -47,14 +47,14 @@ func (m *Mapping) discard(off, n int64) error {
 	}
 	n = min(n, m.size-off)
 	clear(m.bytes(off, n))
-	if from, length, _ := m.inward(off, n); length > 0 && madvFree >= 0 {
+	if from, length, _ := m.pageInward(off, n); length > 0 && madvFree >= 0 {
 		_ = unix.Madvise(m.bytes(from, length), madvFree)
 	}
 	return nil
 }
 
 func (m *Mapping) populate(off, n int64, write bool) error {
-	from, length, ok := m.outward(off, n)
+	from, length, ok := m.pageOutward(off, n)
 	if !ok {
 		return unix.EINVAL
 	}
@@ -107,10 +107,10 @@ func (m *Mapping) advise(a Advice, off, n int64) error {
 	if advice < 0 {
 		return errors.ErrUnsupported
 	}
-	widen := m.outward
+	widen := m.pageOutward
 	if a == Free || a == DontNeed && (m.file == nil || m.access == Copy) {
 		// These lose bytes, which must be no others than those named.
-		widen = m.inward
+		widen = m.pageInward
 	}
 	from, length, ok := widen(off, n)
 	if !ok {
@@ -122,7 +122,12 @@ func (m *Mapping) advise(a Advice, off, n int64) error {
 	if a == WillNeed && m.file != nil && m.readAdvise(from, length) == nil {
 		return nil
 	}
-	return refusedAdvice(ignoringEINTR(func() error { return unix.Madvise(m.bytes(from, length), advice) }))
+	return refusedAdvice(retryEINTR(func() error { return unix.Madvise(m.bytes(from, length), advice) }))
+}
+
+// residentNowait has no call here; mincore is missing in tests alone.
+func (m *Mapping) residentNowait(int64, int64) (pages, of int64, err error) {
+	return 0, 0, CallMincore.unsupported()
 }
 
 func startWriteback(*os.File, int64, int64) error {

@@ -22,8 +22,8 @@ const canReserve = unsafe.Sizeof(uintptr(0)) == 8 && growsUnderMap
 
 func granularity() int64 { return pageSize() }
 
-// ignoringEINTR repeats fn while signals interrupt it.
-func ignoringEINTR(fn func() error) error {
+// retryEINTR repeats fn while signals interrupt it.
+func retryEINTR(fn func() error) error {
 	for {
 		if err := fn(); err != unix.EINTR {
 			return err
@@ -31,10 +31,10 @@ func ignoringEINTR(fn func() error) error {
 	}
 }
 
-// insisting repeats fn while signals interrupt it, and some times more while the kernel
+// retryTransient repeats fn while signals interrupt it, and some times more while the kernel
 // says that it is out of something for the moment. Some systems say so for good: Linux when
 // a process has all the kernel mappings that it may have (vm.max_map_count).
-func insisting(fn func() error) error {
+func retryTransient(fn func() error) error {
 	for try := 1; ; {
 		switch err := fn(); {
 		case err == unix.EINTR:
@@ -70,7 +70,7 @@ func mmap(f *os.File, o MapOptions) (*Mapping, error) {
 	if want == 0 {
 		return nil, unix.EINVAL
 	}
-	if CallReserve.missing() || page > pageSize() { // huge pages are set aside for all that is mapped
+	if CallReserve.Missing() || page > pageSize() { // huge pages are set aside for all that is mapped
 		want = need
 	}
 	m := &Mapping{size: want, file: f, offset: o.Offset, access: o.Access, page: page, usable: need, now: o.Access}
@@ -113,7 +113,7 @@ func (m *Mapping) place(o MapOptions, reserve bool) error {
 		}
 		err = m.mmapAt(-1, 0, prot, flags)
 	} else {
-		err = withFd(m.file, func(fd uintptr) error { return m.mmapAt(int(fd), m.offset, prot, flags) })
+		err = control(m.file, func(fd uintptr) error { return m.mmapAt(int(fd), m.offset, prot, flags) })
 	}
 	if err != nil || !reserve {
 		return err
@@ -188,7 +188,7 @@ func (m *Mapping) protect(a Access) error {
 // msync writes the dirty pages of the range and waits for them.
 func (m *Mapping) msync(off, n int64) error {
 	// Of an empty range one page is taken: the call is then still made for the file.
-	from, length, ok := m.outward(off, max(n, 1))
+	from, length, ok := m.pageOutward(off, max(n, 1))
 	if !ok {
 		return unix.EINVAL
 	}
@@ -196,7 +196,7 @@ func (m *Mapping) msync(off, n int64) error {
 		from, length = from-m.page, m.page
 	}
 	b := m.bytes(from, length)
-	return ignoringEINTR(func() error { return unix.Msync(b, unix.MS_SYNC) })
+	return retryEINTR(func() error { return unix.Msync(b, unix.MS_SYNC) })
 }
 
 // refusedAdvice makes [errors.ErrUnsupported] of EINVAL, which madvise(2)
@@ -212,7 +212,7 @@ func refusedAdvice(err error) error {
 }
 
 func (m *Mapping) lockMemory(off, n int64) error {
-	from, length, ok := m.outward(off, n)
+	from, length, ok := m.pageOutward(off, n)
 	if !ok {
 		return unix.EINVAL
 	}
@@ -220,7 +220,7 @@ func (m *Mapping) lockMemory(off, n int64) error {
 }
 
 func (m *Mapping) unlockMemory(off, n int64) error {
-	from, length, ok := m.outward(off, n)
+	from, length, ok := m.pageOutward(off, n)
 	if !ok {
 		return unix.EINVAL
 	}

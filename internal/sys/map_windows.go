@@ -49,7 +49,7 @@ func mmap(f *os.File, o MapOptions) (*Mapping, error) {
 	if f == nil {
 		err = m.alloc()
 	} else {
-		err = withFd(f, m.view)
+		err = control(f, m.view)
 	}
 	if err != nil {
 		return nil, err
@@ -183,7 +183,7 @@ func (m *Mapping) sync(off, n int64) error {
 	if m.file == nil || m.access != ReadWrite {
 		return nil
 	}
-	from, length, ok := m.outward(off, n)
+	from, length, ok := m.pageOutward(off, n)
 	if !ok {
 		return windows.ERROR_INVALID_PARAMETER
 	}

@@ -24,7 +24,7 @@ func (m *Mapping) prefetch(off, n int64) error {
 // populate asks for the whole range at once and then touches each page, which waits for it:
 // no call of Windows does both.
 func (m *Mapping) populate(off, n int64, write bool) error {
-	from, length, ok := m.outward(off, n)
+	from, length, ok := m.pageOutward(off, n)
 	if !ok {
 		return windows.ERROR_INVALID_PARAMETER
 	}
@@ -34,7 +34,7 @@ func (m *Mapping) populate(off, n int64, write bool) error {
 	if write && m.access != ReadWrite && m.access != Copy {
 		return windows.ERROR_ACCESS_DENIED
 	}
-	if !CallPopulate.missing() {
+	if !CallPopulate.Missing() {
 		_ = m.prefetch(from, length) // a head start; the touch finds out
 	}
 	return m.touch(from, length, write)
@@ -50,7 +50,7 @@ func (m *Mapping) advise(a Advice, off, n int64) error {
 	default:
 		return errors.ErrUnsupported
 	}
-	from, length, ok := m.outward(off, n)
+	from, length, ok := m.pageOutward(off, n)
 	if !ok {
 		return windows.ERROR_INVALID_PARAMETER
 	}
@@ -82,7 +82,7 @@ var pageInfos = sync.Pool{New: func() any { return new([1024]pageInfo) }}
 // resident counts the pages in the working set of this process. One that is merely in the
 // system's cache does not count: touching it takes a fault, if a short one.
 func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
-	from, length, ok := m.outward(off, n)
+	from, length, ok := m.pageOutward(off, n)
 	if !ok {
 		return 0, 0, windows.ERROR_INVALID_PARAMETER
 	}
@@ -116,7 +116,7 @@ var workingSet sync.Mutex
 // lockMemory raises the working set's limits when they are in the way, as VirtualLock's
 // documentation tells its callers to: by default they allow some 30 pages.
 func (m *Mapping) lockMemory(off, n int64) error {
-	from, length, ok := m.outward(off, n)
+	from, length, ok := m.pageOutward(off, n)
 	if !ok {
 		return windows.ERROR_INVALID_PARAMETER
 	}
@@ -145,7 +145,7 @@ func (m *Mapping) lockMemory(off, n int64) error {
 }
 
 func (m *Mapping) unlockMemory(off, n int64) error {
-	from, length, ok := m.outward(off, n)
+	from, length, ok := m.pageOutward(off, n)
 	if !ok {
 		return windows.ERROR_INVALID_PARAMETER
 	}
@@ -163,7 +163,7 @@ func (m *Mapping) discard(off, n int64) error {
 	}
 	n = min(n, m.size-off)
 	clear(m.bytes(off, n))
-	if from, length, _ := m.inward(off, n); length > 0 {
+	if from, length, _ := m.pageInward(off, n); length > 0 {
 		base := uintptr(m.base) + uintptr(from)
 		_, _ = windows.VirtualAlloc(base, uintptr(length), windows.MEM_RESET, windows.PAGE_READWRITE)
 	}

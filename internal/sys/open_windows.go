@@ -81,7 +81,7 @@ func unlink(dir *os.Root, name string, f *os.File) error {
 	} else if id != mine {
 		return fs.ErrNotExist
 	}
-	if withFd(there, deletePosix) == nil {
+	if control(there, deletePosix) == nil {
 		return nil
 	}
 	return dir.Remove(name)

@@ -53,8 +53,6 @@ const (
 	CallFlock
 	// CallStatfs is fstatfs(2). Without it a full disk is found by filling it.
 	CallStatfs
-	// CallMlock is mlock(2) and munlock(2). They have no substitute.
-	CallMlock
 	// CallFiemap is ioctl(2) with FS_IOC_FIEMAP. Without it blocks that were
 	// allocated and never written are taken for holes.
 	CallFiemap
@@ -76,10 +74,13 @@ var (
 	counter  atomic.Pointer[func(c Call)] // called before each call, in tests
 )
 
-// missing reports whether c is known to be refused.
-func (c Call) missing() bool { return (refused.Load()|disabled.Load())&c.bit() != 0 }
+// Missing reports whether c is known to be refused, or disabled by a test.
+func (c Call) Missing() bool { return (refused.Load()|disabled.Load())&c.bit() != 0 }
 
 func (c Call) bit() uint64 { return 1 << c }
+
+// works reports whether a test call has shown the effect of c.
+func (c Call) works() bool { return working.Load()&c.bit() != 0 }
 
 // refuse remembers that c is refused, and returns its error.
 func (c Call) refuse() error {
@@ -98,7 +99,7 @@ func (c Call) count() {
 // refused call does, probe repeats the call with arguments that can do nothing,
 // see [Call]: if that is refused too, c is missing from now on.
 func (c Call) try(fn, probe func() error) error {
-	if c.missing() {
+	if c.Missing() {
 		return c.unsupported()
 	}
 	c.count()
@@ -147,7 +148,6 @@ func (c Call) String() string {
 		CallOFD:           "fcntl(F_OFD_SETLK)",
 		CallFlock:         "flock",
 		CallStatfs:        "fstatfs",
-		CallMlock:         "mlock",
 		CallFiemap:        "ioctl(FS_IOC_FIEMAP)",
 		CallReserve:       "reserve",
 	}[c]
@@ -161,6 +161,15 @@ func Disable(c Call) (restore func()) {
 		return func() {} // an outer Disable undoes it
 	}
 	return func() { disabled.And(^c.bit()) }
+}
+
+// Calls returns all that the package can do without.
+func Calls() []Call {
+	all := make([]Call, int(callAdvice)+int(PopulateWrite)+1)
+	for i := range all {
+		all[i] = Call(i)
+	}
+	return all
 }
 
 // CountCalls counts the optional system calls that the process makes until

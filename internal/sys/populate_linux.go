@@ -1,35 +1,63 @@
 package sys
 
 import (
-	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// canPopulate finds out once whether the kernel has MADV_POPULATE_READ and _WRITE (Linux
-// 5.14). The EINVAL of a kernel without them means other things as well, and user-mode
-// emulators answer success to any advice: so it is tried, and its effect looked at.
-var canPopulate = sync.OnceValue(func() bool {
-	n := uintptr(pageSize())
-	p, err := unix.MmapPtr(-1, 0, nil, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-	if err != nil {
+// canPopulate finds out once whether the kernel has MADV_POPULATE_READ and
+// _WRITE (Linux 5.14). A kernel without them returns EINVAL, a filter something
+// else, and user-mode emulators report success for any advice. So it is tried
+// where it has to succeed, and where it has to fail: at a page that may not be
+// written.
+func canPopulate() bool {
+	if CallPopulate.Missing() {
 		return false
 	}
-	defer func() { _ = unix.MunmapPtr(p, n) }()
-	if unix.Madvise(unsafe.Slice((*byte)(p), int(n)), unix.MADV_POPULATE_WRITE) != nil {
+	if CallPopulate.works() {
+		return true
+	}
+	try := func(prot int) error {
+		n := uintptr(pageSize())
+		p, err := unix.MmapPtr(-1, 0, nil, n, prot, unix.MAP_PRIVATE|unix.MAP_ANON)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = unix.MunmapPtr(p, n) }()
+		CallPopulate.count()
+		// In bounds: the mapping has n bytes. Alive: it is unmapped on return.
+		b := unsafe.Slice((*byte)(p), int(n))
+		return retryTransient(func() error { return madviseCall(b, unix.MADV_POPULATE_WRITE) })
+	}
+	switch try(unix.PROT_READ | unix.PROT_WRITE) {
+	case nil:
+	case unix.ENOMEM, unix.EAGAIN:
+		return false // nothing is known; the next call tries again
+	default:
+		_ = CallPopulate.refuse()
 		return false
 	}
-	var v byte
-	return mincore(p, n, &v) == nil && v&1 == 1
-})
+	switch try(unix.PROT_READ) {
+	case nil:
+		_ = CallPopulate.refuse()
+		return false
+	case unix.ENOMEM, unix.EAGAIN:
+		return false
+	}
+	working.Or(CallPopulate.bit())
+	return true
+}
+
+// madviseCall is a variable for tests that watch it.
+var madviseCall = unix.Madvise
 
 // populateStep bounds one system call, for which the kernel holds the lock
 // that a growing Go heap needs too.
 const populateStep = 32 << 20
 
 func (m *Mapping) populate(off, n int64, write bool) error {
-	from, length, ok := m.outward(off, n)
+	from, length, ok := m.pageOutward(off, n)
 	if !ok {
 		return unix.EINVAL
 	}
@@ -53,11 +81,19 @@ func (m *Mapping) populate(off, n int64, write bool) error {
 
 // populateSome populates whole pages.
 func (m *Mapping) populateSome(off, n int64, write bool, advice int) error {
-	if CallPopulate.missing() || !canPopulate() {
+	if !canPopulate() {
 		return m.populateByHand(off, n, write)
 	}
 	b := m.bytes(off, n)
-	err := insisting(func() error { return unix.Madvise(b, advice) })
+	err := CallPopulate.try(
+		func() error {
+			return retryTransient(func() error { return madviseCall(b, advice) })
+		},
+		func() error { return probeMadvise(advice) },
+	)
+	if CallPopulate.Missing() { // a filter refuses one of the two
+		return m.populateByHand(off, n, write)
+	}
 	switch err {
 	case unix.EFAULT, unix.EHWPOISON, unix.EIO:
 		return ErrFault
@@ -69,10 +105,7 @@ func (m *Mapping) populateSome(off, n int64, write bool, advice int) error {
 // store cannot find the disk full. It never changes the file's length. That it
 // cannot be had is no error: touching the pages finds out.
 func (m *Mapping) allocateUnder(off, n int64) error {
-	if CallFallocate.missing() {
-		return nil
-	}
-	err := withFd(m.file, func(fd uintptr) error {
+	err := control(m.file, func(fd uintptr) error {
 		var st unix.Stat_t
 		if err := unix.Fstat(int(fd), &st); err != nil {
 			return err
@@ -81,8 +114,8 @@ func (m *Mapping) allocateUnder(off, n int64) error {
 		if n <= 0 {
 			return nil
 		}
-		return ignoringEINTR(func() error {
-			return unix.Fallocate(int(fd), unix.FALLOC_FL_KEEP_SIZE, m.offset+off, n)
+		return retryEINTR(func() error {
+			return tryFallocate(CallFallocate, int(fd), unix.FALLOC_FL_KEEP_SIZE, m.offset+off, n)
 		})
 	})
 	if err == unix.ENOSPC || err == unix.EDQUOT {

@@ -13,7 +13,7 @@ import (
 // the goroutine's P, gives holes their blocks when they are to be written, and then touches each page.
 func (m *Mapping) populateByHand(off, n int64, write bool) error {
 	if m.file != nil {
-		if err := withFd(m.file, func(fd uintptr) error {
+		if err := control(m.file, func(fd uintptr) error {
 			return readThrough(int(fd), m.offset+off, n)
 		}); err != nil {
 			return err

@@ -3,37 +3,39 @@
 package sys
 
 import (
-	"errors"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// What a mapping knows about the truth of mincore; asked for once.
+// What a mapping knows of mincore about its file; looked at once.
 const (
-	truthUnknown = iota
-	truthTold
-	truthDenied
+	mincoreUnknown = iota
+	mincoreHonest
+	mincoreMasked // every page is called resident
 )
 
 func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
-	from, length, ok := m.outward(off, n)
+	from, length, ok := m.pageOutward(off, n)
 	if !ok {
 		return 0, 0, unix.EINVAL
 	}
 	if n == 0 {
 		return 0, 0, nil
 	}
-	if m.file != nil {
-		if err := m.mincoreTruth(); err != nil {
+	switch {
+	case !mincoreLooks():
+		return m.residentNowait(from, length)
+	case m.file != nil && m.truth.Load() != mincoreHonest:
+		if err := m.checkMincore(); err != nil {
 			return 0, 0, err
 		}
 	}
-	return m.mincore(from, length)
+	return m.countResident(from, length)
 }
 
-// mincore counts the resident pages of a range of whole pages.
-func (m *Mapping) mincore(off, n int64) (pages, of int64, err error) {
+// countResident counts the resident pages of a range of whole pages.
+func (m *Mapping) countResident(off, n int64) (pages, of int64, err error) {
 	if n == pageSize() { // the usual question before a small read
 		var v byte
 		err := mincore(unsafe.Add(m.base, off), uintptr(n), &v)
@@ -55,9 +57,12 @@ func (m *Mapping) mincore(off, n int64) (pages, of int64, err error) {
 	return pages, of, nil
 }
 
-// mincore is mincore(2); vec has a byte for each page of [p, p+n).
+// mincore is mincore(2). It reads no memory at p.
+// In bounds: vec has a byte per page of [p, p+n), which the caller made so.
+// Alive: vec is an argument of this call, and the kernel keeps no pointer.
 func mincore(p unsafe.Pointer, n uintptr, vec *byte) error {
-	return insisting(func() error {
+	CallMincore.count()
+	return retryTransient(func() error {
 		if _, _, e := unix.Syscall(unix.SYS_MINCORE, uintptr(p), n, uintptr(unsafe.Pointer(vec))); e != 0 {
 			return e
 		}
@@ -65,36 +70,65 @@ func mincore(p unsafe.Pointer, n uintptr, vec *byte) error {
 	})
 }
 
-// mincoreTruth finds out whether the kernel tells this process the truth about the
-// file. Since Linux 5.2 it calls every page resident to one that neither owns
-// the file nor may write it, so that page caches are no side channel (mincore(2)).
-// A page far past the end of the file, which is in no cache, betrays that. Where no such
-// page can be mapped there is nothing to tell a lie by.
-func (m *Mapping) mincoreTruth() error {
-	switch m.truth.Load() {
-	case truthTold:
-		return nil
-	case truthDenied:
-		return errors.ErrUnsupported
+// mincoreLooks reports whether mincore looks at pages at all. It finds that out
+// once, at a page of memory that cannot have been touched, so that no file has
+// a part in the outcome: a filter refuses the call (the kernel never does), and
+// gVisor calls that page resident like every other.
+func mincoreLooks() bool {
+	if CallMincore.Missing() {
+		return false
 	}
-	told, err := m.farPageAbsent()
+	if CallMincore.works() {
+		return true
+	}
+	n := uintptr(pageSize())
+	p, err := unix.MmapPtr(-1, 0, nil, n, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return true // nothing is known; the next call tries again
+	}
+	defer func() { _ = unix.MunmapPtr(p, n) }()
+	var v byte
+	switch err := mincore(p, n, &v); {
+	case err != nil && refusal(err), err == nil && v&1 != 0:
+		_ = CallMincore.refuse()
+		return false
+	case err == nil:
+		working.Or(CallMincore.bit())
+	}
+	return true
+}
+
+// checkMincore finds out whether mincore is honest about this file. Since Linux
+// 5.2 it calls every page resident for a process that neither owns the file nor
+// may write it, so that page caches are no side channel (mincore(2)). A page
+// far past EOF is never cached, so if mincore reports it resident, its results
+// are masked. If no such page can be mapped, we assume that they are.
+//
+// That is a property of the file and this process together, so the mapping
+// remembers it and not the process.
+func (m *Mapping) checkMincore() error {
+	if m.truth.Load() == mincoreMasked {
+		return CallMincore.unsupported()
+	}
+	masked, err := m.farPageResident()
 	if err != nil {
 		return err
 	}
-	if !told {
-		m.truth.Store(truthDenied)
-		return errors.ErrUnsupported
+	if masked {
+		m.truth.Store(mincoreMasked)
+		return CallMincore.unsupported()
 	}
-	m.truth.Store(truthTold)
+	m.truth.Store(mincoreHonest)
 	return nil
 }
 
-// farPageAbsent says that a page past the end of the file could be mapped
-// and is not called resident.
-func (m *Mapping) farPageAbsent() (absent bool, err error) {
-	err = withFd(m.file, func(fd uintptr) error {
+// farPageResident reports whether mincore calls a page past the end of the file
+// resident, or no such page can be mapped.
+func (m *Mapping) farPageResident() (resident bool, err error) {
+	resident = true
+	err = control(m.file, func(fd uintptr) error {
 		var st unix.Stat_t
-		if err := ignoringEINTR(func() error { return unix.Fstat(int(fd), &st) }); err != nil {
+		if err := retryEINTR(func() error { return unix.Fstat(int(fd), &st) }); err != nil {
 			return err
 		}
 		end, page := st.Size&^(pageSize()-1), uintptr(pageSize())
@@ -107,11 +141,11 @@ func (m *Mapping) farPageAbsent() (absent bool, err error) {
 			}
 			var v byte
 			err = mincore(p, page, &v)
-			absent = v&1 == 0
+			resident = v&1 == 1
 			_ = unix.MunmapPtr(p, page)
 			return err
 		}
 		return nil
 	})
-	return absent, err
+	return resident, err
 }

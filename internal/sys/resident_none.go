@@ -9,7 +9,7 @@ import (
 )
 
 func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
-	if _, _, ok := m.outward(off, n); !ok {
+	if _, _, ok := m.pageOutward(off, n); !ok {
 		return 0, 0, unix.EINVAL
 	}
 	return 0, 0, errors.ErrUnsupported

@@ -22,22 +22,22 @@ const (
 // allocate uses F_PREALLOCATE, which allocates past the end only: holes inside the file
 // stay, so a file that may have some is not promised anything.
 func allocate(f *os.File, off, n int64) error {
-	if CallFallocate.missing() {
+	if CallFallocate.Missing() {
 		return unix.ENOTSUP
 	}
 	if off < 0 || n < 0 || off > math.MaxInt64-n {
 		return unix.EINVAL
 	}
-	return withFd(f, func(fd uintptr) error {
+	return control(f, func(fd uintptr) error {
 		var st unix.Stat_t
-		if err := ignoringEINTR(func() error { return unix.Fstat(int(fd), &st) }); err != nil {
+		if err := retryEINTR(func() error { return unix.Fstat(int(fd), &st) }); err != nil {
 			return err
 		}
 		if end := off + n; end > st.Size {
 			if err := preallocate(fd, end-st.Size); err != nil {
 				return unsupported(err)
 			}
-			if err := ignoringEINTR(func() error { return unix.Ftruncate(int(fd), end) }); err != nil {
+			if err := retryEINTR(func() error { return unix.Ftruncate(int(fd), end) }); err != nil {
 				return err
 			}
 		}
@@ -55,11 +55,11 @@ func preallocate(fd uintptr, n int64) error {
 		Posmode: unix.F_PEOFPOSMODE,
 		Length:  n,
 	}
-	if ignoringEINTR(func() error { return unix.FcntlFstore(fd, unix.F_PREALLOCATE, &s) }) == nil {
+	if retryEINTR(func() error { return unix.FcntlFstore(fd, unix.F_PREALLOCATE, &s) }) == nil {
 		return nil
 	}
 	s.Flags = unix.F_ALLOCATEALL
-	return ignoringEINTR(func() error { return unix.FcntlFstore(fd, unix.F_PREALLOCATE, &s) })
+	return retryEINTR(func() error { return unix.FcntlFstore(fd, unix.F_PREALLOCATE, &s) })
 }
 
 // punchHole uses F_PUNCHHOLE for the whole blocks and writes zeroes beside them.
@@ -67,9 +67,9 @@ func punchHole(f *os.File, off, n int64) error {
 	if off < 0 || n < 0 || off > math.MaxInt64-n {
 		return unix.EINVAL
 	}
-	return withFd(f, func(fd uintptr) error {
+	return control(f, func(fd uintptr) error {
 		var st unix.Stat_t
-		if err := ignoringEINTR(func() error { return unix.Fstat(int(fd), &st) }); err != nil {
+		if err := retryEINTR(func() error { return unix.Fstat(int(fd), &st) }); err != nil {
 			return err
 		}
 		block := max(int64(st.Blksize), 4096)
@@ -80,7 +80,7 @@ func punchHole(f *os.File, off, n int64) error {
 		}
 		// fpunchhole_t is two unused words, an offset and a length: the beginning of fstore_t.
 		hole := unix.Fstore_t{Offset: from, Length: to - from}
-		if err := ignoringEINTR(func() error { return unix.FcntlFstore(fd, unix.F_PUNCHHOLE, &hole) }); err != nil {
+		if err := retryEINTR(func() error { return unix.FcntlFstore(fd, unix.F_PUNCHHOLE, &hole) }); err != nil {
 			return unsupported(err)
 		}
 		if err := writeZeroes(int(fd), off, from); err != nil {
@@ -109,7 +109,7 @@ func writeZeroes(fd int, from, to int64) error {
 // readAdvise is F_RDADVISE, which starts the reading of a range of the file wherever
 // it is mapped; MADV_WILLNEED is not to be relied on away from the start of a mapping.
 func (m *Mapping) readAdvise(off, n int64) error {
-	return withFd(m.file, func(fd uintptr) error {
+	return control(m.file, func(fd uintptr) error {
 		const step = 1 << 30 // the count is 32 bits wide
 		for end := off + n; off < end; off += step {
 			// x/sys has fcntl with a pointer for fstore_t alone; the pad makes up its size.

@@ -26,7 +26,7 @@ func fillHoles(f *os.File, off, n int64) error { return allocate(f, off, n) }
 
 // allocate is posix_fallocate(2). ZFS, which copies on write, answers EINVAL.
 func allocate(f *os.File, off, n int64) error {
-	if CallFallocate.missing() || unsafe.Sizeof(uintptr(0)) < 8 {
+	if CallFallocate.Missing() || unsafe.Sizeof(uintptr(0)) < 8 {
 		return errors.ErrUnsupported
 	}
 	if off < 0 || n < 0 {
@@ -35,8 +35,8 @@ func allocate(f *os.File, off, n int64) error {
 	if n == 0 {
 		return nil
 	}
-	return withFd(f, func(fd uintptr) error {
-		err := ignoringEINTR(func() error {
+	return control(f, func(fd uintptr) error {
+		err := retryEINTR(func() error {
 			// The error is the call's result.
 			r, _, e := unix.Syscall(unix.SYS_POSIX_FALLOCATE, fd, uintptr(off), uintptr(n))
 			if e == 0 {

@@ -273,7 +273,7 @@ func TestInsisting(t *testing.T) {
 		{"another error", []error{unix.EINTR, unix.EINVAL}, unix.EINVAL, 2},
 	} {
 		calls := 0
-		err := insisting(func() error {
+		err := retryTransient(func() error {
 			calls++
 			return tt.answers[min(calls, len(tt.answers))-1]
 		})

@@ -3,12 +3,15 @@ package testutil
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/fmmap-go/fmmap/internal/sys/sandbox"
 )
 
 // Holdings are what this process holds of the system's goods, each counted by a
@@ -37,9 +40,18 @@ func NoLeaks(t testing.TB) {
 	})
 }
 
+// Sandboxed reports whether the tests run in a sandbox that refuses system
+// calls, see package sandbox.
+func Sandboxed() bool { return os.Getenv(sandbox.Env) != "" }
+
 // VerifyMain is [goleak.VerifyTestMain] that knows which goroutines the runtime
-// itself starts: in a browser's machine (js) the one that hands events over.
+// itself starts: in a browser's machine (js) the one that hands events over. It
+// enters the sandbox that the environment asks for before the tests run.
 func VerifyMain(m goleak.TestingM, options ...goleak.Option) {
+	if err := sandbox.Enter(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	goleak.VerifyTestMain(m, append(options, goleak.IgnoreAnyFunction("runtime.handleEvent"))...)
 }
 
