@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -66,12 +67,13 @@ func clash(a, b lock.Mode) bool {
 type court struct {
 	parties []*party
 	wishes  []*wish // that wait, in the order they came
+	files   []*os.File
 }
 
 func newCourt(t *testing.T, k kind, r *rand.Rand) *court {
 	name := tempFile(t)
 	f, g := open(t, name), open(t, name)
-	c := &court{}
+	c := &court{files: []*os.File{f, g}}
 	for i := range 6 {
 		p := &party{hi: 15}
 		file := f
@@ -208,6 +210,9 @@ func (c *court) close(t *testing.T) {
 	}
 	if len(c.wishes) != 0 {
 		t.Errorf("%d wait for ever", len(c.wishes))
+	}
+	for _, f := range c.files { // there are many, and descriptors may be few
+		f.Close()
 	}
 }
 
