@@ -12,7 +12,7 @@ import (
 	"github.com/fmmap-go/fmmap/async"
 )
 
-// executors of the benchmarks, all over one task that returns 1.
+// benchPools runs a benchmark with a pool over each executor.
 func benchPools(b *testing.B, fn func(b *testing.B, p *async.Pool)) {
 	for _, x := range backends {
 		b.Run(x.name, func(b *testing.B) {
@@ -22,7 +22,8 @@ func benchPools(b *testing.B, fn func(b *testing.B, p *async.Pool)) {
 	}
 }
 
-// BenchmarkSpawnAndAwait: one future at a time, beside a goroutine and a channel.
+// BenchmarkSpawnAndAwait: one future at a time, beside a goroutine and a
+// channel.
 func BenchmarkSpawnAndAwait(b *testing.B) {
 	task := value(1)
 	benchPools(b, func(b *testing.B, p *async.Pool) {
@@ -72,7 +73,7 @@ func BenchmarkFanOut(b *testing.B) {
 	})
 }
 
-// BenchmarkResolved: what a future costs that is there.
+// BenchmarkResolved: what a resolved future costs.
 func BenchmarkResolved(b *testing.B) {
 	f := async.Ready(1)
 	ctx := b.Context()
@@ -115,8 +116,8 @@ func BenchmarkSubmitters(b *testing.B) {
 }
 
 // BenchmarkRatios measures spawning and awaiting against go+channel in slices
-// of a millisecond, turn by turn, as the machine's moods last longer; it
-// reports the ratios of the lower quartiles.
+// of a millisecond, turn by turn, as disturbances of the machine last longer;
+// it reports the ratios of the lower quartiles.
 func BenchmarkRatios(b *testing.B) {
 	task := value(1)
 	channel := func(n int) {
@@ -165,8 +166,8 @@ func timed(fn func(int), n int) time.Duration {
 	return time.Since(start)
 }
 
-// BenchmarkOnBusyProcessors: one future at a time, with a hundred goroutines a processor that are runnable all the
-// time, beside a goroutine and a channel.
+// BenchmarkOnBusyProcessors: one future at a time, with a hundred goroutines per
+// processor that are always runnable, beside a goroutine and a channel.
 func BenchmarkOnBusyProcessors(b *testing.B) {
 	crowd := func(b *testing.B) {
 		var stop atomic.Bool

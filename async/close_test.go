@@ -13,7 +13,6 @@ import (
 )
 
 // TestCloseLetsWorkFinish: with time enough, everything accepted runs.
-// Semantics 10, promise 7.
 func TestCloseLetsWorkFinish(t *testing.T) {
 	for _, b := range blockable {
 		t.Run(b.name, func(t *testing.T) {
@@ -38,7 +37,7 @@ func closeGracefully(t *testing.T, e async.Executor) {
 		go func() { closed <- p.Close() }()
 	}
 	synctest.Wait()
-	// Its first step is to refuse, also those who wait for room.
+	// Its first step is to refuse, also the callers that wait for room.
 	want(t, <-waiter, 0, async.ErrClosed)
 	want(t, async.Go(t.Context(), p, value(1)), 0, async.ErrClosed)
 	want(t, async.GoWait(t.Context(), p, value(1)), 0, async.ErrClosed)
@@ -92,7 +91,6 @@ func submitSleepers(t *testing.T, p *async.Pool, n int, see func(context.Context
 // TestCloseEndedByContext: at the deadline queued work is dropped and running
 // work sees its context end, both with ErrClosed, and Close returns at once.
 // Red when Close ends the context before it has given the work its time.
-// Semantics 10, promise 7.
 func TestCloseEndedByContext(t *testing.T) {
 	for _, b := range blockable {
 		t.Run(b.name, func(t *testing.T) {
@@ -136,10 +134,9 @@ func closeByDeadline(t *testing.T, e async.Executor) {
 	}
 }
 
-// TestCloseDoesNotWaitForTheDeaf: a task that does not look at its context
+// TestCloseDoesNotWaitForTasksThatIgnoreIt: a task that does not look at its context
 // keeps the pool from being done, not Close from returning.
-// Semantics 10.
-func TestCloseDoesNotWaitForTheDeaf(t *testing.T) {
+func TestCloseDoesNotWaitForTasksThatIgnoreIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := async.NewPool(short(nil, 1, 0))
 		quit := make(chan struct{})
@@ -184,9 +181,8 @@ func TestCloseOfIdlePool(t *testing.T) {
 }
 
 // TestNoTaskRunsAfterClose: not even one submitted at the same moment, and each
-// is accounted for. Red when a lane takes work after it has told the pool that
-// it is quiet.
-// Semantics 11, promise 7.
+// is accounted for. Red when a lane takes work after it has reported that it is
+// drained.
 func TestNoTaskRunsAfterClose(t *testing.T) {
 	for _, b := range backends {
 		t.Run(b.name, func(t *testing.T) {
@@ -228,9 +224,8 @@ func TestNoTaskRunsAfterClose(t *testing.T) {
 	}
 }
 
-// TestSelfWait: a task that would wait for its own lane, or its own pool, is
-// told so.
-// Semantics 9, promise 2.
+// TestSelfWait: a task that would wait for its own lane, or its own pool, gets
+// an error.
 func TestSelfWait(t *testing.T) {
 	for _, b := range blockable {
 		t.Run(b.name, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/fmmap-go/fmmap/async"
 )
 
-// promises makes n of them.
+// promises makes n promises.
 func promises(n int) (fs []*async.Future[int], resolve []func(int, error) bool) {
 	for range n {
 		f, r := async.Promise[int]()
@@ -22,9 +22,8 @@ func promises(n int) (fs []*async.Future[int], resolve []func(int, error) bool) 
 	return fs, resolve
 }
 
-// TestAll: all values in order, or the first error at once, and the others go
+// TestAll: all values in order, or the first error at once while the others go
 // on.
-// Semantics 12.
 func TestAll(t *testing.T) {
 	if v, err, ok := async.All[int]().TryResult(); v != nil || err != nil || !ok {
 		t.Errorf("All of none: got (%v, %v, %v), want (nil, nil, true)", v, err, ok)
@@ -75,7 +74,6 @@ func TestAll(t *testing.T) {
 }
 
 // TestAny: the first success, or all errors.
-// Semantics 12.
 func TestAny(t *testing.T) {
 	if _, err, ok := async.Any[int]().TryResult(); err == nil || !ok {
 		t.Errorf("Any of none: got (%v, %v), want an error at once", err, ok)
@@ -105,7 +103,6 @@ func TestAny(t *testing.T) {
 }
 
 // TestThen: on a worker, with the value; not at all after an error.
-// Semantics 12.
 func TestThen(t *testing.T) {
 	for _, b := range blockable {
 		t.Run(b.name, func(t *testing.T) {
@@ -177,8 +174,8 @@ func then(t *testing.T, e async.Executor) {
 	want(t, g, "", async.ErrOverloaded)
 }
 
-// TestLongChain: resolving a chain takes no stack, failing neither. Red, as in
-// dead, when callbacks are called where their futures resolve.
+// TestLongChain: resolving a chain takes no stack, failing neither. Without the
+// list of callbacks the process ends with a stack overflow.
 func TestLongChain(t *testing.T) {
 	defer debug.SetMaxStack(debug.SetMaxStack(1 << 20))
 	p := open(t, async.PoolOptions{})
@@ -199,7 +196,6 @@ func TestLongChain(t *testing.T) {
 }
 
 // TestCompleted: each index once, in the order they finish.
-// Semantics 12.
 func TestCompleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := open(t, short(nil, 5, 0))
@@ -231,9 +227,7 @@ func TestCompleted(t *testing.T) {
 	})
 }
 
-// TestCompletedEnds: by break, or by its context, which what has resolved
-// precedes.
-// Semantics 12.
+// TestCompletedEnds: by break, or by its context, after all that has resolved.
 func TestCompletedEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs, resolve := promises(3)

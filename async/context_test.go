@@ -101,8 +101,7 @@ func TestTaskContextEnds(t *testing.T) {
 	}
 }
 
-// TestTaskContextEndsWithTheTask: kept by somebody, it is over, and holds
-// nothing.
+// TestTaskContextEndsWithTheTask: one that is kept is over, and holds nothing.
 func TestTaskContextEndsWithTheTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := open(t, async.PoolOptions{})

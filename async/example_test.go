@@ -75,7 +75,7 @@ func ExampleFuture_Cancel() {
 	// <nil> <nil>
 }
 
-// A promise is resolved by whoever knows the outcome.
+// A promise is resolved by the code that knows the outcome.
 func ExamplePromise() {
 	f, resolve := async.Promise[string]()
 	time.AfterFunc(time.Millisecond, func() { resolve("from a callback", nil) })
@@ -140,7 +140,8 @@ func ExampleGoWait() {
 	// 0 <nil>
 }
 
-// Statistics are plain data, for a server's /debug/vars say: expvar.Func(func() any { return p.Stats() }).
+// Statistics are plain data, as in a server's /debug/vars:
+// expvar.Func(func() any { return p.Stats() }).
 func ExamplePool_Stats() {
 	p, err := async.NewPool(async.PoolOptions{})
 	if err != nil {

@@ -65,7 +65,8 @@ func ExampleFile() {
 	// an event
 }
 
-// Flushes of several ranges run while other work goes on, and are awaited together.
+// Flushes of several ranges run while other work goes on, and are awaited
+// together.
 func ExampleFile_FlushRange() {
 	ctx := context.Background()
 	f, closeFile := exampleFile(ctx)
@@ -168,7 +169,8 @@ func ExamplePanicError() {
 	// Output: boom true
 }
 
-// Any runtime that can run a function is an executor: here a plain goroutine for each drain of a lane.
+// Any runtime that can run a function is an executor: here one that starts a
+// goroutine for each loop.
 func ExampleExecutor() {
 	var e async.Executor = async.ExecutorFunc(func(f func()) error { go f(); return nil })
 	ctx := context.Background()

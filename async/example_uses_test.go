@@ -15,7 +15,8 @@ import (
 	"github.com/fmmap-go/fmmap/flush"
 )
 
-// sums writes the checksum of each chunk of in to out, and returns when they are durable.
+// sums writes the checksum of each chunk of in to out, and returns when they are
+// durable.
 func sums(ctx context.Context, in, out *async.File, chunk int64) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(8) // chunks pinned at a time
@@ -56,7 +57,8 @@ func Example_errgroup() {
 	// Output: true <nil>
 }
 
-// count adds to counters that are flushed in the background, and returns when all it added is durable.
+// count adds to counters that are flushed in the background, and returns when
+// all it added is durable.
 func count(ctx context.Context, f *async.File, hits []int64) error {
 	b, err := f.StartBackground(flush.Policy{Interval: time.Second, DirtyBytes: 1 << 20})
 	if err != nil {
@@ -78,7 +80,8 @@ func count(ctx context.Context, f *async.File, hits []int64) error {
 	return err
 }
 
-// Writers that need not wait leave their stores to a background flusher; a barrier is awaited where it matters.
+// Writers that need not wait leave their stores to a background flusher; a
+// barrier is awaited where it matters.
 func Example_background() {
 	ctx := context.Background()
 	f, closeFile := exampleFile(ctx)

@@ -10,7 +10,7 @@ import (
 )
 
 // A Future is the outcome, a value or an error, of work that may not be done
-// yet. It resolves exactly once, with the same outcome for all who wait for it.
+// yet. It resolves exactly once, with the same outcome for all waiters.
 // Its methods may be called concurrently. Dropping a future leaks nothing:
 // nothing waits on its behalf.
 //

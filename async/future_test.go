@@ -14,9 +14,8 @@ import (
 
 var errBoom = errors.New("boom")
 
-// TestResolvesOnceForAll: whoever waits, in whatever way and from whatever
-// moment on, sees the one outcome. Red when a later resolve overwrites.
-// Semantics 1, promise 6.
+// TestResolvesOnceForAll: all waiters, by whatever method and from whatever
+// moment on, see the one outcome. Red when a later resolve overwrites it.
 func TestResolvesOnceForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, resolve := async.Promise[int]()
@@ -62,8 +61,7 @@ func TestResolvesOnceForAll(t *testing.T) {
 	})
 }
 
-// TestOneResolverWins lets many resolve at once.
-// Semantics 1, promises 6 and 8.
+// TestOneResolverWins when many resolve at once.
 func TestOneResolverWins(t *testing.T) {
 	for range 200 {
 		f, resolve := async.Promise[int]()
@@ -86,8 +84,7 @@ func TestOneResolverWins(t *testing.T) {
 }
 
 // TestResolvingHappensBeforeReturns: what the resolver has written before is
-// seen by all who wait. Red under -race if the outcome is published early.
-// Semantics 1.
+// seen by all waiters. Red under -race if the outcome is published early.
 func TestResolvingHappensBeforeReturns(t *testing.T) {
 	for name, wait := range map[string]func(*async.Future[*int]){
 		"Wait":  func(f *async.Future[*int]) { _ = f.Wait() },
@@ -98,7 +95,7 @@ func TestResolvingHappensBeforeReturns(t *testing.T) {
 				if _, _, ok := f.TryResult(); ok {
 					return
 				}
-				runtime.Gosched() // nobody is preempted in wasm
+				runtime.Gosched() // wasm does not preempt
 			}
 		},
 	} {
@@ -122,7 +119,6 @@ func TestResolvingHappensBeforeReturns(t *testing.T) {
 // TestResultWinsTie: an outcome beats a context that is done as well, whichever
 // was first. Red when Await looks at the context first, or does not look at the
 // outcome again after the context.
-// Semantics 2, promise 6.
 func TestResultWinsTie(t *testing.T) {
 	done, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -178,7 +174,6 @@ func (c *tieContext) Done() <-chan struct{} {
 
 // TestAwaitEndedByContextLeavesTheWork: the wait fails with the cause, and
 // nothing else changes.
-// Semantics 3.
 func TestAwaitEndedByContextLeavesTheWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := open(t, short(nil, 1, 0))
@@ -213,7 +208,6 @@ func TestAwaitEndedByContextLeavesTheWork(t *testing.T) {
 }
 
 // TestDroppedFuturesLeakNothing: goleak, in TestMain, is the check.
-// Semantics 3.
 func TestDroppedFuturesLeakNothing(t *testing.T) {
 	for range 100 {
 		f, _ := async.Promise[int]()
@@ -230,7 +224,6 @@ func TestDroppedFuturesLeakNothing(t *testing.T) {
 }
 
 // TestCancel: queued work can be dropped, once; anything else cannot.
-// Semantics 5.
 func TestCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := open(t, short(nil, 1, 0))
@@ -281,7 +274,6 @@ func TestCancel(t *testing.T) {
 
 // TestOneCancelWins races Cancels against each other and against the worker:
 // either the work runs and all return false, or one returns true.
-// Semantics 5, promise 8.
 func TestOneCancelWins(t *testing.T) {
 	p := open(t, short(nil, 2, 0))
 	for range 2000 {
@@ -313,8 +305,8 @@ func TestReadyAndFailed(t *testing.T) {
 	<-async.Ready(1).Done()
 }
 
-// TestBubblesShareNothing: nothing that a bubble of testing/synctest has made
-// is left where the next one finds it.
+// TestBubblesShareNothing: nothing that was made in one bubble of
+// testing/synctest is used in the next.
 func TestBubblesShareNothing(t *testing.T) {
 	for range 2 {
 		synctest.Test(t, func(t *testing.T) {
@@ -332,8 +324,8 @@ func TestBubblesShareNothing(t *testing.T) {
 // blocks makes the channel of Done. One for a task that is about to run does
 // not: it lets the worker run first. Red when a waiter does not spin, as
 // AllocsPerRun leaves one processor, on which the worker has not begun then. A
-// spin that was slow keeps later ones from happening, so one pool in many has
-// to get along without.
+// slow spin, as on a busy machine, is followed by skips, so it is enough if one
+// pool of many has none.
 func TestAllocations(t *testing.T) {
 	task := value(1)
 	ctx := t.Context() // can be cancelled

@@ -151,20 +151,19 @@ func ownLabels(t *testing.T) string {
 }
 
 // TestLabels: a task's goroutine carries the operation's name in profiles, and
-// is given back without. Inline goroutines are the submitters', and keep what
-// labels they have.
+// is returned to its executor without. With Inline it is the submitter's, and
+// keeps its own labels.
 func TestLabels(t *testing.T) {
 	const label, own = `"fmmap":"go"`, `"own":"yes"`
-	var lent sync.WaitGroup
+	var returned sync.WaitGroup
 	executors := map[string]async.Executor{
-		"ants":       nil,
-		"goroutines": async.Goroutines(),
+		"goroutines": nil,
 		"inline":     async.Inline(),
-		"lent": async.ExecutorFunc(func(f func()) error {
-			lent.Go(func() {
+		"function": async.ExecutorFunc(func(f func()) error {
+			returned.Go(func() {
 				f()
 				if got := ownLabels(t); strings.Contains(got, label) {
-					t.Errorf("a lent goroutine came back with its label:\n%s", got)
+					t.Errorf("a goroutine was returned with its label:\n%s", got)
 				}
 			})
 			return nil
@@ -179,7 +178,7 @@ func TestLabels(t *testing.T) {
 					t.Errorf("%s: wrong labels in\n%s", name, got)
 				}
 			})
-			lent.Wait() // a profile of one goroutine at a time
+			returned.Wait() // a profile of one goroutine at a time
 		}
 	})
 }

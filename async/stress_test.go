@@ -15,11 +15,10 @@ import (
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-// TestStress lets eight submitters make futures of every fate: values, errors,
-// panics, Goexits, Cancels from elsewhere, contexts that end at any moment,
-// waits that are given up, combinations. Every future must resolve, to what it
-// may, and the pool must close. A lost wake-up shows as a hang.
-// Promise 6.
+// TestStress: eight submitters make futures with every outcome: values, errors,
+// panics, Goexits, Cancels by other goroutines, contexts that end at any moment,
+// waits that end early, combinations. Every future must resolve with one of the
+// outcomes it may have, and the pool must close. A lost wake-up shows as a hang.
 func TestStress(t *testing.T) {
 	n := 2500 // a submitter
 	if testing.Short() {
@@ -84,7 +83,7 @@ type stresser struct {
 	cancels []context.CancelCauseFunc
 }
 
-// step makes a future of a random fate, and looks after some older one.
+// step makes a future with a random fate, and checks an older one.
 func (s *stresser) step() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s.cancels = append(s.cancels, cancel)
@@ -141,7 +140,7 @@ func (s *stresser) step() {
 	}
 }
 
-// check waits for f, in one way or another, and looks at its outcome.
+// check waits for f, by one of the methods, and checks its outcome.
 func (s *stresser) check(f *async.Future[int]) {
 	switch s.rng.IntN(3) {
 	case 0:

@@ -62,8 +62,8 @@ func GoWait[T any](ctx context.Context, p *Pool, fn func(context.Context) (T, er
 // never blocks: a lane that is full or closed, or a context that is done, makes
 // a future that has failed already.
 //
-// A release function that is not nil says that the result is a resource. One
-// that arrives when ctx is done goes to release, and so does one in a future
+// If release is not nil, the result is a resource that it releases. One that
+// arrives when ctx is done goes to release, and so does one in a future
 // that was collected without its value having been taken (by Await, TryResult,
 // Then, All or Any). release must not block; the garbage collector's finalizer
 // goroutine may call it.

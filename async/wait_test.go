@@ -13,7 +13,6 @@ import (
 
 // TestGoWaitWaitsForRoom: in order, before later calls of Go, and no longer than
 // its context.
-// Semantics 7.
 func TestGoWaitWaitsForRoom(t *testing.T) {
 	for _, b := range blockable {
 		t.Run(b.name, func(t *testing.T) {
@@ -74,7 +73,7 @@ func goWait(t *testing.T, e async.Executor) {
 	want(t, async.GoWait(done, p, task(0)), 0, errBoom)
 }
 
-// TestCancelMakesRoom: for those who wait for it.
+// TestCancelMakesRoom for the callers that wait for it.
 func TestCancelMakesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := open(t, short(nil, 1, 1))

@@ -4,7 +4,7 @@
 //	func TestExecutor(t *testing.T) {
 //		asynctest.TestExecutor(t, func() (async.Executor, func()) {
 //			e := myruntime.New()
-//			return e, e.Release
+//			return e, func() { e.Close() }
 //		})
 //	}
 package asynctest
@@ -22,9 +22,9 @@ import (
 	"github.com/fmmap-go/fmmap/async"
 )
 
-// patience is how long a test waits for what must happen before it says that
-// it does not. Nothing is decided by it otherwise.
-const patience = 30 * time.Second
+// limit is how long a test waits for what must happen before it fails. Nothing
+// else depends on it.
+const limit = 30 * time.Second
 
 // TestExecutor tests executors made by open, a new one for each subtest. The
 // function that open returns beside it, which may be nil, is called when all
@@ -62,7 +62,7 @@ func TestExecutor(t *testing.T, open func() (e async.Executor, close func())) {
 }
 
 // submit calls e.Submit on a goroutine of its own, as one that runs f in the
-// caller may; so a Goexit in f ends nobody else.
+// caller may; so a Goexit in f ends no other.
 func submit(t *testing.T, e async.Executor, f func()) {
 	ctx := t.Context()
 	go func() {
@@ -72,7 +72,7 @@ func submit(t *testing.T, e async.Executor, f func()) {
 	}()
 }
 
-// await waits for wg, not for ever.
+// await waits for wg, up to the limit.
 func await(t *testing.T, what string, wg *sync.WaitGroup) {
 	t.Helper()
 	done := make(chan struct{})
@@ -82,8 +82,8 @@ func await(t *testing.T, what string, wg *sync.WaitGroup) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(patience):
-		t.Fatalf("%s: not within %v", what, patience)
+	case <-time.After(limit):
+		t.Fatalf("%s: not within %v", what, limit)
 	}
 }
 
@@ -166,7 +166,7 @@ func pool(t *testing.T, o async.PoolOptions) (*async.Pool, func()) {
 		t.Fatal(err)
 	}
 	return p, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
 		if err := p.CloseContext(ctx); err != nil {
 			t.Errorf("Close: %v", err)
@@ -203,8 +203,8 @@ func resolvesEverything(t *testing.T, e async.Executor) {
 	}
 }
 
-// report fails the test with what goroutines found wrong, which might outlive
-// it and so do not do that themselves.
+// report fails the test with what goroutines found wrong. They do not do that
+// themselves, as they might outlive it.
 func report(t *testing.T, wrong <-chan error) {
 	t.Helper()
 	for len(wrong) > 0 {

@@ -46,7 +46,7 @@ type Lane struct {
 	refused  uint64 // with ErrOverloaded
 
 	// ended counts the tasks taken off the head that are over. It is raised
-	// before Finish is called, so that a caller who has seen the outcome finds
+	// before Finish is called, so that a caller that has seen the outcome finds
 	// room. skipped counts those of them that were not run.
 	ended, skipped atomic.Int64
 	panics, drops  atomic.Int64
