@@ -1,5 +1,6 @@
-// Package core maps files into memory and keeps the three promises that plain mmap breaks: no fault
-// kills the process, no slice outlives its bytes, and what a flush has promised survives a power cut.
+// Package core maps files into memory and keeps the three promises that plain
+// mmap breaks: no fault kills the process, no slice outlives its bytes, and
+// what a flush has promised survives a power cut.
 //
 //	f, err := core.Create("table", 1<<20)       // read-write, locked, with blocks for every byte
 //	if err != nil { … }
@@ -14,80 +15,80 @@
 //
 // # Ways in
 //
-// [File.View] and [File.Update] hand out the whole window for the time of a call. [File.Pin] hands out a part of it until
-// [Pin.Release], from any goroutine; [At] and [Slice] see the pinned bytes as typed values.
-// [File.ReadAt] and [File.WriteAt] copy, [Get] and [Put] copy single values in a byte order,
-// and a [Reader] or [Writer] goes through a range as a stream, without copying it to the heap. [File.CopyTo] makes
-// a durable file of a range, atomically.
+// [File.View] and [File.Update] pass the whole window to a function. [File.Pin]
+// returns a part of it, valid until [Pin.Release], for any goroutine; [At] and
+// [Slice] return the pinned bytes as typed values. [File.ReadAt] and
+// [File.WriteAt] copy, [Get] and [Put] copy single values in a byte order, and
+// a [Reader] or [Writer] goes through a range as a stream, without copying it
+// to the heap. [File.CopyTo] makes a durable file of a range, atomically.
 //
-// What has no file behind it has the same methods: [NewMemory] and [NewAnonymous].
+// What has no file behind it has the same methods: [NewMemory] and
+// [NewAnonymous].
 //
 // # Faults
 //
-// A mapped byte that cannot be had (the file was cut by somebody else, the device failed, a sparse file's disk
-// is full) raises SIGBUS. During View, Update, [Pin.Do] and every method that copies, it becomes a
-// [*FaultError] that names the file and the offset. Panics and faults of other origin pass through, with
-// their value and their stack.
+// A mapped byte that cannot be brought in (the file was cut by another process,
+// the device failed, a sparse file's disk is full) raises SIGBUS. During View,
+// Update, [Pin.Do] and every method that copies, it becomes a [*FaultError]
+// that names the file and the offset. A system call that a callback makes with
+// such bytes returns an error instead of faulting; if the callback returns it,
+// it becomes a FaultError too. Panics and faults of other origin pass through,
+// with their value and their stack.
 //
 // The guard belongs to the goroutine that made the call. It cannot catch
 //
-//   - faults of other goroutines: those that a callback starts, or those behind a writer that hands its bytes on;
-//   - faults of the runtime itself: sending a value straight from mapped memory on a channel, or print and println;
+//   - faults of other goroutines: those that a callback starts, the body of an
+//     [iter.Pull], or those behind a writer that passes its bytes on;
+//   - faults of the runtime itself: sending a value straight from mapped memory
+//     on a channel, or print and println;
+//   - faults of C code, or while a signal handler of C code runs;
+//   - faults that fmt or text/template have recovered before;
 //   - faults on the bytes of [Pin.Bytes], [At] and [Slice] outside Pin.Do;
-//   - what the interrupted code has left undone: a mutex that it held stays locked, and a map whose stored key lies in
-//     mapped memory stays broken. Copy keys out of the map.
+//   - what the interrupted code has left undone: a mutex that it held stays
+//     locked, and a map whose stored key lies in mapped memory stays broken.
+//     Copy keys out of the map.
 //
 // # Lifetime
 //
-// Each operation finds what it needs in one immutable generation, reached through one atomic pointer:
+// Operations and pins never wait for a change of the file, and changes wait for
+// those operations and pins alone that they would harm. What a change makes
+// visible at once, and what it waits for:
 //
-//	File ──▶ generation { window, read-only?, closed? }
-//	              │
-//	              ├──▶ region: a stretch of address space, and the pins on it
-//	              └──▶ epoch: how many short operations are running, counted apart for each processor
-//
-// A short operation counts itself in, a pin enters itself in a list, and both then look whether the generation is still
-// the one they found. A change publishes a new generation first, and looks who is there afterwards. So one of the
-// two sees the other, whatever the order:
-//
-//	operation or pin                        change
-//	────────────────────────────────        ─────────────────────────────────────────────
-//	1. find the generation                  1. publish the next one
-//	2. count in, or enter the list          2. wait for who is counted in the earlier
-//	3. still the same? go on                   epochs, and for the pins that stand in the way
-//	   changed? count out, again from 1     3. act: shorten the file, protect, unmap, close
-//
-// Neither side blocks the other in step 1 and 2, and readers on different processors write to different cache lines.
-//
-// What a change makes visible at once, and what it waits for:
-//
-//	grow            nothing new until it is done        nobody: pinned bytes stay where they are
+//	grow            nothing new until it is done        nothing: pinned bytes stay where they are
 //	shrink          the new length                      operations, and pins beyond the new end
 //	freeze          read-only                           operations and pins from before
 //	close           fs.ErrClosed                        operations and pins
 //
-// Growing within [Options].Reserve keeps the window where it is; past that, a larger region is mapped, and the old one
-// goes with its last pin. Memory without a file cannot be in two places: past its room, growing waits until nobody uses
-// it. So it is with shrinking a file on Windows, which shortens no file that is mapped.
+// Growing within [Options].Reserve keeps the window where it is; past that, a
+// larger region is mapped, and the old one goes with its last pin. Memory
+// without a file cannot be in two places: past its room, growing waits for a
+// moment without any use. So does shrinking a file on Windows, which shortens
+// no file that is mapped.
 //
-// Changes are made one at a time in the order they were asked for. Waiting takes no goroutine: see [Change].
+// Changes are made one at a time, in the order in which they were started.
+// Waiting takes no goroutine: see [Change]. The protocol behind this is told in
+// lifetime.go.
 //
 // # Durability
 //
-// [File.Flush] and [File.FlushRange] return when bytes, length and name are on the device. A failure is final: the kernel
-// reports a failed write-back once and counts the pages as clean from then on, so every later flush
-// returns the first failure ([*FlushError]) until the file is opened again. Close does not flush.
+// [File.Flush] and [File.FlushRange] return when bytes, length and name are on
+// the device. A failure is final: the kernel reports a failed write-back once
+// and counts the pages as clean from then on, so every later flush returns the
+// first failure ([*FlushError]) until the file is opened again. Close does not
+// flush.
 //
 // # Errors
 //
-// Errors are [*fs.PathError] around a cause that errors.Is finds: [ErrRange], [ErrReadOnly], [ErrFault], [ErrFlushFailed],
-// [fs.ErrClosed], [fs.ErrNotExist], [fs.ErrExist], [fs.ErrInvalid], [lock.ErrLocked] of package lock,
-// [errors.ErrUnsupported], or what the system said.
+// Errors are [*fs.PathError] around a cause that errors.Is finds: [ErrRange],
+// [ErrReadOnly], [ErrFault], [ErrFlushFailed], [ErrInUse], [fs.ErrClosed],
+// [fs.ErrNotExist], [fs.ErrExist], [fs.ErrInvalid], [lock.ErrLocked] of package
+// lock, [errors.ErrUnsupported], or the error of the system.
 //
 // # What it does not do
 //
-// It does not make stores atomic: after a power cut, bytes that were not flushed may be old, new or torn. It does not synchronise
-// goroutines that share bytes. It does not replicate, compress or check what it stores.
+// It does not make stores atomic: after a power cut, bytes that were not
+// flushed may be old, new or torn. It does not synchronise goroutines that
+// share bytes. It does not replicate, compress or check what it stores.
 //
 // [lock.ErrLocked]: https://pkg.go.dev/github.com/fmmap-go/fmmap/lock#ErrLocked
 package core
