@@ -30,6 +30,7 @@ import (
 const beServer = "EVENTLOG_TEST_ARGS"
 
 func TestMain(m *testing.M) {
+	testutil.PrivateMounts()
 	if args := os.Getenv(beServer); args != "" {
 		os.Args = append(os.Args[:1], strings.Split(args, "\n")...)
 		main()
