@@ -51,7 +51,11 @@ func (f *File) Core() *core.File { return f.core }
 // Remove unlinks the file's name, as [core.File.Remove] does. The file stays
 // open.
 func (f *File) Remove(ctx context.Context) *Future[struct{}] {
-	return f.meta(ctx, opRemove, func(context.Context) error { return f.core.Remove() })
+	if !f.ref() {
+		return failClosed[struct{}](f, opRemove.String())
+	}
+	remove := func(context.Context) (struct{}, error) { return struct{}{}, f.core.Remove() }
+	return dispatch(ctx, f, LaneMeta, opRemove, nil, remove, nil)
 }
 
 // ref keeps the file open until unref. It reports false when closing has begun.
@@ -136,22 +140,13 @@ func dispatch[T any](ctx context.Context, f *File, l Lane, o op, pin *core.Pin,
 	return &t.Future
 }
 
-// meta runs fn on the Meta lane.
-func (f *File) meta(ctx context.Context, o op, fn func(context.Context) error) *Future[struct{}] {
-	if !f.ref() {
-		return failClosed[struct{}](f, o.String())
-	}
-	return dispatch(ctx, f, LaneMeta, o, nil, func(ctx context.Context) (struct{}, error) { return struct{}{}, fn(ctx) }, nil)
-}
-
 // inSteps calls step on workers of l until it is done, or fails, or ctx is done,
 // and then end with the outcome. Each step is a task that is queued behind what
 // was queued meanwhile, so that long work does not stand before short work. If
 // the lane is full by then, the worker goes on with the next step.
 //
-// Neither function may panic. end must not block: it is also called in the
-// caller, or by what closes the pool, if the lane does not accept a step or drops
-// it.
+// Neither function may panic, or wait for anything but the disk. end is called in
+// place of a step that the lane does not accept, or drops.
 func (f *File) inSteps(ctx context.Context, l Lane, o op, step func() (done bool, err error), end func(error)) {
 	var run func(error)
 	run = func(err error) {

@@ -1,9 +1,16 @@
 package async_test
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/fmmap-go/fmmap/async"
+	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/lock"
 )
 
@@ -79,5 +86,44 @@ func TestOperationsDoNotWait(t *testing.T) {
 			occupy(t, p, c.stuck...)
 			check(t, c.do(f))
 		})
+	}
+}
+
+// A long CopyTo lets an Open pass that has come after it.
+func TestLongCopyLetsOpenPass(t *testing.T) {
+	var mu sync.Mutex
+	var ops []string
+	p := open(t, async.PoolOptions{
+		Meta: async.LaneOptions{Width: 1},
+		Hooks: async.Hooks{OnDone: func(l async.Lane, op string, _ time.Duration, _ error) {
+			if l == async.LaneMeta {
+				mu.Lock()
+				defer mu.Unlock()
+				ops = append(ops, op)
+			}
+		}},
+	})
+	f := async.Wrap(p, core.NewMemory("memory", pattern(4<<20)))
+	closedAtEnd(t, f)
+	name := diskFile(t, pattern(100))
+	to := filepath.Join(t.TempDir(), "copy")
+	free := occupy(t, p, async.LaneMeta)
+	copying, opening := f.CopyTo(bg, to, 0, 4<<20), async.Open(bg, p, name, core.Options{})
+	free()
+	opened, err := opening.Await(bg)
+	check(t, err)
+	closedAtEnd(t, opened)
+	check(t, copying.Wait())
+	b, err := os.ReadFile(to)
+	if err != nil || !bytes.Equal(b, pattern(4<<20)) {
+		t.Errorf("the copy has other bytes, or error %v", err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if got, want := ops[:3], []string{"go", "copy", "open"}; !slices.Equal(got, want) {
+		t.Errorf("first tasks of the Meta lane: got %q, want %q", got, want)
+	}
+	if n := len(ops); n < 1+1+4 { // occupy, Open, and a chunk for each MiB
+		t.Errorf("tasks of the Meta lane: got %q, want one per step of the copy", ops)
 	}
 }

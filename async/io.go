@@ -118,8 +118,31 @@ func (t transfer) copyCold(ctx context.Context, pin *core.Pin, small bool) *Futu
 }
 
 // CopyTo copies n bytes from off on to a new file, as [core.File.CopyTo] does.
-// When ctx is done while it copies, nothing of the copy is left and the future
-// fails with an error that wraps the context's cause.
+// Each step of a long copy is queued behind what has come meanwhile. When ctx is
+// done before the last step, nothing of the copy is left and the future fails
+// with the context's cause.
 func (f *File) CopyTo(ctx context.Context, name string, off, n int64) *Future[struct{}] {
-	return f.meta(ctx, opCopy, func(ctx context.Context) error { return f.core.CopyToContext(ctx, name, off, n) })
+	if ctx.Err() != nil {
+		return Failed[struct{}](context.Cause(ctx))
+	}
+	if !f.ref() {
+		return failClosed[struct{}](f, opCopy.String())
+	}
+	out := newPromise[struct{}]()
+	var c *core.Copy
+	step := func() (done bool, err error) {
+		if c == nil {
+			c, err = f.core.StartCopy(name, off, n)
+			return false, err
+		}
+		return c.Step()
+	}
+	f.inSteps(ctx, LaneMeta, opCopy, step, func(err error) {
+		if c != nil {
+			c.Cancel() // does nothing to a copy that is complete
+		}
+		out.resolve(struct{}{}, err)
+		f.unref()
+	})
+	return out
 }

@@ -35,81 +35,183 @@ func (f *File) CopyTo(name string, off, n int64) error {
 	return f.CopyToContext(context.Background(), name, off, n)
 }
 
-// CopyToContext is [File.CopyTo] that gives up between chunks when ctx is done:
+// CopyToContext is [File.CopyTo] that gives up between steps when ctx is done:
 // then nothing has changed, and the error wraps [context.Cause].
 func (f *File) CopyToContext(ctx context.Context, name string, off, n int64) error {
-	const op = "copy"
-	p, err := f.pin(op, off, n, false)
+	c, err := f.StartCopy(name, off, n)
 	if err != nil {
 		return err
 	}
-	defer p.Release()
+	for {
+		if ctx.Err() != nil {
+			c.Cancel()
+			return pathError("copy", name, context.Cause(ctx))
+		}
+		if done, err := c.Step(); done || err != nil {
+			return err
+		}
+	}
+}
+
+// A Copy is a [File.CopyTo] under way, for callers that must not work for long at
+// a time. It must be ended by Step or Cancel, and is used by one goroutine at a
+// time.
+type Copy struct {
+	pin    *Pin // nil once the copy is over
+	name   string
+	base   string // the entry of name in dir
+	dir    *sys.Dir
+	temp   string   // the entry of dst in dir; empty once it has been renamed
+	dst    *os.File // the copy
+	copied int64    // bytes from the start
+	kernel bool     // the kernel still copies
+}
+
+// StartCopy begins a [File.CopyTo], which the steps of the Copy perform.
+func (f *File) StartCopy(name string, off, n int64) (_ *Copy, err error) {
+	const op = "copy"
+	p, err := f.pin(op, off, n, false)
+	if err != nil {
+		return nil, err
+	}
+	c := &Copy{pin: p, name: name}
+	defer func() {
+		if err != nil {
+			c.Cancel()
+		}
+	}()
 	dirName, base := splitName(name)
 	if name == "" || os.IsPathSeparator(name[len(name)-1]) || base == "." || !filepath.IsLocal(base) {
-		return pathError(op, name, fs.ErrInvalid)
+		return nil, pathError(op, name, fs.ErrInvalid)
 	}
+	c.base = base
 	perm := fs.FileMode(0o600)
 	if f.file != nil {
 		fi, err := f.file.Stat()
 		if err != nil {
-			return f.fail(op, err)
+			return nil, f.fail(op, err)
 		}
 		perm = fi.Mode().Perm()
 	}
 	// All steps use one descriptor of the directory, whatever becomes of its name.
-	dir, err := sys.OpenDir(dirName)
-	if err != nil {
-		return pathError(op, name, err)
+	if c.dir, err = sys.OpenDir(dirName); err != nil {
+		return nil, pathError(op, name, err)
 	}
-	defer dir.Close()
-	err = writeFileAtomically(dir, name, perm, func(dst *os.File) error { return p.copyTo(ctx, dst) })
-	if errors.Is(err, ErrFault) { // which is the source's
-		return f.fail(op, err)
-	}
-	return pathError(op, name, err)
-}
-
-// writeFileAtomically writes a temporary file with fill, syncs it, and renames it
-// to the entry that name has in dir.
-func writeFileAtomically(dir *sys.Dir, name string, perm fs.FileMode, fill func(*os.File) error) (err error) {
-	_, base := splitName(name)
-	if err := checkReplaceable(dir, name, base); err != nil {
-		return err
+	if err := checkReplaceable(c.dir, name, base); err != nil {
+		return nil, pathError(op, name, err)
 	}
 	temp := ".fmmap-" + rand.Text() // 128 bits: a name that is taken would be an attack, and fails
-	dst, err := dir.Create(temp, 0, perm, name)
-	if err != nil {
+	if c.dst, err = c.dir.Create(temp, 0, perm, name); err != nil {
+		return nil, pathError(op, name, err)
+	}
+	c.temp = temp
+	// What is to be copied may be in memory only. Blocks that the kernel shares
+	// would then be old ones.
+	c.kernel = n > 0 && f.file != nil && f.access != CopyOnWrite && f.flush.err() == nil
+	return c, nil
+}
+
+// Step copies some more bytes or, as the last step, makes the copy durable and
+// renames it. It reports whether the copy is complete. After that, and after an
+// error, the copy is over.
+func (c *Copy) Step() (done bool, err error) {
+	const op = "copy"
+	switch {
+	case c.pin == nil:
+		return false, pathError(op, c.name, fs.ErrClosed)
+	case c.kernel:
+		err = c.copyInKernel()
+	case c.copied < c.pin.Len():
+		err = c.copyChunk()
+	default:
+		err, done = c.commit(), true
+	}
+	if err == nil && !done {
+		return false, nil
+	}
+	f := c.pin.file
+	c.Cancel()
+	if errors.Is(err, ErrFault) { // which is the source's
+		return false, f.fail(op, err)
+	}
+	return err == nil, pathError(op, c.name, err)
+}
+
+// Cancel ends a copy that is not over, and leaves nothing of it.
+func (c *Copy) Cancel() {
+	if c.pin == nil {
+		return
+	}
+	if c.dst != nil {
+		_ = c.dst.Close()
+	}
+	if c.temp != "" {
+		_ = c.dir.Remove(c.temp)
+	}
+	if c.dir != nil {
+		_ = c.dir.Close()
+	}
+	c.pin.Release()
+	c.pin = nil
+}
+
+// kernelChunk bounds one request to the kernel, so that a step ends.
+const kernelChunk = 16 << 20
+
+// copyInKernel copies a chunk without the bytes passing through this process, as
+// long as the kernel can.
+func (c *Copy) copyInKernel() error {
+	f, off := c.pin.file, c.pin.off
+	from := f.opts.Offset + off + c.copied
+	n, err := sys.CopyRange(c.dst, c.copied, f.file, from, min(c.pin.Len()-c.copied, kernelChunk))
+	c.copied += n
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		c.kernel = false
+	case errors.Is(err, io.ErrUnexpectedEOF): // another process has made the file shorter
+		return &FaultError{Offset: from + n}
+	case err != nil:
+		return err
+	case c.copied == c.pin.Len():
+		c.kernel = false
+	}
+	if !c.kernel && c.copied > 0 && f.unwritten(off, c.copied) {
+		c.copied = 0
+	}
+	return nil
+}
+
+// copyChunk copies a chunk through memory.
+func (c *Copy) copyChunk() error {
+	end := min(c.copied+chunk, c.pin.Len())
+	n, err := c.pin.passBytes("copy", false, c.copied, end, func(b []byte) (int, error) {
+		return c.dst.WriteAt(b, c.copied)
+	})
+	c.copied += int64(n)
+	return err
+}
+
+// commit syncs the copy and renames it to the entry that name has in dir.
+func (c *Copy) commit() error {
+	if err := sys.SyncFile(c.dst); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = dir.Remove(temp)
+	if c.dir.Listable() { // otherwise the directory is synced by the file
+		if err := c.dst.Close(); err != nil {
+			return err
 		}
-	}()
-	err = fill(dst)
-	if err == nil {
-		err = sys.SyncFile(dst)
 	}
-	if dir.Listable() {
-		if cerr := dst.Close(); err == nil {
-			err = cerr
-		}
-	} else {
-		defer dst.Close() // it is what the directory is synced by
-	}
-	if err == nil {
-		err = checkReplaceable(dir, name, base) // it may have come while the copy was made
-	}
-	if err != nil {
+	if err := checkReplaceable(c.dir, c.name, c.base); err != nil { // it may have come while the copy was made
 		return err
 	}
-	if err := dir.Rename(temp, base); err != nil {
+	if err := c.dir.Rename(c.temp, c.base); err != nil {
 		if le, ok := err.(*os.LinkError); ok {
 			err = le.Err // the caller knows none of the names in it
 		}
 		return err
 	}
-	return syncNames(dir, dst)
+	c.temp = ""
+	return syncNames(c.dir, c.dst)
 }
 
 // checkReplaceable returns an error when the entry is neither absent, nor a
@@ -126,53 +228,6 @@ func checkReplaceable(dir *sys.Dir, name, base string) error {
 		return errNotRegular
 	}
 	return nil
-}
-
-// kernelChunk bounds one request to the kernel, so that a context is looked at in between.
-const kernelChunk = 64 << 20
-
-// copyTo writes the pinned bytes to an empty file.
-func (p *Pin) copyTo(ctx context.Context, dst *os.File) error {
-	done, err := p.copyInKernel(ctx, dst)
-	if err == nil && done > 0 && p.file.unwritten(p.off, done) {
-		done = 0
-	}
-	for err == nil && done < p.Len() {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		var n int
-		n, err = p.passBytes("copy", false, done, min(done+chunk, p.Len()), func(b []byte) (int, error) {
-			return dst.WriteAt(b, done)
-		})
-		done += int64(n)
-	}
-	return err
-}
-
-// copyInKernel copies what it can without the bytes passing through this process, and tells how many from the start those are.
-func (p *Pin) copyInKernel(ctx context.Context, dst *os.File) (done int64, err error) {
-	f := p.file
-	if f.file == nil || f.access == CopyOnWrite || f.flush.err() != nil {
-		return 0, nil // what is to be copied may be in memory alone: blocks that are shared would be old ones
-	}
-	for done < p.Len() {
-		if ctx.Err() != nil {
-			return done, context.Cause(ctx)
-		}
-		from := f.opts.Offset + p.off + done
-		n, err := sys.CopyRange(dst, done, f.file, from, min(p.Len()-done, kernelChunk))
-		done += n
-		switch {
-		case errors.Is(err, errors.ErrUnsupported):
-			return done, nil
-		case errors.Is(err, io.ErrUnexpectedEOF): // somebody has made the file shorter
-			return done, &FaultError{Offset: from + n}
-		case err != nil:
-			return done, err
-		}
-	}
-	return done, nil
 }
 
 // unwritten reports whether the kernel could not write pages of the file, now or before. It calls them clean from

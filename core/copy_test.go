@@ -237,3 +237,31 @@ func TestSyncDir(t *testing.T) {
 		}
 	}
 }
+
+// A Copy that is canceled between its steps leaves nothing, and is over.
+func TestCopyCanceledBetweenSteps(t *testing.T) {
+	f := memory(t, pattern(3*MiB, 1))
+	dir := t.TempDir()
+	for steps := range 4 { // of five
+		c, err := f.StartCopy(filepath.Join(dir, "copy"), 0, f.Len())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range steps {
+			if done, err := c.Step(); done || err != nil {
+				t.Fatalf("Step: got %v, %v, want neither the end nor an error", done, err)
+			}
+		}
+		c.Cancel()
+		c.Cancel()
+		if names := entries(t, dir); len(names) != 0 {
+			t.Errorf("canceled after %d steps: the directory has %v", steps, names)
+		}
+		if _, err := c.Step(); !errors.Is(err, fs.ErrClosed) {
+			t.Errorf("Step of a canceled copy: got %v, want %v", err, fs.ErrClosed)
+		}
+	}
+	if err := f.Truncate(0); err != nil { // waits for pins
+		t.Fatal(err)
+	}
+}

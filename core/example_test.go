@@ -98,6 +98,29 @@ func ExampleFile_CopyTo() {
 	// Output: state of the program
 }
 
+// A copy is made in steps, between which the caller does other work or gives up.
+func ExampleCopy() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	f := core.NewMemory("m", []byte("hello, world"))
+	defer f.Close()
+	c, err := f.StartCopy(filepath.Join(dir, "copy"), 0, 5)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for done := false; !done; {
+		if done, err = c.Step(); err != nil {
+			log.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "copy"))
+	fmt.Println(string(b), err)
+	// Output: hello <nil>
+}
+
 func ExampleOptions() {
 	dir, remove := scratch()
 	defer remove()
