@@ -175,11 +175,12 @@ func unmountFUSE(server *fuse.Server, dir string) error {
 	}
 }
 
-// removeAll removes the shared directory, for which a mount of the program's
-// may have to go first.
+// removeAll removes the shared directory. A thread of a program that was killed
+// may still be mounting something there, until its system call ends.
 func removeAll(dir string) (err error) {
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		if err = os.RemoveAll(dir); err == nil || time.Now().After(deadline) {
+		err = errors.Join(unmountLeft(dir), os.RemoveAll(dir))
+		if err == nil || time.Now().After(deadline) {
 			return err
 		}
 	}
