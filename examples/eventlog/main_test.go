@@ -30,12 +30,12 @@ import (
 const beServer = "EVENTLOG_TEST_ARGS"
 
 func TestMain(m *testing.M) {
-	testutil.PrivateMounts()
 	if args := os.Getenv(beServer); args != "" {
 		os.Args = append(os.Args[:1], strings.Split(args, "\n")...)
 		main()
 		os.Exit(0)
 	}
+	testutil.PrivateMounts()
 	os.Exit(m.Run())
 }
 
