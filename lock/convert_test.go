@@ -172,6 +172,30 @@ func TestRefusedUpgradeKeepsTheLock(t *testing.T) {
 	})
 }
 
+// TestRefusedRangeKeepsNothingNew: another process holds the last bytes of a range of
+// which this process shares some in the middle. What the kernel granted before it
+// refused is unlocked again, and what was shared stays shared.
+func TestRefusedRangeKeepsNothingNew(t *testing.T) {
+	kinds[1].require(t)
+	name := tempFile(t)
+	f, out := open(t, name), stranger(t, name)
+	if err := out.SetRange(7, 9, sys.LockExclusive); err != nil {
+		t.Fatal(err)
+	}
+	middle := lock.New(f).Range(3, 2)
+	try(t, middle, lock.Shared)
+	wantErr(t, lock.New(f).Range(0, 10).Try(lock.Shared), "lock", lock.ErrLocked)
+	for _, tt := range []struct {
+		lo, hi int64
+		want   error
+	}{{0, 2, nil}, {3, 4, sys.ErrWouldBlock}, {5, 6, nil}} {
+		if err := out.SetRange(tt.lo, tt.hi, sys.LockExclusive); err != tt.want {
+			t.Errorf("bytes %d to %d from outside: %v, want %v", tt.lo, tt.hi, err, tt.want)
+		}
+	}
+	release(t, middle)
+}
+
 // TestLostUpgradeTellsTheTruth: another process comes in after the refused conversion has dropped the shared
 // lock and before it is taken again. Ranges on Linux cannot lose theirs.
 func TestLostUpgradeTellsTheTruth(t *testing.T) {

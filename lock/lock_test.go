@@ -148,6 +148,39 @@ func TestLockOfNoFile(t *testing.T) {
 	}
 }
 
+// TestLargestRanges: the last byte that a range may have is the largest int64.
+func TestLargestRanges(t *testing.T) {
+	kinds[1].require(t)
+	if runtime.GOOS == "windows" {
+		t.Skip("there the offsets of ranges are limited")
+	}
+	const most = math.MaxInt64
+	f := open(t, tempFile(t))
+	for _, tt := range []struct {
+		off, n int64
+		valid  bool
+	}{
+		{0, most, true}, {1, most, true}, {2, most, false}, {most - 9, 10, true}, {most - 9, 11, false},
+		{most, 0, true}, {most, 1, true}, {most, 2, false}, {most, most, false},
+	} {
+		l, last := lock.New(f).Range(tt.off, tt.n), lock.New(f).Range(tt.off, 1)
+		if tt.n > 1 {
+			last = lock.New(f).Range(tt.off+(tt.n-1), 1)
+		}
+		err := l.Try(lock.Exclusive)
+		if !tt.valid {
+			wantErr(t, err, "lock", fs.ErrInvalid)
+			continue
+		}
+		if err != nil {
+			t.Errorf("[%d, +%d): %v", tt.off, tt.n, err)
+			continue
+		}
+		wantErr(t, last.Try(lock.Shared), "lock", lock.ErrLockedHere)
+		release(t, l)
+	}
+}
+
 func TestRangesUnsupported(t *testing.T) {
 	defer sys.Disable(sys.CallOFD)()
 	l := lock.New(open(t, tempFile(t))).Range(0, 10)

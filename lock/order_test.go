@@ -8,34 +8,6 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// TestNestedThatWasAskedForFirst: the owner waits itself when what is nested in it is asked for, behind a stranger
-// who, once the owner holds, can go no earlier than the owner releases.
-func TestNestedThatWasAskedForFirst(t *testing.T) {
-	each(t, func(t *testing.T, k kind) {
-		for _, m := range []lock.Mode{lock.Shared, lock.Exclusive} {
-			t.Run(m.String(), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					f := open(t, tempFile(t))
-					holder, owner, other := k.lock(f, 1), k.lock(f, 2), k.lock(f, 3)
-					nested := owner.Nested()
-					try(t, holder, lock.Exclusive)
-					own := start(t, owner, lock.Exclusive)
-					strangers := start(t, other, m)
-					inner := start(t, nested, m)
-					release(t, holder)
-					wantTold(t, own, nil)
-					wantTold(t, inner, nil)
-					wantWaiting(t, strangers)
-					release(t, nested)
-					release(t, owner)
-					wantTold(t, strangers, nil)
-					release(t, other)
-				})
-			})
-		}
-	})
-}
-
 // TestConversionThatWasAskedForFirst: one lock is waited for twice, to be shared and then exclusive, with
 // a stranger in between.
 func TestConversionThatWasAskedForFirst(t *testing.T) {

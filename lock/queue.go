@@ -196,7 +196,6 @@ func (e *entry) onGranted(l *Lock) {
 		stuck := e.blocked(w.request) && e.deadlocked(w.request)
 		if stuck {
 			e.finish(w, ErrDeadlock)
-			e.free(w.l)
 		}
 		return stuck
 	})

@@ -119,80 +119,6 @@ func holders(locks []*lock.Lock) (held []*lock.Lock) {
 	return held
 }
 
-// TestAcquireKeepsOrder is the same for goroutines that block, in a bubble in which it is known that each waits
-// before the next one comes.
-func TestAcquireKeepsOrder(t *testing.T) {
-	still(t, func(t *testing.T, k kind) {
-		name := tempFile(t)
-		const n = 50
-		var order []int // guarded by the lock under test
-		holder := k.lock(open(t, name), 0)
-		try(t, holder, lock.Exclusive)
-		for i := range n {
-			l := k.lock(open(t, name), int64(i%3))
-			go func() {
-				if err := l.Acquire(t.Context(), lock.Exclusive); err != nil {
-					t.Errorf("Acquire = %v", err)
-					return
-				}
-				order = append(order, i)
-				release(t, l)
-			}()
-			synctest.Wait()
-		}
-		release(t, holder)
-		synctest.Wait()
-		if len(order) != n || !slices.IsSorted(order) {
-			t.Errorf("served in the order %v", order)
-		}
-	})
-}
-
-// TestTryDoesNotOvertake: what is free for those who hold is not free for who comes after a waiter.
-func TestTryDoesNotOvertake(t *testing.T) {
-	still(t, func(t *testing.T, k kind) {
-		f := open(t, tempFile(t))
-		var events log
-		holder, late := k.lock(f, 0), k.lock(f, 1)
-		try(t, holder, lock.Shared)
-		waiting := queue(t, k, func() *os.File { return f }, "x", &events)
-		wantErr(t, late.Try(lock.Shared), "lock", lock.ErrLocked)
-		release(t, holder)
-		wantHeld(t, waiting[0], lock.Exclusive)
-		release(t, waiting[0])
-		try(t, late, lock.Shared)
-		release(t, late)
-	})
-}
-
-// TestDisjointRangesDoNotWait: a queue for some bytes does not hold up the others.
-func TestDisjointRangesDoNotWait(t *testing.T) {
-	kinds[1].require(t)
-	synctest.Test(t, testDisjointRanges)
-}
-
-func testDisjointRanges(t *testing.T) {
-	name := tempFile(t)
-	f := open(t, name)
-	a, b := lock.New(f).Range(0, 10), lock.New(f).Range(0, 5)
-	try(t, a, lock.Exclusive)
-	granted := make(chan error, 1)
-	b.AcquireFunc(t.Context(), lock.Exclusive, func(err error) { granted <- err })
-	for _, free := range []*lock.Lock{lock.New(f).Range(10, 1), lock.New(open(t, name)).Range(11, 0)} {
-		try(t, free, lock.Exclusive)
-		release(t, free)
-	}
-	c := lock.New(f).Range(5, 10) // clear of b, but not of a
-	wantErr(t, c.Try(lock.Shared), "lock", lock.ErrLocked)
-	release(t, a)
-	if err := <-granted; err != nil {
-		t.Fatal(err)
-	}
-	try(t, c, lock.Shared)
-	release(t, b)
-	release(t, c)
-}
-
 func TestAcquireWithContextThatIsDone(t *testing.T) {
 	still(t, func(t *testing.T, k kind) {
 		l := k.lock(open(t, tempFile(t)), 0)
@@ -321,5 +247,56 @@ func TestPanicInDone(t *testing.T) {
 		for _, l := range append(others, bad) {
 			release(t, l)
 		}
+	})
+}
+
+// TestReleaseThatMeetsACanceledRequest: a release that finds a request whose context
+// is done, before that has had its cancellation run, also grants what waited behind
+// that request for bytes that the release has nothing to do with.
+func TestReleaseThatMeetsACanceledRequest(t *testing.T) {
+	kinds[1].require(t)
+	synctest.Test(t, func(t *testing.T) {
+		f := open(t, tempFile(t))
+		left, both, right := lock.New(f).Range(0, 5), lock.New(f).Range(0, 10), lock.New(f).Range(5, 5)
+		try(t, left, lock.Exclusive)
+		ctx, cancel := context.WithCancel(t.Context())
+		var err error
+		both.AcquireFunc(ctx, lock.Exclusive, func(e error) { err = e })
+		behind := start(t, right, lock.Shared)
+		wantWaiting(t, behind)
+		cancel()
+		release(t, left)
+		synctest.Wait()
+		wantErr(t, err, "lock", context.Canceled)
+		wantTold(t, behind, nil)
+		release(t, right)
+	})
+}
+
+// TestManyRequestsQueuedBeforeOne: they keep their order however many there are.
+func TestManyRequestsQueuedBeforeOne(t *testing.T) {
+	still(t, func(t *testing.T, k kind) {
+		f := open(t, tempFile(t))
+		owner, stranger := k.lock(f, 0), k.lock(f, 1)
+		try(t, owner, lock.Shared)
+		first := owner.Nested()
+		try(t, first, lock.Exclusive)
+		waiting := start(t, stranger, lock.Exclusive) // for the owner
+		var order []int
+		for i := range 100 {
+			l := owner.Nested()
+			l.AcquireFunc(t.Context(), lock.Exclusive, func(err error) {
+				order = append(order, i)
+				release(t, l)
+			})
+		}
+		release(t, first)
+		if len(order) != 100 || !slices.IsSorted(order) {
+			t.Errorf("granted in the order %v", order)
+		}
+		wantWaiting(t, waiting)
+		release(t, owner)
+		wantTold(t, waiting, nil)
+		release(t, stranger)
 	})
 }
