@@ -16,6 +16,7 @@ var allowed = map[string][]string{
 	"flush":                 {"internal/batchslot", "internal/bounds", "internal/invariant"},
 	"async":                 {"core", "lock", "flush", "internal/batchslot", "internal/bounds", "internal/invariant", "internal/stripe", "internal/lane"},
 	"async/antspool":        {"async"},
+	"wal":                   {"async", "core", "flush"},
 	"async/asynctest":       {"async"},
 	"internal/batchslot":    {},
 	"internal/bounds":       {},

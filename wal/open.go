@@ -1,0 +1,362 @@
+package wal
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/flush"
+)
+
+// Open opens the log in the directory dir, and creates both if they are absent.
+// A log that is open, here or in another process, is [lock.ErrLocked].
+//
+// Opening reads a page of each segment. After a crash it also scans the last
+// segment, and what was never acknowledged is no longer part of the log. Damage
+// that no crash explains is [ErrCorrupt], and changes nothing. ctx ends the
+// scan.
+func Open(ctx context.Context, dir string, o Options) (*Log, error) {
+	o, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	if err := makeDir(dir); err != nil {
+		return nil, err
+	}
+	file, err := core.OpenFile(filepath.Join(dir, metaName), core.Options{
+		Access: core.ReadWrite, Create: true, Size: 2 * slotSize, Reserve: 1,
+	})
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{dir: dir, opts: o, meta: meta{file: file}}
+	l.counters.began = time.Now()
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	if err := l.recover(ctx); err != nil {
+		l.abandon()
+		return nil, err
+	}
+	l.makeSpare()
+	return l, nil
+}
+
+// makeDir makes dir, durably, if it is absent.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	return core.SyncParent(dir)
+}
+
+// abandon closes what an Open that failed has opened.
+func (l *Log) abandon() {
+	l.cancel()
+	for _, s := range l.segments {
+		if s.file != nil {
+			_ = s.file.Close()
+		}
+	}
+	_ = l.meta.file.Close()
+}
+
+// recover finds the segments that belong to the log and its end, and notes that
+// the log is open.
+func (l *Log) recover(ctx context.Context) error {
+	fresh, err := l.meta.read()
+	if err != nil {
+		return err
+	}
+	found, others, err := l.scanDir(fresh)
+	if err != nil {
+		return err
+	}
+	if fresh {
+		if err := l.begin(found, others); err != nil {
+			return err
+		}
+	}
+	if err := l.link(found); err != nil {
+		return err
+	}
+	if err := l.findEnd(ctx); err != nil {
+		return err
+	}
+	l.collectSpares(others)
+	l.durable.Store(l.next() - 1)
+	next := l.meta.state
+	next.clean = clean{}
+	return l.storeMeta(next)
+}
+
+// begin makes the state of a new log. A directory with segments had a state.
+func (l *Log) begin(found []*segment, others []string) error {
+	if len(found)+len(others) > 0 {
+		return &CorruptError{l.meta.file.Name(), 0, "empty, although there are segments"}
+	}
+	s := state{first: 1, nextSeq: 1, values: map[string][]byte{}}
+	_, _ = rand.Read(s.id[:]) // never fails
+	return l.storeMeta(s)
+}
+
+// scanDir reads the headers of the segment files in the directory. It returns
+// the segments of this log, alive or not, and the names of all segment files.
+func (l *Log) scanDir(fresh bool) (found []*segment, names []string, err error) {
+	entries, err := os.ReadDir(l.dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range entries {
+		number, ok := segmentNumber(e.Name())
+		if !ok || !e.Type().IsRegular() {
+			continue
+		}
+		l.number = max(l.number, number)
+		name := filepath.Join(l.dir, e.Name())
+		names = append(names, name)
+		if fresh {
+			continue
+		}
+		s, err := readSegment(name, l.meta.id, l.meta.cut)
+		if err != nil {
+			return nil, nil, err
+		}
+		if s != nil {
+			found = append(found, s)
+		}
+	}
+	return found, names, nil
+}
+
+// readSegment reads the header and the trailer of a segment file; nil if it is
+// no segment of the log id.
+func readSegment(name string, id identity, cut cut) (*segment, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b := make([]byte, headerBytes)
+	if n, err := f.ReadAt(b, 0); n < len(b) {
+		return nil, ignoreEOF(err)
+	}
+	h, ok := decodeHeader(b, id)
+	if !ok {
+		return nil, nil
+	}
+	s := &segment{header: h, name: name, sum: h.seed(), end: pageSize}
+	b = make([]byte, trailerSize)
+	if n, err := f.ReadAt(b, h.size-trailerSize); n < len(b) {
+		return s, ignoreEOF(err) // shorter than it was: findEnd and reads meet that
+	}
+	if t, ok := decodeTrailer(b, h); ok && !cut.coversTrailer(h.seq, t) {
+		s.sealed, s.count, s.end, s.gen, s.cuts = true, t.count, t.end, t.gen, t.cuts
+	}
+	return s, nil
+}
+
+// link puts the segments of the log in order: each follows the one that its
+// header names, as that was when it was sealed.
+func (l *Log) link(found []*segment) error {
+	for _, c := range found {
+		l.meta.nextSeq = max(l.meta.nextSeq, c.seq+1)
+	}
+	if l.meta.firstSeq == 0 {
+		return nil
+	}
+	var s *segment
+	for _, c := range found {
+		if c.seq == l.meta.firstSeq {
+			s = c
+		}
+	}
+	reached := false
+	for s != nil {
+		l.segments = append(l.segments, s)
+		reached = reached || s.seq == l.meta.tailSeq
+		last := s
+		s = nil
+		for _, c := range found {
+			// Of several, the latest: the others could not be begun.
+			if last.sealed && c.prevSeq == last.seq && c.prevCuts == last.cuts && c.first == last.last()+1 &&
+				c.seq > last.seq && (s == nil || c.seq > s.seq) {
+				s = c
+			}
+		}
+	}
+	if !reached {
+		return &CorruptError{l.dir, 0, fmt.Sprintf("segment %d cannot be reached: a segment is missing or damaged", l.meta.tailSeq)}
+	}
+	return nil
+}
+
+// findEnd maps the tail, if the last segment is not sealed, and finds its end.
+func (l *Log) findEnd(ctx context.Context) error {
+	s := l.tail()
+	if c := l.meta.clean; c.closed && (s == nil) != (c.seq == 0) || s != nil && c.closed && s.seq != c.seq {
+		return &CorruptError{l.dir, 0, fmt.Sprintf("the log was closed with segment %d as its last, which it is not", c.seq)}
+	}
+	if s == nil {
+		return nil
+	}
+	f, err := mapSegment(l.pool(), s.name, core.ReadWrite)
+	if err != nil {
+		return err
+	}
+	s.file = f
+	if f.Core().Len() != s.size {
+		return &CorruptError{s.name, f.Core().Len(), fmt.Sprintf("the file has not its length of %d bytes", s.size)}
+	}
+	if c := l.meta.clean; c.closed {
+		s.count, s.end, s.gen = c.count, c.end, c.gen
+		err = s.loadIndex(c.index)
+	} else {
+		err = s.scan(ctx, l.meta.cut)
+	}
+	if err != nil {
+		return err
+	}
+	if s.gen < maxGeneration {
+		s.gen++ // what is left over behind the end does not pass again
+	}
+	s.committer = flush.NewCommitter(f.Core(), flush.Options{})
+	s.durable.Store(s.end)
+	return nil
+}
+
+// loadIndex reads the index behind the frames of a segment that is mapped.
+func (s *segment) loadIndex(sum uint32) error {
+	b := make([]byte, indexSize(s.count))
+	if _, err := s.file.Core().ReadAt(b, s.end); err != nil {
+		return err
+	}
+	marks, ok := decodeIndex(b, sum, s.end)
+	if !ok {
+		return &CorruptError{s.name, s.end, "the index is damaged"}
+	}
+	s.marks = marks
+	return nil
+}
+
+// scanAhead is how many bytes are brought into memory before they are scanned.
+const scanAhead = 4 << 20
+
+// scan finds the end of a segment that is not sealed: the first frame that is
+// not whole, or was cut off.
+func (s *segment) scan(ctx context.Context, cut cut) error {
+	pin, err := s.file.Core().Pin(0, s.size)
+	if err != nil {
+		return err
+	}
+	defer pin.Release()
+	ready := int64(0)
+	need := func(end int64) error {
+		for ready < min(end, s.size) {
+			if err := ctx.Err(); err != nil {
+				return context.Cause(ctx)
+			}
+			n := min(scanAhead, s.size-ready)
+			if err := s.file.Core().Populate(ready, n); err != nil {
+				return err
+			}
+			ready += n
+		}
+		return nil
+	}
+	return pin.Do(func(b []byte) error {
+		limit := s.size - trailerSize
+		for s.end+frameHeader <= limit {
+			if err := need(s.end + frameHeader); err != nil {
+				return err
+			}
+			if err := need(s.end + frameSize(int64(readFrame(b[s.end:]).length))); err != nil {
+				return err
+			}
+			f, ok := valid(b[s.end:limit], s.sum)
+			if !ok || !f.follows(s.first+s.count, s.gen) || cut.covers(s.seq, s.end, f.gen) {
+				break
+			}
+			s.took(f)
+		}
+		if cut.seq == s.seq && s.end >= cut.off {
+			s.gen = max(s.gen, cut.gen)
+		}
+		if err := need(limit); err != nil {
+			return err
+		}
+		return s.explain(b[:limit], cut)
+	})
+}
+
+// took counts a frame at the end of the segment.
+func (s *segment) took(f frame) {
+	if s.count%stride == 0 {
+		s.marks = append(s.marks, uint32(s.end/frameAlign))
+	}
+	s.count++
+	s.end += frameSize(int64(f.length))
+	s.gen = f.gen
+}
+
+// explain looks behind the end that scan has found for a frame that claims that
+// the end had been durable: then a durable frame has been damaged.
+func (s *segment) explain(b []byte, cut cut) error {
+	for off := s.end; off+frameHeader <= int64(len(b)); off += frameAlign {
+		f := readFrame(b[off:])
+		claim := int64(f.durable) * frameAlign
+		if claim <= s.end || claim > off || cut.covers(s.seq, off, f.gen) {
+			continue
+		}
+		if _, ok := valid(b[off:], s.sum); ok {
+			return &CorruptError{s.name, s.end, fmt.Sprintf("a frame that was durable is damaged: the one at %d shows that", off)}
+		}
+	}
+	return nil
+}
+
+// collectSpares keeps files of standard size that belong to no segment for
+// later, and removes the others.
+func (l *Log) collectSpares(names []string) {
+	live := map[string]bool{}
+	for _, s := range l.segments {
+		live[s.name] = true
+	}
+	for _, name := range names {
+		if live[name] {
+			continue
+		}
+		fi, err := os.Stat(name)
+		if err == nil && fi.Size() == l.opts.SegmentSize && len(l.spares) < l.opts.Spare {
+			l.spares = append(l.spares, name)
+			continue
+		}
+		_ = os.Remove(name) // what stays is found again at the next opening
+	}
+}
+
+func ignoreEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// storeIndex stores the index of the tail behind its frames, durably, and
+// returns its checksum.
+func (s *segment) storeIndex() (sum uint32, err error) {
+	b := encodeIndex(s.marks)
+	if _, err := s.file.Core().WriteAt(b, s.end); err != nil {
+		return 0, err
+	}
+	return crc32.Checksum(b, castagnoli), s.file.Core().FlushRange(s.end, int64(len(b)))
+}

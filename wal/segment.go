@@ -1,0 +1,231 @@
+package wal
+
+import (
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"github.com/fmmap-go/fmmap/async"
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/flush"
+)
+
+const (
+	version     = 1
+	headerBytes = 96 // within one sector, so that a power cut does not tear it
+	trailerSize = 64
+	// stride is how many records share an entry of a segment's index.
+	stride = 16
+)
+
+var (
+	segmentMagic = [8]byte{'f', 'm', 'm', 'a', 'p', 'w', 'a', 'l'}
+	trailerMagic = [8]byte{'f', 'm', 'm', 'a', 'p', 'e', 'n', 'd'}
+)
+
+// identity is the random name of a log, in every segment.
+type identity [16]byte
+
+// header is the first page of a segment: which life of the file this is.
+type header struct {
+	id      identity
+	seq     uint64 // of the segment; no two lives of a log have the same
+	salt    uint64 // random
+	first   uint64 // index of the first record
+	prevSeq uint64 // the segment before, 0 for none
+	// prevCuts is the number of cuts there had been when that was sealed.
+	prevCuts uint64
+	size     int64 // of the file
+}
+
+func (h header) encode() []byte {
+	b := make([]byte, headerBytes)
+	copy(b, segmentMagic[:])
+	le.PutUint32(b[8:], version)
+	copy(b[16:], h.id[:])
+	le.PutUint64(b[32:], h.seq)
+	le.PutUint64(b[40:], h.salt)
+	le.PutUint64(b[48:], h.first)
+	le.PutUint64(b[56:], h.prevSeq)
+	le.PutUint64(b[64:], h.prevCuts)
+	le.PutUint64(b[72:], uint64(h.size))
+	le.PutUint32(b[headerBytes-4:], crc32.Checksum(b[:headerBytes-4], castagnoli))
+	return b
+}
+
+// decodeHeader reports whether b is the header of a segment of the log id.
+func decodeHeader(b []byte, id identity) (h header, ok bool) {
+	if len(b) < headerBytes || [8]byte(b) != segmentMagic || le.Uint32(b[8:]) != version ||
+		le.Uint32(b[headerBytes-4:]) != crc32.Checksum(b[:headerBytes-4], castagnoli) || identity(b[16:32]) != id {
+		return h, false
+	}
+	h = header{id, le.Uint64(b[32:]), le.Uint64(b[40:]), le.Uint64(b[48:]), le.Uint64(b[56:]), le.Uint64(b[64:]), int64(le.Uint64(b[72:]))}
+	return h, h.seq != 0 && h.size >= pageSize+trailerSize
+}
+
+// seed is what the checksums of the segment's frames begin with.
+func (h header) seed() uint32 {
+	b := append([]byte{}, h.id[:]...)
+	b = le.AppendUint64(b, h.seq)
+	b = le.AppendUint64(b, h.salt)
+	return crc32.Checksum(b, castagnoli)
+}
+
+// trailer is the last bytes of a sealed segment.
+type trailer struct {
+	count uint64 // records
+	end   int64  // where the frames end and the index begins
+	gen   uint16 // generation of frames to come
+	index uint32 // checksum of the index
+	cuts  uint64 // how many cuts of the log there had been
+}
+
+func (t trailer) encode(h header) []byte {
+	b := make([]byte, trailerSize)
+	copy(b, trailerMagic[:])
+	le.PutUint64(b[8:], h.seq)
+	le.PutUint64(b[16:], h.salt)
+	le.PutUint64(b[24:], t.count)
+	le.PutUint64(b[32:], uint64(t.end))
+	le.PutUint16(b[40:], t.gen)
+	le.PutUint32(b[44:], t.index)
+	le.PutUint64(b[48:], t.cuts)
+	le.PutUint32(b[trailerSize-4:], crc32.Checksum(b[:trailerSize-4], castagnoli))
+	return b
+}
+
+// decodeTrailer reports whether b is the trailer of the segment h.
+func decodeTrailer(b []byte, h header) (t trailer, ok bool) {
+	if len(b) != trailerSize || [8]byte(b) != trailerMagic || le.Uint64(b[8:]) != h.seq || le.Uint64(b[16:]) != h.salt ||
+		le.Uint32(b[trailerSize-4:]) != crc32.Checksum(b[:trailerSize-4], castagnoli) {
+		return t, false
+	}
+	t = trailer{le.Uint64(b[24:]), int64(le.Uint64(b[32:])), le.Uint16(b[40:]), le.Uint32(b[44:]), le.Uint64(b[48:])}
+	return t, t.end >= pageSize && t.end+indexSize(t.count) <= h.size-trailerSize
+}
+
+// indexSize is the length of the index of a segment with count records.
+func indexSize(count uint64) int64 { return 4 * int64((count+stride-1)/stride) }
+
+// encodeIndex is the index as it is stored behind the frames.
+func encodeIndex(marks []uint32) []byte {
+	b := make([]byte, 0, 4*len(marks))
+	for _, m := range marks {
+		b = le.AppendUint32(b, m)
+	}
+	return b
+}
+
+// decodeIndex checks an index against its checksum and the end of the frames.
+func decodeIndex(b []byte, sum uint32, end int64) (marks []uint32, ok bool) {
+	if crc32.Checksum(b, castagnoli) != sum {
+		return nil, false
+	}
+	last := int64(0)
+	for ; len(b) >= 4; b = b[4:] {
+		m := le.Uint32(b)
+		if off := int64(m) * frameAlign; off < pageSize || off >= end || off <= last {
+			return nil, false
+		}
+		last = int64(m) * frameAlign
+		marks = append(marks, m)
+	}
+	return marks, true
+}
+
+// segment is a segment that belongs to the log. The fields after file are
+// guarded by Log.mu, and those of a sealed segment that are not about its
+// mapping no longer change.
+type segment struct {
+	header
+	name string
+	sum  uint32 // seed()
+
+	durable atomic.Int64 // where the frames that are durable end; may lag behind
+
+	file   *async.File   // nil while a sealed segment is not mapped
+	used   atomic.Uint64 // Log.clock when a reader last came
+	marks  []uint32      // offset/8 of every stride-th record; nil with file for a sealed one
+	count  uint64        // records
+	end    int64         // where the next frame goes
+	gen    uint16        // of the frames to come
+	cuts   uint64        // of the trailer, once sealed
+	sealed bool
+	dead   bool // no part of the log any more
+
+	committer *flush.Committer // of the tail; guarded by Log.writer
+}
+
+// last is the index of the last record, first-1 without any.
+func (s *segment) last() uint64 { return s.first + s.count - 1 }
+
+// room reports whether count records whose frames take total bytes fit behind
+// what is there, with the index and the trailer.
+func (s *segment) room(total int64, count int) bool {
+	return s.gen < maxGeneration && s.end+total+indexSize(s.count+uint64(count)) <= s.size-trailerSize
+}
+
+const segmentPrefix, segmentSuffix = "segment-", ".wal"
+
+// segmentName is the name of the number-th segment file.
+func segmentName(dir string, number uint64) string {
+	return filepath.Join(dir, fmt.Sprintf("%s%08d%s", segmentPrefix, number, segmentSuffix))
+}
+
+// segmentNumber returns the number in the name of a segment file.
+func segmentNumber(name string) (number uint64, ok bool) {
+	digits, prefixed := strings.CutPrefix(name, segmentPrefix)
+	digits, suffixed := strings.CutSuffix(digits, segmentSuffix)
+	if !prefixed || !suffixed {
+		return 0, false
+	}
+	_, err := fmt.Sscanf(digits, "%d", &number)
+	return number, err == nil && filepath.Base(segmentName("", number)) == name
+}
+
+// mapSegment maps a segment file. The lock on meta stands for all of the log's
+// files. Nothing is read ahead of single records, and stores dirty small folios.
+func mapSegment(pool *async.Pool, name string, access core.Access) (*async.File, error) {
+	f, err := core.OpenFile(name, core.Options{Access: access, NoLock: true, Reserve: 1})
+	if err != nil {
+		return nil, err
+	}
+	_ = f.Advise(core.AdviceRandom, 0, f.Len()) // a hint
+	return async.Wrap(pool, f), nil
+}
+
+// writeAhead makes a segment file of zeros that has its blocks, written, so that
+// flushing it later changes no metadata. Writes of one page keep the folios of
+// the page cache small: a store into the map makes a whole folio dirty.
+func writeAhead(name string, size int64, stop func() error) (err error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := f.Close(); err == nil {
+			err = cerr
+		}
+		if err != nil {
+			_ = os.Remove(name)
+		}
+	}()
+	zeros := make([]byte, pageSize)
+	for off := int64(0); off < size; off += pageSize {
+		if off%(1<<20) == 0 {
+			if err := stop(); err != nil {
+				return err
+			}
+		}
+		if _, err := f.WriteAt(zeros[:min(pageSize, size-off)], off); err != nil {
+			return err
+		}
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return core.SyncParent(name)
+}

@@ -1,0 +1,266 @@
+package wal
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fmmap-go/fmmap/async"
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/flush"
+)
+
+// TruncateFront removes the records before the index first, which becomes the
+// first one, and returns when that is durable. Readers that hold records keep
+// them; their segments are recycled afterwards. It never waits for readers.
+//
+// An index that is not later than the first one changes nothing. One that is
+// later than Last+1 is [ErrNotFound].
+func (l *Log) TruncateFront(first uint64) error {
+	l.writer.Lock()
+	defer l.writer.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	switch {
+	case first <= l.meta.first:
+		return nil
+	case first > l.durable.Load()+1:
+		return fmt.Errorf("%w: %d, the last is %d", ErrNotFound, first, l.durable.Load())
+	}
+	n := 0
+	for n < len(l.segments) && l.segments[n].sealed && l.segments[n].last() < first {
+		n++
+	}
+	next := l.meta.state
+	next.first = first
+	if n == len(l.segments) {
+		next.firstSeq, next.tailSeq = 0, 0
+	} else {
+		next.firstSeq = l.segments[n].seq
+	}
+	if err := l.storeMeta(next); err != nil {
+		return err
+	}
+	l.drop(0, n)
+	return nil
+}
+
+// drop takes the segments [i, j) out of the log, and recycles them. l.writer is
+// held.
+func (l *Log) drop(i, j int) {
+	dead := append([]*segment(nil), l.segments[i:j]...)
+	l.mu.Lock()
+	l.segments = append(l.segments[:i:i], l.segments[j:]...)
+	l.mu.Unlock()
+	l.recycle(dead)
+}
+
+// TruncateBack removes the records after the index last, which becomes the last
+// one, and returns when that is durable; the next record gets the index last+1.
+// It waits for readers that hold records of the segment that it cuts: when ctx
+// is done first nothing has changed, and the error is the context's cause.
+//
+// An index that is not earlier than the last one changes nothing. One that is
+// earlier than First-1 is [ErrNotFound].
+func (l *Log) TruncateBack(ctx context.Context, last uint64) error {
+	l.writer.Lock()
+	defer l.writer.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	switch {
+	case last+1 < l.meta.first:
+		return fmt.Errorf("%w: %d, the first is %d", ErrNotFound, last, l.meta.first)
+	case last+1 >= l.next():
+		return nil
+	}
+	at := 0
+	for l.segments[at].last() <= last {
+		at++
+	}
+	if err := l.closeTail(); err != nil {
+		return err
+	}
+	before := l.hide(last)
+	s := l.segments[at]
+	err := l.closeReaders(ctx, s)
+	if err == nil {
+		err = l.cut(s, at, last)
+	}
+	if err != nil {
+		l.show(before)
+		if werr := l.openTail(); werr != nil && l.failed() == nil {
+			l.fail(werr)
+		}
+		return err
+	}
+	l.drop(at+1, len(l.segments))
+	return nil
+}
+
+// closeTail waits until all that was appended is durable. The tail has no
+// committer then. l.writer is held.
+func (l *Log) closeTail() error {
+	t := l.tail()
+	if t == nil {
+		return nil
+	}
+	err := t.committer.Close()
+	t.committer = nil
+	if err != nil {
+		l.fail(err)
+	}
+	return err
+}
+
+// openTail maps the tail for storing, and gives it a committer. l.writer is
+// held.
+func (l *Log) openTail() error {
+	t := l.tail()
+	if t == nil || t.committer != nil {
+		return nil
+	}
+	f, err := mapSegment(l.pool(), t.name, core.ReadWrite)
+	if err != nil {
+		return err
+	}
+	l.install(t, f)
+	return nil
+}
+
+// install makes f the mapping of the tail, in place of one for readers.
+func (l *Log) install(t *segment, f *async.File) {
+	t.committer = flush.NewCommitter(f.Core(), flush.Options{})
+	l.mu.Lock()
+	readers := t.file
+	t.file = f
+	l.mu.Unlock()
+	if readers != nil {
+		readers.StartClose(context.Background()) // pins keep their bytes
+	}
+}
+
+// hide keeps readers from records after last, and lets tickets for them no
+// longer count. It returns the index of the last record before.
+func (l *Log) hide(last uint64) (before uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting.Lock()
+	defer l.waiting.Unlock()
+	before = l.durable.Load()
+	l.durable.Store(last)
+	l.epoch++
+	l.joined = nil
+	return before
+}
+
+// show undoes hide.
+func (l *Log) show(last uint64) {
+	l.waiting.Lock()
+	defer l.waiting.Unlock()
+	l.durable.Store(last)
+	l.wakeLocked()
+}
+
+// closeReaders closes the mapping of s, and waits until its readers have
+// released their records. Readers that come meanwhile map it anew, and see what
+// is not hidden. l.writer is held.
+func (l *Log) closeReaders(ctx context.Context, s *segment) error {
+	l.mu.Lock()
+	f := s.file
+	s.file = nil
+	l.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	_, err := f.StartClose(context.Background()).Await(ctx)
+	if ctx.Err() != nil && err != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// cut ends the log in the segment s, the at-th, behind the record last. l.writer
+// is held.
+func (l *Log) cut(s *segment, at int, last uint64) error {
+	f, err := mapSegment(l.pool(), s.name, core.ReadWrite)
+	if err != nil {
+		return err
+	}
+	marks, end, err := s.find(f, last+1)
+	if err == nil {
+		next := l.meta.state
+		next.cut = cut{next.cut.number + 1, s.seq, end, s.gen}
+		next.tailSeq = s.seq
+		err = l.storeMeta(next)
+	}
+	if err != nil {
+		_ = f.Close()
+		return err
+	}
+	l.mu.Lock()
+	s.marks, s.end, s.count = marks, end, last+1-s.first
+	s.sealed = false
+	if s.gen < maxGeneration {
+		s.gen++
+	}
+	l.mu.Unlock()
+	s.durable.Store(end)
+	l.install(s, f)
+	return nil
+}
+
+// find returns where in the segment the record index begins, and the marks of
+// those before it. f is a mapping of the segment.
+func (s *segment) find(f *async.File, index uint64) (marks []uint32, end int64, err error) {
+	whole := &segment{header: s.header, name: s.name, file: f, count: s.count, end: s.end, marks: s.marks}
+	if whole.marks == nil {
+		if err := whole.readIndex(); err != nil {
+			return nil, 0, err
+		}
+	}
+	k := (index - s.first) / stride
+	p := place{file: f, seg: whole, from: s.first + k*stride, index: index, off: int64(whole.marks[k]) * frameAlign, end: s.end}
+	if k+1 < uint64(len(whole.marks)) {
+		p.end = int64(whole.marks[k+1]) * frameAlign
+	}
+	pin, err := f.Core().Pin(p.off, p.end-p.off)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer pin.Release()
+	err = pin.Do(func(b []byte) error {
+		off, _, err := p.record(b, false)
+		end = p.off + off - frameHeader
+		return err
+	})
+	if (index-s.first)%stride != 0 {
+		k++ // the records before it have a mark there
+	}
+	return append([]uint32(nil), whole.marks[:k]...), end, err
+}
+
+// Reset removes all records and makes next the index of the next one; it
+// returns when that is durable. It does not wait for readers, who keep what they
+// hold. The map of Set stays.
+func (l *Log) Reset(next uint64) error {
+	l.writer.Lock()
+	defer l.writer.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	if next == 0 {
+		return fmt.Errorf("%w: 0", ErrIndex)
+	}
+	if err := l.closeTail(); err != nil {
+		return err
+	}
+	s := l.meta.state
+	s.first, s.firstSeq, s.tailSeq, s.cut = next, 0, 0, cut{number: s.cut.number}
+	if err := l.storeMeta(s); err != nil {
+		return err
+	}
+	l.hide(next - 1)
+	l.drop(0, len(l.segments))
+	return nil
+}
