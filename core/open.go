@@ -314,11 +314,14 @@ func create(name string, flags int, o Options) (opening, error) {
 				return opening{file: f, dir: dir, created: true}, nil
 			}
 			_ = dir.Close()
-			return opening{}, err
+			if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+				return opening{}, err
+			}
+			// Perhaps the directory has taken the last descriptor.
 		}
 	}
 	f, err := sys.OpenFile(name, flags|os.O_CREATE|os.O_EXCL, o.Perm)
-	return opening{file: f, created: true}, err
+	return opening{file: f, created: err == nil}, err
 }
 
 // notRegular returns the error of an opening, or what explains it: directories,

@@ -10,11 +10,14 @@ import (
 func TestMain(m *testing.M) {
 	disk.Main()
 	testutil.RunRole(map[string]func() error{
-		"created": created,
-		"doomed":  doomed,
-		"limited": limited,
-		"traced":  traced,
-		"writer":  write,
+		"created":        created,
+		"doomed":         doomed,
+		"limited":        limited,
+		"locked ahead":   lockedAhead,
+		"one descriptor": oneDescriptor,
+		"traced":         traced,
+		"unlistable":     unlistable,
+		"writer":         write,
 	})
 	testutil.VerifyMain(m)
 }

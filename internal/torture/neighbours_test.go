@@ -60,6 +60,7 @@ func TestHostileNeighbours(t *testing.T) {
 	}{
 		{"opening a name that becomes a link", s.linkFor("name", "canary"), s.openNoFollow, 4000, []string{"opened", "refused"}},
 		{"creating a name that becomes a link to nowhere", s.linkFor("new", "nowhere"), s.create, 4000, []string{"created", "refused"}},
+		{"creating where the directory becomes another", s.otherFor, s.createAndClose, 2000, []string{"created"}},
 		{"failing to create where the directory becomes a link", s.trapFor, s.createInVain, 6000, []string{"in vain"}},
 		{"removing where the directory becomes a link", s.trapFor, s.remove, 4000, []string{"removed", "left alone"}},
 		{"copying to a name that becomes a link", s.linkFor("copy", "copy"), s.copyTo, 4000, []string{"copied"}},
@@ -201,6 +202,25 @@ func (s *contestedDir) create(rnd *rand.Rand) error {
 		return nil
 	}
 	return err
+}
+
+// createAndClose makes a file that is removed on closing: no try leaves one, in
+// whichever directory it was made.
+func (s *contestedDir) createAndClose(*rand.Rand) error {
+	f, err := core.OpenFile(s.in("new"), core.Options{Access: core.ReadWrite, Create: true, Size: 100, RemoveOnClose: true})
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	s.seen.add("created", 1)
+	for _, dir := range []string{"dir", "other"} {
+		if _, err := os.Lstat(filepath.Join(s.arena, dir, "new")); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("a file was left in %s: %w", dir, err)
+		}
+	}
+	return nil
 }
 
 // createInVain makes a file, finds the options impossible, and takes it back:
