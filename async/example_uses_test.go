@@ -40,8 +40,8 @@ func sums(ctx context.Context, in, out *async.File, chunk int64) error {
 	return err
 }
 
-// Futures fit into an errgroup pipeline: its context ends their waits, and its limit bounds how much
-// is pinned.
+// Futures fit into an errgroup pipeline: its context ends their waits, and its
+// limit bounds how much is pinned.
 func Example_errgroup() {
 	ctx := context.Background()
 	in, closeIn := exampleFile(ctx)
