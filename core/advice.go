@@ -35,25 +35,36 @@ const (
 
 func (a Advice) sys() sys.Advice { return sys.Advice(a) }
 
-// lasting tells the advice that the kernel remembers with the mapping from
-// that which is carried out at once.
-func (a Advice) lasting() bool {
-	return slices.Contains([]Advice{AdviceNormal, AdviceRandom, AdviceSequential, AdviceDontFork, AdviceDoFork, AdviceMergeable, AdviceUnmergeable,
-		AdviceHuge, AdviceNoHuge, AdviceDontDump, AdviceDoDump}, a)
+// sticky reports whether the kernel remembers the advice with the mapping. Other
+// advice is carried out at once.
+func (a Advice) sticky() bool {
+	switch a {
+	case AdviceNormal, AdviceRandom, AdviceSequential, AdviceDontFork, AdviceDoFork, AdviceMergeable,
+		AdviceUnmergeable, AdviceHuge, AdviceNoHuge, AdviceDontDump, AdviceDoDump:
+		return true
+	}
+	return false
 }
 
-// destroys tells whether a store is what the advice amounts to.
-func (f *File) destroys(a Advice) bool {
+// needsWrite reports whether the advice may change bytes, as a store does.
+func (f *File) needsWrite(a Advice) bool {
 	return a == AdviceFree || a == AdviceRemove || a == AdvicePopulateWrite || a == AdviceDontNeed && (f.file == nil || f.access == CopyOnWrite)
 }
 
-// Advise tells the kernel how the bytes [off, off+n) of the window will be used. What it knows is listed
-// in [madvise(2)]; kinds that a platform lacks, and all of them on
-// heap memory, answer [errors.ErrUnsupported]. Kinds that change bytes answer [ErrReadOnly] where a store would.
+// Advise tells the kernel how the bytes [off, off+n) of the window will be used,
+// see [madvise(2)]. An advice that the platform, the kernel or this kind of memory
+// does not have returns [errors.ErrUnsupported], as does any on heap memory. One
+// that changes bytes returns [ErrReadOnly] where a store would.
 //
-// Advice that lasts is best given for the whole window: on a part of it the kernel splits the
-// mapping, and each part costs a device flush of its own when it is flushed. What is
-// given for the whole window also holds for what the window grows by.
+// An advice that the kernel remembers is best given for the whole window: for a
+// part of it the kernel splits the mapping, and each part costs a device flush of
+// its own when it is flushed. What is given for the whole window also holds for
+// what the window grows by.
+//
+// AdviceRandom has a price on Linux with the multi-generational LRU
+// (/sys/kernel/mm/lru_gen/enabled): touching a page of such a mapping does not
+// make it young, so that pages in use are evicted like unused ones. Where the
+// file does not fit into memory, measure it against AdviceNormal.
 //
 // [madvise(2)]: https://man7.org/linux/man-pages/man2/madvise.2.html
 func (f *File) Advise(a Advice, off, n int64) error {
@@ -73,22 +84,23 @@ func (f *File) adviseIn(r *region, a Advice, off, n int64, whole bool) error {
 	switch {
 	case a > AdvicePopulateWrite:
 		return f.fail(op, ErrRange)
-	case f.destroys(a) && f.gen.Load().readOnly:
+	case f.needsWrite(a) && f.gen.Load().readOnly:
 		return f.fail(op, ErrReadOnly)
 	case r.heap != nil:
 		return f.fail(op, errNoFile)
-	case whole && a.lasting():
-		return f.fail(op, f.adviseForGood(a))
+	case whole && a.sticky():
+		return f.fail(op, f.adviseWhole(a))
 	case r.m == nil || n == 0:
 		return nil
 	}
 	return f.fail(op, r.fault(r.m.Advise(a.sys(), r.delta+off, n), off))
 }
 
-// adviseForGood gives an advice that lasts to the whole window, and to the regions that it moves to. The
-// region is looked up, and the advice noted, under mu, so that a window that moves meanwhile
-// leaves none behind. The reservation gets it too, lest the mapping be split where that begins.
-func (f *File) adviseForGood(a Advice) error {
+// adviseWhole gives a sticky advice to the whole window and to the regions that
+// it moves to. The region is looked up, and the advice recorded, under mu, so
+// that a window that moves meanwhile takes it along. The reservation gets it too,
+// or the mapping would be split where that begins.
+func (f *File) adviseWhole(a Advice) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if m := f.gen.Load().region.m; m != nil {
@@ -100,7 +112,7 @@ func (f *File) adviseForGood(a Advice) error {
 	return nil
 }
 
-// adviseAll gives a new region what was given for the whole window. Callers hold mu.
+// adviseAll gives a new region the advice for the whole window. Callers hold mu.
 func (f *File) adviseAll(r *region) {
 	if r.m == nil {
 		return

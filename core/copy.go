@@ -230,8 +230,9 @@ func checkReplaceable(dir *sys.Dir, name, base string) error {
 	return nil
 }
 
-// unwritten reports whether the kernel could not write pages of the file, now or before. It calls them clean from
-// then on, so that a copy which shares their blocks has old bytes.
+// unwritten reports whether the kernel could not write pages of the file, now or
+// before. It calls them clean from then on, so that a copy which shares their
+// blocks has old bytes.
 func (f *File) unwritten(off, n int64) bool {
 	_ = f.flush.recordWritebackErr(func() error { return sys.AwaitWriteback(f.file, f.opts.Offset+off, n) }) // remembered
 	return f.flush.err() != nil

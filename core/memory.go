@@ -52,7 +52,7 @@ func NewAnonymous(size int64, o Options) (*File, error) {
 	return f, nil
 }
 
-// memoryRegion is a region that no file backs: n zeroed bytes in room to grow.
+// memoryRegion returns a region that no file backs: n zeroed bytes in room to grow.
 func memoryRegion(anonymous bool, n, room int64, o Options) (*region, error) {
 	var err error
 	r := newRegion()
@@ -72,11 +72,11 @@ func memoryRegion(anonymous bool, n, room int64, o Options) (*region, error) {
 	return r, nil
 }
 
-// onHeap makes n bytes of heap memory. When there is not as much, the runtime ends the process instead
-// of answering; so for a lot of it the system is asked first.
+// onHeap allocates n bytes of heap memory. When there is not as much, the runtime
+// ends the process; so the system is asked first for sizes that may be too much.
 func onHeap(n int64) (b []byte, err error) {
-	const lot = 64 << 20
-	if n >= lot {
+	const large = 64 << 20
+	if n >= large {
 		m, err := sys.Map(nil, sys.MapOptions{Access: sys.ReadWrite, Len: n})
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			return nil, err

@@ -262,7 +262,7 @@ func (op *opening) takeLock(name string, o Options) (same bool, err error) {
 	return true, nil
 }
 
-// lockRefused says in the error what opens the file all the same.
+// lockRefused adds to the error which option opens the file all the same.
 func lockRefused(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {

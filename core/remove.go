@@ -20,7 +20,7 @@ var errReplaced = errors.New("the name belongs to another file now")
 // of it, so that renamed parents lead nowhere else. A name that is gone returns
 // [fs.ErrNotExist]. One that belongs to another file or to a symbolic link, even
 // to one that leads back to this file, is left alone: the error is
-// [fs.ErrNotExist] too, and its text says which it was.
+// [fs.ErrNotExist] too, with a text of its own.
 //
 // Any other error may mean that the name is gone but not yet durably so;
 // [SyncParent] can be called again. Between the comparison and the unlinking

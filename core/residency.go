@@ -5,9 +5,10 @@ import (
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// Resident counts the pages of [off, off+n) that are in memory at this moment, and all of them; pages that lie
-// partly in the range count. It answers [errors.ErrUnsupported] where the system has no
-// such call or would not tell the truth about this file.
+// Resident counts the pages of [off, off+n) that are in memory at this moment,
+// and all of them. Pages that lie partly in the range count. It returns
+// [errors.ErrUnsupported] where the system has no such call or does not report
+// the truth about this file.
 func (f *File) Resident(off, n int64) (pages, of int64, err error) {
 	g, s, err := f.enter()
 	if err != nil {
@@ -33,9 +34,10 @@ func (f *File) residentIn(r *region, off, n int64) (pages, of int64, err error) 
 	return pages, of, f.fail("resident", err)
 }
 
-// Populate brings the bytes [off, off+n) into memory inside a system call: the goroutine gives its P to
-// others while it waits, which it does not when it touches a cold page. A page that cannot be had
-// answers [ErrFault]. What is in memory afterwards may be evicted again at any time.
+// Populate brings the bytes [off, off+n) into memory inside a system call: the
+// goroutine gives up its P while it waits, which it does not when it touches a
+// cold page. A page that cannot be read is an [ErrFault]. What is in memory
+// afterwards may be evicted again at any time.
 func (f *File) Populate(off, n int64) error {
 	g, s, err := f.enter()
 	if err != nil {
@@ -55,9 +57,13 @@ func (f *File) populateIn(r *region, off, n int64) error {
 	return f.fail("populate", r.fault(r.m.Populate(r.delta+off, n, false), off))
 }
 
-// LockMemory keeps the bytes [off, off+n) in memory, as mlock(2) does, within the limits of RLIMIT_MEMLOCK. On
-// heap memory it answers [errors.ErrUnsupported]. Of a part of the window it costs what [File.Advise] says of parts, and
-// growing past [Options].Reserve loses it, as the window moves then.
+// LockMemory keeps the bytes [off, off+n) in memory, as mlock(2) does, within the
+// limit of RLIMIT_MEMLOCK. On heap memory it returns [errors.ErrUnsupported].
+// Locking a part of the window splits the mapping, as [File.Advise] does, and
+// growing past [Options].Reserve moves the window and loses the lock.
+//
+// The limit of a memory cgroup is not looked at: to lock more than the cgroup may
+// have brings the OOM killer, not an error.
 func (f *File) LockMemory(off, n int64) error {
 	return f.lockMemory(off, n, (*sys.Mapping).LockMemory)
 }

@@ -19,12 +19,13 @@ func (f *File) Zero(off, n int64) (err error) {
 	return nil
 }
 
-// PunchHole makes [off, off+n) of the window read as zero and gives the blocks that lie wholly within it back to the
-// file system, or the memory of an anonymous mapping to the system. The length stays. A store into the hole needs a
-// block again, and faults when the disk is full: see [Options].Sparse.
+// PunchHole makes [off, off+n) of the window read as zero and frees the blocks
+// that lie wholly within it, or the memory of an anonymous mapping. The length
+// stays. A store into the hole needs a block again, and faults when the disk is
+// full: see [Options].Sparse.
 //
-// Only [ReadWrite] files have it, others answer [ErrReadOnly]; file systems that cannot free
-// blocks answer [errors.ErrUnsupported]. On heap memory it is Zero.
+// A file that is not [ReadWrite] returns [ErrReadOnly], and a file system that
+// cannot free blocks [errors.ErrUnsupported]. On heap memory PunchHole is Zero.
 func (f *File) PunchHole(off, n int64) error {
 	const op = "punch hole"
 	g, s, err := f.enter()
