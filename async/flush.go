@@ -10,8 +10,8 @@ import (
 	"github.com/fmmap-go/fmmap/internal/batchslot"
 )
 
-// A target is the file as a committer flushes it. What has been cut off since it
-// was requested needs no flushing, and is left out.
+// A target is the file as a committer flushes it. What has been cut off since
+// it was requested needs no flushing, and is left out.
 type target struct{ file *core.File }
 
 func (t *target) Len() int64 { return t.file.Len() }
@@ -22,9 +22,9 @@ func (t *target) FlushRange(off, n int64) error { return t.clipped(t.file.FlushR
 
 func (t *target) StartWriteback(off, n int64) error { return t.clipped(t.file.StartWriteback, off, n) }
 
-// clipped calls do with the part of [off, off+n) that is in the window. The window
-// may shrink once more before do checks the range; then it is tried again, each
-// time with less.
+// clipped calls do with the part of [off, off+n) that is in the window. The
+// window may shrink once more before do checks the range; then it is tried
+// again, each time with less.
 func (t *target) clipped(do func(off, n int64) error, off, n int64) error {
 	for last := int64(math.MaxInt64); ; {
 		size := t.file.Len()
@@ -48,8 +48,8 @@ func (f *File) execute(task func(dropped error)) error {
 //
 // A call covers every store that was made before it. It joins a batch that has
 // not begun: while one flush runs, all further requests gather in the next one,
-// so that a thousand of them cost one worker and a few system calls. Once a flush
-// has failed every later one fails as well, see [core.FlushError].
+// so that a thousand of them cost one worker and a few system calls. Once a
+// flush has failed every later one fails as well, see [core.FlushError].
 func (f *File) Flush() *Future[struct{}] {
 	if refused := f.unflushable(); refused != nil {
 		return refused
@@ -104,9 +104,10 @@ func (f *File) flushError(err error) error {
 }
 
 // A Background flushes a file at intervals or after so many bytes, as set by a
-// [flush.Policy], on behalf of writers that do not wait for it. It is safe for concurrent use. It comes
-// from [File.StartBackground] and shares batches with all other flushes of the
-// file. The first error ends it, see [flush.Background].
+// [flush.Policy], on behalf of writers that do not wait for it. It is safe for
+// concurrent use. It comes from [File.StartBackground] and shares batches with
+// all other flushes of the file. The first error ends it, see
+// [flush.Background].
 type Background struct {
 	file *File
 	b    *flush.Background
@@ -115,10 +116,10 @@ type Background struct {
 // errRunning is the error of a second StartBackground.
 var errRunning = errors.New("already flushed in the background")
 
-// StartBackground begins flushing the file in the background, until the Background
-// or the file is closed. From now on [File.WriteAt] marks what it writes as dirty;
-// stores made in other ways must be reported with MarkDirty. A file has one
-// background at a time.
+// StartBackground begins flushing the file in the background, until the
+// Background or the file is closed. From now on [File.WriteAt] marks what it
+// writes as dirty; stores made in other ways must be reported with MarkDirty. A
+// file has one background at a time.
 func (f *File) StartBackground(p flush.Policy) (*Background, error) {
 	const name = "start background"
 	if f.core.Access() != core.ReadWrite {
@@ -141,9 +142,9 @@ func (f *File) StartBackground(p flush.Policy) (*Background, error) {
 // never blocks.
 func (b *Background) MarkDirty(n int64) { b.b.MarkDirty(n) }
 
-// Barrier flushes now, whether or not anything is marked dirty, and resolves after
-// a flush that began after this call. Once the background has ended it fails with
-// the error that ended it, or with [fs.ErrClosed].
+// Barrier flushes now, whether or not anything is marked dirty, and resolves
+// after a flush that began after this call. Once the background has ended it
+// fails with the error that ended it, or with [fs.ErrClosed].
 func (b *Background) Barrier() *Future[struct{}] { return b.file.shared(b.b.Barrier()) }
 
 // Pause suspends flushing by time and by amount; Barrier still flushes. Marks
@@ -153,8 +154,8 @@ func (b *Background) Pause() { b.b.Pause() }
 // Resume ends Pause.
 func (b *Background) Resume() { b.b.Resume() }
 
-// Close ends the background with one last flush, waits for that, and returns the
-// error that ended the background if there was one. The file may then start
+// Close ends the background with one last flush, waits for that, and returns
+// the error that ended the background if there was one. The file may then start
 // another one. Closing again waits for the same flush.
 func (b *Background) Close() error { return b.StartClose().Wait() }
 

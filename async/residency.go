@@ -13,9 +13,10 @@ import (
 	"github.com/fmmap-go/fmmap/internal/stripe"
 )
 
-// A system call that reports whether a page is resident costs as much as a small
-// copy. So a file remembers which pages it has lately seen to be resident, and
-// trusts that for a while. A wrong hint costs a page fault and nothing else.
+// A system call that reports whether a page is resident costs as much as a
+// small copy. So a file remembers which pages it has lately seen to be
+// resident, and trusts that for a while. A wrong hint costs a page fault and
+// nothing else.
 const (
 	hintTick  = 100 * time.Millisecond // what the hints' clock counts
 	hintTicks = 8                      // how many ticks a hint is valid for
@@ -71,8 +72,8 @@ func (h *hints) has(off, n, size int64) bool {
 }
 
 // find returns the stamp of the block that at lies in, the bits that [at, end)
-// has there, and where the next block begins. at and end count from the start of
-// the first block. The stamp is nil if the table has none.
+// has there, and where the next block begins. at and end count from the start
+// of the first block. The stamp is nil if the table has none.
 func (t *hintTable) find(at, end int64) (stamp *atomic.Uint64, mask uint64, next int64) {
 	block := at / hintBlock
 	next = (block + 1) * hintBlock
@@ -111,7 +112,8 @@ func (h *hints) set(p *core.Pin, size int64) {
 }
 
 // mark adds the units of mask to a stamp. Units seen in an earlier tick are
-// dropped: carried over, they would never expire while their neighbors are seen.
+// dropped: carried over, they would never expire while their neighbors are
+// seen.
 func mark(stamp *atomic.Uint64, now, mask uint64) {
 	for {
 		old := stamp.Load()
@@ -128,8 +130,8 @@ func mark(stamp *atomic.Uint64, now, mask uint64) {
 	}
 }
 
-// tableFor returns a table for a window of the given size. It makes one if there
-// is none, or if the one there is was made for a window of another size.
+// tableFor returns a table for a window of the given size. It makes one if
+// there is none, or if the one there is was made for a window of another size.
 func (h *hints) tableFor(size, skew int64) *hintTable {
 	t := h.table.Load()
 	if t != nil && t.size == size {
@@ -160,7 +162,8 @@ func (h *hints) drop() {
 	h.table.Store(nil)
 }
 
-// resident reports whether the bytes of a pin are in memory, as far as is known.
+// resident reports whether the bytes of a pin are in memory, as far as is
+// known.
 func (f *File) resident(pin *core.Pin) bool {
 	if f.hints.has(pin.Offset(), pin.Len(), f.core.Len()) {
 		f.counters.hint()
@@ -180,8 +183,8 @@ func (f *File) hinted(off, n int64) bool {
 const maxProbe = 1 << 30
 
 // probe asks the system whether the bytes of a pin are resident. On Linux it
-// does so by mincore. A preadv2 with RWF_NOWAIT takes half as long for one page,
-// but for a page that is not there the kernel starts to read the neighbours too,
+// does so by mincore. A preadv2 with RWF_NOWAIT takes half as long for one
+// page, but if the page is absent the kernel starts to read its neighbours too,
 // whatever advice the mapping was given. Package sys remembers where the system
 // does not report residency, or masks it from this process: from then on probe
 // makes no system call, and only hints are trusted.
@@ -198,10 +201,10 @@ func (f *File) probe(pin *core.Pin) bool {
 	return true
 }
 
-// Advise tells the kernel how the bytes [off, off+n) of the window will be used,
-// as [core.File.Advise] does, on the Page lane: some advice waits for the disk.
-// Advice that evicts pages should be given here and not to [File.Core], since
-// the file then forgets that it has seen them.
+// Advise tells the kernel how the bytes [off, off+n) of the window will be
+// used, as [core.File.Advise] does, on the Page lane: some advice waits for the
+// disk. Advice that evicts pages should be given here and not to [File.Core],
+// since the file then forgets that it has seen them.
 func (f *File) Advise(ctx context.Context, a core.Advice, off, n int64) *Future[struct{}] {
 	if !f.ref() {
 		return failClosed[struct{}](f, opAdvise.String())
@@ -212,11 +215,11 @@ func (f *File) Advise(ctx context.Context, a core.Advice, off, n int64) *Future[
 	}, nil)
 }
 
-// FileStats describe what a [File] has done. They are plain data, fit for expvar
-// and JSON.
+// FileStats describe what a [File] has done. They are plain data, fit for
+// expvar and JSON.
 type FileStats struct {
-	// How requests for pages were served, those of Load, TryLoad, PageIn, ReadAt
-	// and WriteAt alike. The first two involved no other goroutine.
+	// How requests for pages were served, those of Load, TryLoad, PageIn,
+	// ReadAt and WriteAt alike. The first two involved no other goroutine.
 	Hinted uint64 `json:"hinted"` // resident: seen lately
 	Probed uint64 `json:"probed"` // resident: reported by the system
 	Cold   uint64 `json:"cold"`   // not known to be resident: left to the pager

@@ -12,7 +12,8 @@ import (
 	"github.com/fmmap-go/fmmap/flush"
 )
 
-// journal is a target that notes when it was told what, in fake time since it was made.
+// journal is a target that notes when it was told what, in fake time since it
+// was made.
 type journal struct {
 	start      time.Time
 	length     int64
@@ -70,7 +71,8 @@ func (j *journal) StartWriteback(off, n int64) error {
 	return j.writeErr
 }
 
-// expect fails the test unless exactly these events have happened since the last call.
+// expect fails the test unless exactly these events have happened since the
+// last call.
 func (j *journal) expect(t *testing.T, want ...event) {
 	t.Helper()
 	synctest.Wait()
@@ -90,7 +92,8 @@ func pass(d time.Duration) {
 
 const ms = time.Millisecond
 
-// inBubble runs fn in a bubble of fake time with a background over a journal, and stops it.
+// inBubble runs fn in a bubble of fake time with a background over a journal,
+// and stops it.
 func inBubble(t *testing.T, p flush.Policy, fn func(t *testing.T, j *journal, bg *flush.Background)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

@@ -24,17 +24,17 @@ const (
 )
 
 // BenchmarkGroupCommit has callers that each store to a page of their own and
-// want it durable, over and over: with a flush each (a bare msync), and through one
-// Committer. The two take turns in short slices and the medians are compared, as
-// disks change their speed from second to second.
+// want it durable, over and over: with a flush each (a bare msync), and through
+// one Committer. The two take turns in short slices and the medians are
+// compared, as disks change their speed from second to second.
 //
 //	group/s, msync/s   durable flushes a second
 //	x-rate             the former by the latter; more is better
 //	x-wait             the longest wait of any caller, ditto; less is better
 //
-// The pages lie side by side, as in a log or a table of counters, or at
-// random places. There, in a file of large folios, each flush writes a MiB of its own and
-// the device's bandwidth is the limit, not its flush: no grouping helps.
+// The pages lie side by side, as in a log or a table of counters, or at random
+// places. There, in a file of large folios, each flush writes a MiB of its own
+// and the device's bandwidth is the limit, not its flush: no grouping helps.
 func BenchmarkGroupCommit(b *testing.B) {
 	for _, each := range []int{1 << 20, 4 << 10} {
 		for _, layout := range []string{"adjacent", "random"} {
@@ -69,8 +69,8 @@ type written struct {
 	random bool
 }
 
-// openWritten makes a file by writes of so many bytes each, which decides about the size of
-// its folios, and maps it.
+// openWritten makes a file by writes of so many bytes each, which decides about
+// the size of its folios, and maps it.
 func openWritten(b *testing.B, each int) *written {
 	b.Helper()
 	name := filepath.Join(b.TempDir(), "data")
@@ -108,7 +108,8 @@ func check(b *testing.B, err error) {
 	}
 }
 
-// compare measures both ways in turn for as long as b runs, and reports the medians.
+// compare measures both ways in turn for as long as b runs, and reports the
+// medians.
 func (w *written) compare(b *testing.B, callers int, ctx context.Context) {
 	c := flush.NewCommitter(w.core, flush.Options{})
 	var group, plain, groupWait, plainWait []float64
@@ -127,8 +128,8 @@ func (w *written) compare(b *testing.B, callers int, ctx context.Context) {
 	b.ReportMetric(c.Stats().MeanBatch, "members/batch")
 }
 
-// run has callers store and flush for one slice, and returns how many times a second
-// they did so together and the seconds of the longest wait.
+// run has callers store and flush for one slice, and returns how many times a
+// second they did so together and the seconds of the longest wait.
 func (w *written) run(b *testing.B, callers int, flush func(off int64) error) (rate, longest float64) {
 	var wg sync.WaitGroup
 	counts, waits := make([]int, callers), make([]time.Duration, callers)
@@ -206,8 +207,8 @@ type nop struct{}
 
 func (nop) FlushRange(off, n int64) error { return nil }
 
-// BenchmarkFlushAlone is what a committer adds to the flush of a lone caller: in its own
-// goroutine, by one of the committer's, and by an executor's.
+// BenchmarkFlushAlone is what a committer adds to the flush of a lone caller:
+// in its own goroutine, by one of the committer's, and by an executor's.
 func BenchmarkFlushAlone(b *testing.B) {
 	hurried, cancel := context.WithTimeout(b.Context(), time.Hour)
 	defer cancel()

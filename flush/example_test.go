@@ -21,8 +21,8 @@ func (d *device) FlushRange(off, n int64) error {
 	return nil
 }
 
-// byHand is an executor whose tasks wait until the example runs them, so that it always
-// prints the same.
+// byHand is an executor whose tasks wait until the example runs them, so that
+// it always prints the same.
 type byHand []func(dropped error)
 
 func (h *byHand) execute(task func(dropped error)) error {
@@ -64,7 +64,8 @@ func ExampleCommitter() {
 	var pool byHand
 	c := flush.NewCommitter(&device{}, flush.Options{Execute: pool.execute})
 
-	// Three requests gather until the pool gets round to them; one call serves them.
+	// Three requests gather until the pool gets round to them; one call serves
+	// them.
 	a := c.Commit(0, 10)
 	b := c.Commit(5000, 10)
 	same := c.Commit(100, 10)
@@ -89,7 +90,8 @@ func ExampleCommitter_Flush() {
 }
 
 func ExampleOptions() {
-	// Batches of all files run on two workers, in the order in which they are due.
+	// Batches of all files run on two workers, in the order in which they are
+	// due.
 	tasks := make(chan func(dropped error), 100)
 	for range 2 {
 		go func() {
@@ -179,7 +181,7 @@ func ExampleBackground() {
 	bg.MarkDirty(100)
 	bg.MarkDirty(28)
 
-	// Somebody wants to be sure of all that is there now.
+	// A caller needs everything stored so far to be durable.
 	fmt.Println("barrier:", bg.Barrier().Wait(ctx))
 
 	fmt.Println("stop:", bg.CloseContext(ctx))

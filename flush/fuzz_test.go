@@ -10,8 +10,9 @@ import (
 	"github.com/fmmap-go/fmmap/flush"
 )
 
-// FuzzHull commits arbitrary ranges while the runner is held back, and compares which of
-// them are refused, and what the batch then flushes, with arithmetic that cannot overflow.
+// FuzzHull commits arbitrary ranges while the runner is held back, and compares
+// which of them are refused, and what the batch then flushes, with arithmetic
+// that cannot overflow.
 func FuzzHull(f *testing.F) {
 	pairs := func(v ...int64) (b []byte) {
 		for _, x := range v {

@@ -14,10 +14,10 @@ import (
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-// disk is a target in which only what FlushRange has covered is durable, and of that
-// only what memory held when the call began: the hardest that a device may be on a
-// committer. Memory is a heap witness, in which the race detector sees what it
-// would not see in a mapping.
+// disk is a target in which only what FlushRange has covered is durable, and of
+// that only what memory held when the call began: the hardest that a device may
+// be on a committer. Memory is a heap witness, in which the race detector sees
+// what it would not see in a mapping.
 type disk struct {
 	memory, durable []atomic.Uint64
 	running         atomic.Int32
@@ -53,9 +53,10 @@ func (d *disk) FlushRange(off, n int64) error {
 	return nil
 }
 
-// TestResolvedRequestsAreDurable is the model: whatever the interleaving, a request that
-// resolved without an error is covered by a call that began after it was made. Each
-// writer owns a cell, counts it up, and asks in one of all possible ways.
+// TestResolvedRequestsAreDurable is the model: whatever the interleaving, a
+// request that resolved without an error is covered by a call that began after
+// it was made. Each writer owns a cell, counts it up, and asks in one of all
+// possible ways.
 func TestResolvedRequestsAreDurable(t *testing.T) {
 	seed := testutil.Seed(t)
 	for _, e := range executors {
@@ -125,11 +126,11 @@ func runModel(t *testing.T, seed uint64, execute func(func(error)) error, fail f
 	s := c.Stats()
 	t.Logf("%d durable, %d refused or failed; %d batches, mean %.1f", resolved.Load(), refused.Load(), s.Batches, s.MeanBatch)
 	if resolved.Load() == 0 || s.Waiting != 0 {
-		t.Errorf("stats %+v: nothing was tested, or somebody still waits", s)
+		t.Errorf("stats %+v: nothing was tested, or a request still waits", s)
 	}
 }
 
-// ask makes the cell w durable in one of the ways there are, and returns the outcome.
+// ask makes the cell w durable in one of several ways, and returns the outcome.
 func ask(ctx context.Context, c *flush.Committer, bg *flush.Background, d *disk, rnd *rand.Rand, w int64) error {
 	switch rnd.IntN(6) {
 	case 0:

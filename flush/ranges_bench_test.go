@@ -9,9 +9,11 @@ import (
 	"time"
 )
 
-// BenchmarkHull is what [flush.Options] says of Gap: pages at random places are made durable by one call for their
-// hull, by a call for each, and by one call for the hull after the write-back of each has begun; with nothing else
-// dirty, and with 256 other pages dirty that nobody waits for. The three take turns; the medians count, in ms.
+// BenchmarkHull measures what [flush.Options] has about Gap. Random pages are
+// made durable by one call for their hull, by one call per page, and by one
+// call for the hull after the write-back of each has begun; with nothing else
+// dirty, and with 256 other dirty pages that no caller waits for. The three
+// take turns. The figures are medians, in ms.
 func BenchmarkHull(b *testing.B) {
 	for _, others := range []int{0, 256} {
 		for _, pages := range []int{2, 8, 64} {
@@ -45,7 +47,8 @@ func (w *written) touch(rnd *rand.Rand, n int) (offs []int64) {
 	return offs
 }
 
-// hull makes the pages at offs durable in one of the three ways, and says how many ms that takes.
+// hull makes the pages at offs durable in one of the three ways, and says how
+// many ms that takes.
 func (w *written) hull(b *testing.B, way int, offs []int64) float64 {
 	began := time.Now()
 	switch way {

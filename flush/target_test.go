@@ -44,7 +44,8 @@ func (r *recorder) seen() []rng {
 	return append([]rng(nil), r.calls...)
 }
 
-// gated is a recorder whose every call waits for a value on the channel, which is its outcome.
+// gated is a recorder whose every call waits for a value on the channel, which
+// is its outcome.
 func gated() (*recorder, chan error) {
 	gate := make(chan error)
 	return &recorder{flush: func(int, rng) error { return <-gate }}, gate

@@ -9,8 +9,9 @@ import (
 	"github.com/fmmap-go/fmmap/flush"
 )
 
-// A batch that Execute refuses is run by whoever ran the one before. If a panic or Goexit unwinds that
-// goroutine, later batches must find a runner all the same.
+// A batch that Execute refuses is run by the goroutine that ran the previous
+// one. If a panic or Goexit unwinds that goroutine, later batches must still
+// find a runner.
 func TestARunnerThatIsUnwoundHangsNobody(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -80,7 +81,8 @@ func testUnwound(t *testing.T, target func(call int), done func(), want error, m
 	}
 }
 
-// The same where a batch's end is what makes the next one form, so that it re-enters.
+// The same where a batch's end is what makes the next one form, so that it
+// re-enters.
 func TestReenteringAfterAnUnwoundRunner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &queue{}
@@ -109,7 +111,7 @@ func TestReenteringAfterAnUnwoundRunner(t *testing.T) {
 		select {
 		case gate <- nil:
 		default:
-			t.Fatal("nobody runs the next batch")
+			t.Fatal("the next batch has no runner")
 		}
 		if err := next.Wait(t.Context()); err != nil {
 			t.Error(err)
@@ -117,7 +119,8 @@ func TestReenteringAfterAnUnwoundRunner(t *testing.T) {
 	})
 }
 
-// Where Execute runs the task before it returns, its panic is the callback's, and no refusal.
+// Where Execute runs the task before it returns, its panic is the callback's,
+// and no refusal.
 func TestACallbackThatPanicsInlineGoesOn(t *testing.T) {
 	var c *flush.Committer
 	c = flush.NewCommitter(&recorder{flush: func(call int, _ rng) error {

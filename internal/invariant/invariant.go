@@ -6,7 +6,7 @@
 // Without the tag, Enabled is false, and what depends on it is not compiled in:
 //
 //	if invariant.Enabled {
-//		invariant.Check(l.queued == 0 || l.workers > 0, "%d queued, no worker", l.queued)
+//		invariant.Check(l.queued == 0 || l.workers > 0, "%d queued", l.queued)
 //	}
 //
 // The condition around Check keeps its arguments from being evaluated. An

@@ -29,9 +29,7 @@ const (
 
 // unclean are the folders whose words have not been rewritten yet.
 var unclean = []string{
-	"async/", "core/", "flush/", "lock/",
-	"internal/invariant/", "internal/sys/", "internal/testutil/", "internal/tools/", "internal/torture/",
-	"CHANGELOG.md", "CONTRIBUTING.md",
+	"core/", "lock/",
 }
 
 func clean(path string) bool {
@@ -51,8 +49,13 @@ func TestWords(t *testing.T) {
 			continue
 		}
 		for _, group := range s.ast.Comments {
+			output := false // of an example: what a program prints is as wide as it is
 			for _, c := range group.List {
 				refuse(t, s, c.Pos(), c.Text)
+				output = output || s.test() && strings.Contains(c.Text, "utput:")
+				if output {
+					continue
+				}
 				for i, line := range strings.Split(c.Text, "\n") {
 					at := s.fset.Position(c.Pos())
 					if width := columns(s.lines[at.Line-1+i]); width > widest && alone(s.lines[at.Line-1+i]) && !strings.Contains(line, "://") {

@@ -23,8 +23,8 @@ func fillHoles(f *os.File, off, n int64) error {
 // fallocateCall is a variable for tests that interrupt and fail it.
 var fallocateCall = unix.Fallocate
 
-// tryFallocate is fallocate(2) as the optional call c. The kernel's own EPERM is
-// about the file: it is immutable, append-only or sealed.
+// tryFallocate is fallocate(2) as the optional call c. The kernel's own EPERM
+// is about the file: it is immutable, append-only or sealed.
 func tryFallocate(c Call, fd int, mode uint32, off, n int64) error {
 	return c.try(
 		func() error { return fallocateCall(fd, mode, off, n) },
@@ -49,8 +49,8 @@ func fallocate(f *os.File, mode uint32, off, n int64) error {
 				done := min(n, step)
 				off, n = off+done, n-done
 			case unix.EINTR:
-				// tmpfs undoes an interrupted call: smaller ones get done between two
-				// ticks of a profiler.
+				// tmpfs undoes an interrupted call: smaller ones get done
+				// between two ticks of a profiler.
 				step = max(step/2, 1<<20)
 			default:
 				return unsupported(err)
@@ -109,8 +109,8 @@ func syncFileRange(f *os.File, off, n int64, flags int) error {
 	})
 }
 
-// copyRange shares blocks where the file system can, in one step, and else lets the
-// kernel copy.
+// copyRange shares blocks where the file system can, in one step, and else lets
+// the kernel copy.
 func copyRange(dst *os.File, dstOff int64, src *os.File, srcOff, n int64) (int64, error) {
 	if n <= 0 {
 		return 0, nil
@@ -124,8 +124,9 @@ func copyRange(dst *os.File, dstOff int64, src *os.File, srcOff, n int64) (int64
 				done = n
 				return nil
 			case unix.EIO:
-				// Sharing writes the source's pages first, and this reports, once, that some could not
-				// be written. Their blocks are old, and the next call would share those.
+				// Sharing writes the source's pages first, and this reports,
+				// once, that some could not be written. Their blocks are old,
+				// and the next call would share those.
 				return errors.ErrUnsupported
 			}
 			done, err = copyFileRange(int(d), dstOff, int(s), srcOff, n, copyStep)
@@ -135,8 +136,9 @@ func copyRange(dst *os.File, dstOff int64, src *os.File, srcOff, n int64) (int64
 	return done, err
 }
 
-// cloneRange shares the blocks of [srcOff, srcOff+n). It wants whole blocks, but for
-// the end of the source, and most of its errors say only that copying must do.
+// cloneRange shares the blocks of [srcOff, srcOff+n). It needs whole blocks,
+// except at the end of the source. Most of its errors mean only that the bytes
+// have to be copied.
 func cloneRange(dst int, dstOff int64, src int, srcOff, n int64) error {
 	if mask := int64(4096 - 1); srcOff&mask != 0 || dstOff&mask != 0 {
 		return unix.EINVAL
@@ -177,8 +179,9 @@ func copyFileRange(dst int, dstOff int64, src int, srcOff, n, step int64) (int64
 		case unix.EINTR:
 			continue
 		case unix.EXDEV, unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP, unix.EPERM, unix.EBADF, unix.EIO:
-			// Other file systems, overlapping ranges, seccomp, append mode, and a device that fails,
-			// which may be that of either file: by other means, which tell.
+			// Other file systems, overlapping ranges, seccomp, append mode, and
+			// a device that fails, which may be that of either file: by other
+			// means, which tell.
 			return done, errors.ErrUnsupported
 		default:
 			return done, err
@@ -191,8 +194,8 @@ func copyFileRange(dst int, dstOff int64, src int, srcOff, n, step int64) (int64
 	return done, nil
 }
 
-// endOrRefusal says what a copy of no bytes means: the end of the source, or a kernel
-// or file system (proc, some FUSE) that reports success without copying.
+// endOrRefusal says what a copy of no bytes means: the end of the source, or a
+// kernel or file system (proc, some FUSE) that reports success without copying.
 func endOrRefusal(src int, off int64) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(src, &st); err != nil {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unsupported turns the errnos of a call that the kernel or the file system lacks
-// into [errors.ErrUnsupported].
+// unsupported turns the errnos of a call that the kernel or the file system
+// lacks into [errors.ErrUnsupported].
 func unsupported(err error) error {
 	if err == unix.EOPNOTSUPP || err == unix.ENOTSUP || err == unix.ENOSYS {
 		return errors.ErrUnsupported
@@ -27,7 +27,8 @@ func allocated(f *os.File) (int64, error) {
 	return int64(st.Blocks) * 512, err
 }
 
-// space is what a file system says about its room, in units of bytes; nothing is known when unit is 0.
+// space is what a file system says about its room, in units of bytes; nothing
+// is known when unit is 0.
 type space struct{ free, available, unit uint64 }
 
 // freeSpace counts the blocks kept for root only where this process is root.
@@ -63,7 +64,7 @@ func (s space) bytes() int64 {
 	return int64(blocks * s.unit)
 }
 
-// syncDir is fsync(2); file systems that sync no directories answer EINVAL.
+// syncDir is fsync(2); file systems that sync no directories return EINVAL.
 func syncDir(d *os.File) error {
 	err := unwrapPath(d.Sync())
 	if err == unix.EINVAL {

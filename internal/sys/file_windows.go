@@ -28,8 +28,8 @@ func fileSize(h windows.Handle) (int64, error) {
 	return int64(info.FileSizeHigh)<<32 | int64(info.FileSizeLow), nil
 }
 
-// allocate extends the file: Windows gives a file clusters for its whole length, but
-// for sparse and compressed ones, which are promised nothing.
+// allocate extends the file: Windows gives a file clusters for its whole
+// length, except for sparse and compressed files, which have no guarantee.
 func allocate(f *os.File, off, n int64) error {
 	if CallFallocate.Missing() {
 		return errors.ErrUnsupported
@@ -53,8 +53,8 @@ func allocate(f *os.File, off, n int64) error {
 }
 
 func allocated(f *os.File) (int64, error) {
-	// FILE_COMPRESSION_INFO counts the clusters of sparse and compressed files too;
-	// FILE_STANDARD_INFO is what every file system has.
+	// FILE_COMPRESSION_INFO counts the clusters of sparse and compressed files
+	// too; FILE_STANDARD_INFO is what every file system has.
 	var compressed struct {
 		size int64
 		_    [8]byte
@@ -120,7 +120,8 @@ func punchHole(f *os.File, off, n int64) error {
 		if err != nil {
 			return err
 		}
-		// FILE_ZERO_DATA_INFORMATION: an offset, and the first one that is not meant.
+		// FILE_ZERO_DATA_INFORMATION: an offset, and the first one that is not
+		// meant.
 		hole := [2]int64{off, min(off+n, size)}
 		if hole[0] >= hole[1] {
 			return nil
@@ -131,7 +132,8 @@ func punchHole(f *os.File, off, n int64) error {
 		err = windows.DeviceIoControl(h, windows.FSCTL_SET_ZERO_DATA,
 			(*byte)(unsafe.Pointer(&hole)), uint32(unsafe.Sizeof(hole)), nil, 0, &got, nil)
 		if err == windows.ERROR_USER_MAPPED_FILE {
-			// A view of the range stands in the way; its owner can store zeroes.
+			// A view of the range stands in the way; its owner can store
+			// zeroes.
 			return errors.ErrUnsupported
 		}
 		return unsupported(err)
@@ -150,8 +152,9 @@ func copyRange(*os.File, int64, *os.File, int64, int64) (int64, error) {
 	return 0, errors.ErrUnsupported
 }
 
-// syncDir has nothing to do but to look whether the directory is open: directories cannot be
-// flushed here, and NTFS writes their changes to its journal.
+// syncDir has nothing to do but to look whether the directory is open:
+// directories cannot be flushed here, and NTFS writes their changes to its
+// journal.
 func syncDir(d *os.File) error {
 	return control(d, func(uintptr) error { return nil })
 }

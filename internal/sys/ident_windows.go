@@ -6,14 +6,16 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// fileIDInfo is FILE_ID_INFO. ReFS needs all 128 bits; file systems that have 64 fill the rest with zero.
+// fileIDInfo is FILE_ID_INFO. ReFS needs all 128 bits; file systems that have
+// 64 fill the rest with zero.
 type fileIDInfo struct {
 	volume uint64
 	file   [2]uint64
 }
 
-// identity asks for the 128-bit index first, and for the 64-bit one where the file system does not have
-// it (FAT, some redirectors). One file always gets the same answer of the two.
+// identity queries the 128-bit index first, and the 64-bit one where the file
+// system does not have it (FAT, some redirectors). It uses the same one for a
+// file each time.
 func identity(fd uintptr) (ID, error) {
 	h := windows.Handle(fd)
 	var long fileIDInfo

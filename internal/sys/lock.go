@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// LockMode is what an advisory lock keeps others from; a larger one is stronger.
+// LockMode is what an advisory lock keeps others from; a larger one is
+// stronger.
 type LockMode uint8
 
 const (
@@ -20,8 +21,9 @@ const (
 var (
 	// ErrWouldBlock reports a lock that another open file holds.
 	ErrWouldBlock = errors.New("lock is held elsewhere")
-	// ErrLockLost reports, beside the cause, that a lock could not be converted and that the
-	// one held before could not be had back: another process came in between.
+	// ErrLockLost reports, beside the cause, that a lock could not be converted
+	// and that the previous one could not be restored: another process has
+	// taken its place.
 	ErrLockLost = errors.New("lock is lost")
 )
 
@@ -29,8 +31,8 @@ var (
 const EndOfFile = math.MaxInt64
 
 // A FileLock places the advisory locks of one open file. No call waits for a
-// lock. The system lets one open file have one mode on each byte, whoever asks, so
-// its users agree on the mode among themselves and call it one at a time.
+// lock. The system lets one open file have one mode per byte, so the users of a
+// FileLock agree on the mode among themselves and call it one at a time.
 //
 // A call on a file that has been closed is [os.ErrClosed], never a lock on
 // whatever was opened with the same descriptor since.
@@ -58,17 +60,18 @@ func NewFileLock(f *os.File) (*FileLock, error) {
 	return l, nil
 }
 
-// Closed says whether the file has been closed.
+// Closed reports whether the file has been closed.
 func (l *FileLock) Closed() bool {
 	return l.conn.Control(func(uintptr) {}) != nil
 }
 
 // Set locks the whole file with m, converting or giving up what is held.
 //
-// It is flock(2), and LockFileEx of one byte beyond any data on Windows. Neither
-// converts in one step: a conversion that is refused may have dropped the old
-// lock, which is then taken again. Where that fails too, the error is [ErrLockLost]
-// beside the cause, and nothing is held. Every other error leaves what was held.
+// It is flock(2), and LockFileEx of one byte beyond any data on Windows.
+// Neither converts in one step: a conversion that is refused may have dropped
+// the old lock, which is then taken again. Where that fails too, the error is
+// [ErrLockLost] beside the cause, and nothing is held. Every other error leaves
+// what was held.
 func (l *FileLock) Set(m LockMode) error {
 	before := l.whole
 	if m == before {
@@ -95,12 +98,15 @@ func (l *FileLock) Set(m LockMode) error {
 	return err
 }
 
-// SetRange locks the bytes from lo to hi, both included, with m, whatever they were
-// locked with. hi is [EndOfFile] for all that may ever follow.
+// SetRange locks the bytes from lo to hi, both included, with m, whatever they
+// were locked with. hi is [EndOfFile] for all that may ever follow.
 //
-//   - Linux: an open-file-description lock. Bytes are converted together or not at all; a refusal changes nothing.
-//   - Windows: LockFileEx of bytes far beyond any data, since its locks would keep others from reading. Whoever else
-//     locks ranges there does not meet them. Bytes that change their mode are unlocked first, so [ErrLockLost] is possible.
+//   - Linux: an open-file-description lock. Bytes are converted together or not at
+//     all; a refusal changes nothing.
+//   - Windows: LockFileEx of bytes far beyond any data, since its locks would keep
+//     others from reading. Programs that lock ranges of the data do not conflict
+//     with them. Bytes that change their mode are unlocked first, so [ErrLockLost]
+//     is possible.
 //   - Elsewhere: [errors.ErrUnsupported].
 func (l *FileLock) SetRange(lo, hi int64, m LockMode) error { return l.do(true, lo, hi, m) }
 

@@ -6,12 +6,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ranges holds the argument of fcntl(2), so that it is allocated once. The kernel itself
-// remembers which bytes are locked, and splits and joins ranges.
+// ranges holds the argument of fcntl(2), so that it is allocated once. The
+// kernel itself remembers which bytes are locked, and splits and joins ranges.
 type ranges struct{ arg unix.Flock_t }
 
-// lockRange is fcntl(2) with F_OFD_SETLK, of Linux 3.15. POSIX locks, which other commands of
-// fcntl give, belong to the process and vanish when any descriptor of the file is closed.
+// lockRange is fcntl(2) with F_OFD_SETLK, of Linux 3.15. POSIX locks, which
+// other commands of fcntl give, belong to the process and vanish when any
+// descriptor of the file is closed.
 func (l *FileLock) lockRange(fd uintptr) error {
 	arg := &l.ranges.arg
 	*arg = unix.Flock_t{Type: unix.F_UNLCK, Whence: io.SeekStart, Start: l.lo}

@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// ranges are the stretches locked by one handle, in order and disjoint. LockFileEx neither splits nor joins
-// nor converts: what was locked by one call is unlocked by one call that names the same bytes.
+// ranges are the stretches locked by one handle, in order and disjoint.
+// LockFileEx neither splits nor joins nor converts: what was locked by one call
+// is unlocked by one call that names the same bytes.
 type ranges struct{ pieces []piece }
 
 type piece struct {
@@ -50,8 +51,9 @@ func (l *FileLock) lockRange(fd uintptr) error {
 	return err
 }
 
-// within says what [lo, hi] is locked with, gaps included, those first: giving up what a
-// failed call has gained must come before taking back what it gave up.
+// within says what [lo, hi] is locked with, gaps included, those first: giving
+// up what a failed call has gained must come before taking back what it gave
+// up.
 func (r *ranges) within(lo, hi int64) []piece {
 	var gaps, held []piece
 	at := lo
@@ -71,7 +73,8 @@ func (r *ranges) within(lo, hi int64) []piece {
 	return append(gaps, held...)
 }
 
-// set gives the bytes of want their mode. An error leaves r telling the truth of what is locked.
+// set gives the bytes of want their mode. An error leaves r telling the truth
+// of what is locked.
 func (r *ranges) set(h windows.Handle, want piece) error {
 	for _, p := range slices.Clone(r.pieces) {
 		if p.mode == want.mode || !p.meets(want.lo, want.hi) {
@@ -97,8 +100,8 @@ func (r *ranges) set(h windows.Handle, want piece) error {
 	return nil
 }
 
-// cut takes the bytes of want out of p. A handle may lock again what it has, to share it, so that
-// all that stays shared is never unlocked.
+// cut takes the bytes of want out of p. A handle may lock again what it has, to
+// share it, so that all that stays shared is never unlocked.
 func (r *ranges) cut(h windows.Handle, p, want piece) error {
 	var keep, later []piece
 	if p.lo < want.lo {

@@ -43,7 +43,8 @@ func setLock(t testing.TB, l *FileLock, m LockMode) {
 	}
 }
 
-// meddle has do run before the nth call of op from now on; the calls that do makes itself are not counted.
+// meddle has do run before the nth call of op from now on; the calls that do
+// makes itself are not counted.
 func meddle(t *testing.T, op Op, nth int, do func() error) {
 	t.Helper()
 	n, inside := 0, false
@@ -104,14 +105,14 @@ func TestLockConvertsBothWays(t *testing.T) {
 	}
 }
 
-// TestLockLostTellsTheTruth has somebody come in between a refused upgrade and the
-// taking back of the old lock.
+// TestLockLostTellsTheTruth has another holder acquire the lock between a
+// refused upgrade and the restoring of the previous lock.
 func TestLockLostTellsTheTruth(t *testing.T) {
 	a, b := lockPair(t)
 	setLock(t, a, LockShared)
 	setLock(t, b, LockShared)
-	// By the second call the old lock is gone: flock(2) drops it as it refuses the new one, and
-	// on Windows it has been unlocked first.
+	// By the second call the old lock is gone: flock(2) drops it as it refuses
+	// the new one, and on Windows it has been unlocked first.
 	meddle(t, OpFlock, 2, func() error {
 		if err := b.Set(LockExclusive); err != nil {
 			t.Skipf("a refused upgrade drops nothing on this platform: %v", err)
@@ -158,8 +159,8 @@ func TestLockInjectedErrors(t *testing.T) {
 	}
 }
 
-// TestLockOfClosedFile: a descriptor that has been closed and given out again must
-// not be locked in the name of the old file.
+// TestLockOfClosedFile: a descriptor that has been closed and given out again
+// must not be locked in the name of the old file.
 func TestLockOfClosedFile(t *testing.T) {
 	dir := t.TempDir()
 	old, f := lockFile(t, filepath.Join(dir, "old"))

@@ -6,17 +6,19 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// Locks of Windows are mandatory: ReadFile and WriteFile through any other handle fail on locked bytes. So
-// ours lie where no file has data: ranges from rangeBase on, and the whole file as one byte behind
-// them all. Whoever locks every byte from 0 on, as Go's lockedfile does, meets the latter.
+// Locks of Windows are mandatory: ReadFile and WriteFile through any other
+// handle fail on locked bytes. So these locks lie where no file has data:
+// ranges from rangeBase on, and the whole file as one byte behind them. A
+// program that locks all bytes from 0 on, as Go's lockedfile does, conflicts
+// with the latter.
 const (
 	rangeBase = 1 << 62
 	lastRange = EndOfFile - 2
 	wholeByte = EndOfFile - 1
 )
 
-// lockWhole never asks for what would conflict with the handle's own lock, which LockFileEx
-// refuses like anybody else's.
+// lockWhole never asks for what would conflict with the handle's own lock,
+// which LockFileEx refuses like anybody else's.
 func (l *FileLock) lockWhole(fd uintptr) error {
 	h := windows.Handle(fd)
 	switch {
@@ -25,7 +27,8 @@ func (l *FileLock) lockWhole(fd uintptr) error {
 	case l.whole == Unlocked:
 		return lockBytes(h, wholeByte, wholeByte, l.mode)
 	case l.mode == LockShared:
-		// A handle may share what it has exclusively, and the first unlock then takes the exclusive one.
+		// A handle may share what it has exclusively, and the first unlock then
+		// takes the exclusive one.
 		err := lockBytes(h, wholeByte, wholeByte, LockShared)
 		if err == nil {
 			err = unlockBytes(h, wholeByte, wholeByte)

@@ -9,8 +9,8 @@ import (
 	"unsafe"
 )
 
-// Without memory mapping there is still anonymous memory: it comes from the heap,
-// where the mapping's base keeps it alive.
+// Without memory mapping there is still anonymous memory: it comes from the
+// heap, where the mapping's base keeps it alive.
 
 const (
 	mapsFiles        = false
@@ -41,7 +41,8 @@ func mmap(f *os.File, o MapOptions) (*Mapping, error) {
 	page := pageSize()
 	b := make([]byte, o.Len+page-1)
 	base := unsafe.Pointer(unsafe.SliceData(b))
-	// The first whole page begins at most page-1 bytes on, and Len bytes follow it.
+	// The first whole page begins at most page-1 bytes on, and Len bytes follow
+	// it.
 	skip := -int64(uintptr(base)) & (page - 1)
 	return &Mapping{base: unsafe.Add(base, skip), size: o.Len, access: o.Access, page: page, usable: o.Len}, nil
 }
@@ -51,7 +52,8 @@ func (m *Mapping) unmap() error {
 	return nil
 }
 
-// protect has nothing that would hold a store up: the heap is writable, and no memory is executable.
+// protect has nothing that would hold a store up: the heap is writable, and no
+// memory is executable.
 func (m *Mapping) protect(a Access) error {
 	if a == ReadExec {
 		return errors.ErrUnsupported
@@ -72,7 +74,8 @@ func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
 	return 0, 0, errors.ErrUnsupported
 }
 
-// populate has nothing to do: the heap is never on disk alone as far as anybody here knows.
+// populate has nothing to do: the heap is never on disk alone as far as anybody
+// here knows.
 func (m *Mapping) populate(off, n int64, write bool) error {
 	if _, _, ok := m.pageOutward(off, n); !ok {
 		return errInvalid

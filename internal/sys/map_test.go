@@ -12,7 +12,8 @@ import (
 	"unsafe"
 )
 
-// newFile is an open file of size bytes; each is the number of its page plus one.
+// newFile is an open file of size bytes; each is the number of its page plus
+// one.
 func newFile(t *testing.T, size int64) *os.File {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
@@ -33,7 +34,8 @@ func newFile(t *testing.T, size int64) *os.File {
 // pageByte is the byte at off in a file of newFile.
 func pageByte(off int64) byte { return byte(off/PageSize()) + 1 }
 
-// newMapping maps f until the test ends, and skips the test where no file can be mapped.
+// newMapping maps f until the test ends, and skips the test where no file can
+// be mapped.
 func newMapping(t *testing.T, f *os.File, o MapOptions) *Mapping {
 	t.Helper()
 	m, err := Map(f, o)
@@ -51,7 +53,7 @@ func newMapping(t *testing.T, f *os.File, o MapOptions) *Mapping {
 	return m
 }
 
-// faults says whether fn faults at an address.
+// faults reports whether fn faults at an address.
 func faults(t *testing.T, fn func()) (faulted bool) {
 	t.Helper()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))

@@ -31,9 +31,10 @@ func retryEINTR(fn func() error) error {
 	}
 }
 
-// retryTransient repeats fn while signals interrupt it, and some times more while the kernel
-// says that it is out of something for the moment. Some systems say so for good: Linux when
-// a process has all the kernel mappings that it may have (vm.max_map_count).
+// retryTransient repeats fn while signals interrupt it, and some times more
+// while the kernel says that it is out of something for the moment. Some
+// systems say so for good: Linux when a process has all the kernel mappings
+// that it may have (vm.max_map_count).
 func retryTransient(fn func() error) error {
 	for try := 1; ; {
 		switch err := fn(); {
@@ -64,7 +65,8 @@ func mmap(f *os.File, o MapOptions) (*Mapping, error) {
 	if canReserve && o.Reserve > o.Len {
 		want = min(o.Reserve, maxMap-mask)
 		want = (want + mask) &^ mask
-		// An empty window that cannot have its reservation still gets an address.
+		// An empty window that cannot have its reservation still gets an
+		// address.
 		need = max(need, mask+1)
 	}
 	if want == 0 {
@@ -76,8 +78,8 @@ func mmap(f *os.File, o MapOptions) (*Mapping, error) {
 	m := &Mapping{size: want, file: f, offset: o.Offset, access: o.Access, page: page, usable: need, now: o.Access}
 	err := m.place(o, want > need)
 	if err != nil && want > need {
-		// RLIMIT_AS and RLIMIT_MEMLOCK count reservations, and a file system has
-		// its longest file.
+		// RLIMIT_AS and RLIMIT_MEMLOCK count reservations, and a file system
+		// has its longest file.
 		m.size = need
 		err = m.place(o, false)
 	}
@@ -187,7 +189,8 @@ func (m *Mapping) protect(a Access) error {
 
 // msync writes the dirty pages of the range and waits for them.
 func (m *Mapping) msync(off, n int64) error {
-	// Of an empty range one page is taken: the call is then still made for the file.
+	// Of an empty range one page is taken: the call is then still made for the
+	// file.
 	from, length, ok := m.pageOutward(off, max(n, 1))
 	if !ok {
 		return unix.EINVAL
@@ -202,7 +205,8 @@ func (m *Mapping) msync(off, n int64) error {
 // refusedAdvice makes [errors.ErrUnsupported] of EINVAL, which madvise(2)
 // returns for an advice that the kernel lacks or this memory cannot have: the
 // range is valid, as the caller has checked. Some advice has errnos of its own
-// for that (EACCES for MADV_REMOVE of private memory, EBADF), and a filter EPERM.
+// for that (EACCES for MADV_REMOVE of private memory, EBADF), and a filter
+// EPERM.
 func refusedAdvice(err error) error {
 	switch err {
 	case unix.EINVAL, unix.EPERM, unix.EACCES, unix.EBADF:

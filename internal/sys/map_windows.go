@@ -82,8 +82,8 @@ func (m *Mapping) alloc() error {
 	return nil
 }
 
-// view maps the range through a section exactly as long as is asked for, which a
-// shorter file would be extended by: so its length is looked at first. The
+// view maps the range through a section exactly as long as is asked for, which
+// a shorter file would be extended by: so its length is looked at first. The
 // section's handle is not needed once the view is there.
 func (m *Mapping) view(fd uintptr) error {
 	h, end := windows.Handle(fd), m.offset+m.size
@@ -102,7 +102,8 @@ func (m *Mapping) view(fd uintptr) error {
 		access = windows.FILE_MAP_COPY
 	case ReadExec:
 		access |= windows.FILE_MAP_EXECUTE
-		// An executable section needs the right to execute, which package os never asks for.
+		// An executable section needs the right to execute, which package os
+		// never asks for.
 		if h, err = reopen(h, windows.GENERIC_READ|windows.GENERIC_EXECUTE); err != nil {
 			return err
 		}
@@ -162,8 +163,8 @@ func (m *Mapping) unmap() error {
 	return windows.UnmapViewOfFile(uintptr(m.base))
 }
 
-// protect cannot make a view executable whose section is not: Windows then answers
-// ERROR_INVALID_PARAMETER or ERROR_ACCESS_DENIED.
+// protect cannot make a view executable whose section is not: Windows then
+// returns ERROR_INVALID_PARAMETER or ERROR_ACCESS_DENIED.
 func (m *Mapping) protect(a Access) error {
 	protection := protOf(a)
 	switch {
@@ -176,9 +177,9 @@ func (m *Mapping) protect(a Access) error {
 	return windows.VirtualProtect(uintptr(m.base), uintptr(m.size), protection, &old)
 }
 
-// sync writes the view's dirty pages to the file and then the file to the device. A view
-// that cannot have been written has nothing to flush, and FlushFileBuffers
-// would refuse its handle.
+// sync writes the view's dirty pages to the file and then the file to the
+// device. A view that cannot have been written has nothing to flush, and
+// FlushFileBuffers would refuse its handle.
 func (m *Mapping) sync(off, n int64) error {
 	if m.file == nil || m.access != ReadWrite {
 		return nil
@@ -197,7 +198,7 @@ func (m *Mapping) sync(off, n int64) error {
 }
 
 func (m *Mapping) flushView(off, n int64) error {
-	// While the system itself writes pages of the view out, it may answer
+	// While the system itself writes pages of the view out, it may return
 	// ERROR_LOCK_VIOLATION; the next attempt then waits behind that.
 	err := error(windows.ERROR_LOCK_VIOLATION)
 	for range 5 {

@@ -21,8 +21,8 @@ func (m *Mapping) prefetch(off, n int64) error {
 	return nil
 }
 
-// populate asks for the whole range at once and then touches each page, which waits for it:
-// no call of Windows does both.
+// populate asks for the whole range at once and then touches each page, which
+// waits for it: no call of Windows does both.
 func (m *Mapping) populate(off, n int64, write bool) error {
 	from, length, ok := m.pageOutward(off, n)
 	if !ok {
@@ -60,7 +60,8 @@ func (m *Mapping) advise(a Advice, off, n int64) error {
 	if a == WillNeed {
 		return m.prefetch(from, length)
 	}
-	// Unlocking what is not locked takes it out of the working set; nothing is lost.
+	// Unlocking what is not locked takes it out of the working set; nothing is
+	// lost.
 	return m.virtualUnlock(from, length)
 }
 
@@ -76,11 +77,13 @@ func (m *Mapping) virtualUnlock(off, n int64) error {
 // pageInfo is PSAPI_WORKING_SET_EX_INFORMATION.
 type pageInfo struct{ address, attributes uintptr }
 
-// pageInfos are the buffers of resident: on the heap, where they keep their address.
+// pageInfos are the buffers of resident: on the heap, where they keep their
+// address.
 var pageInfos = sync.Pool{New: func() any { return new([1024]pageInfo) }}
 
-// resident counts the pages in the working set of this process. One that is merely in the
-// system's cache does not count: touching it takes a fault, if a short one.
+// resident counts the pages in the working set of this process. One that is
+// merely in the system's cache does not count: touching it takes a fault, if a
+// short one.
 func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
 	from, length, ok := m.pageOutward(off, n)
 	if !ok {
@@ -113,8 +116,9 @@ func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
 // workingSet guards the process's working-set limits while they are raised.
 var workingSet sync.Mutex
 
-// lockMemory raises the working set's limits when they are in the way, as VirtualLock's
-// documentation tells its callers to: by default they allow some 30 pages.
+// lockMemory raises the working set's limits when they are in the way, as
+// VirtualLock's documentation tells its callers to: by default they allow some
+// 30 pages.
 func (m *Mapping) lockMemory(off, n int64) error {
 	from, length, ok := m.pageOutward(off, n)
 	if !ok {
@@ -155,8 +159,8 @@ func (m *Mapping) unlockMemory(off, n int64) error {
 	return m.virtualUnlock(from, length)
 }
 
-// discard clears first and then tells the system that it need not keep the pages: whether
-// it does or not, they read as zero.
+// discard clears first and then tells the system that it need not keep the
+// pages: whether it does or not, they read as zero.
 func (m *Mapping) discard(off, n int64) error {
 	if m.file != nil || off < 0 || n < 0 || off > m.size {
 		return windows.ERROR_INVALID_PARAMETER

@@ -65,7 +65,8 @@ func TestOpenFile(t *testing.T) {
 	}
 }
 
-// The name of an open and mapped file can be taken away and given to another file.
+// The name of an open and mapped file can be taken away and given to another
+// file.
 func TestOpenFileCanBeReplaced(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "f")
 	if err := os.WriteFile(name, make([]byte, 10), 0o644); err != nil {
@@ -91,7 +92,8 @@ func TestOpenFileCanBeReplaced(t *testing.T) {
 	}
 }
 
-// A name can be taken away, and given to another file, while its file is open; on Windows a foreign one stays.
+// A name can be taken away, and given to another file, while its file is open;
+// on Windows a foreign one stays.
 func TestUnlink(t *testing.T) {
 	dir := t.TempDir()
 	name, other := filepath.Join(dir, "f"), filepath.Join(dir, "other")

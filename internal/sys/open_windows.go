@@ -9,14 +9,16 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// OpenNonblock means nothing here: names of files never lead to pipes that wait.
+// OpenNonblock means nothing here: names of files never lead to pipes that
+// wait.
 const OpenNonblock = 0
 
 // ErrNoSpace says that the disk is full.
 const ErrNoSpace = windows.ERROR_DISK_FULL
 
-// openFile differs from os.OpenFile in one thing: it lets others delete and rename the file
-// while it is open (FILE_SHARE_DELETE), as they can everywhere else.
+// openFile differs from os.OpenFile in one thing: it lets others delete and
+// rename the file while it is open (FILE_SHARE_DELETE), as they can everywhere
+// else.
 func openFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
 	h, err := createFile(name, flag, perm)
 	if err != nil {
@@ -65,7 +67,8 @@ func createFile(name string, flag int, perm fs.FileMode) (windows.Handle, error)
 	return windows.CreateFile(path, access, share, nil, disposition, attributes, 0)
 }
 
-// unlink deletes by a handle. Package os could not: it asks for a check that refuses files with views on them.
+// unlink deletes by a handle. Package os could not: it asks for a check that
+// refuses files with views on them.
 func unlink(dir *os.Root, name string, f *os.File) error {
 	mine, err := Identity(f)
 	if err != nil {
@@ -87,7 +90,8 @@ func unlink(dir *os.Root, name string, f *os.File) error {
 	return dir.Remove(name)
 }
 
-// deletePosix takes the name of the handle away at once (Windows 10 on NTFS), whoever has the file open.
+// deletePosix removes the name of the handle at once, although other handles
+// are open (Windows 10 on NTFS).
 func deletePosix(fd uintptr) error {
 	h, err := reopen(windows.Handle(fd), windows.DELETE)
 	if err != nil {
@@ -96,6 +100,7 @@ func deletePosix(fd uintptr) error {
 	defer func() { _ = windows.CloseHandle(h) }()
 	flags := uint32(windows.FILE_DISPOSITION_DELETE | windows.FILE_DISPOSITION_POSIX_SEMANTICS |
 		windows.FILE_DISPOSITION_IGNORE_READONLY_ATTRIBUTE)
-	// In bounds and alive: flags is a local, and FILE_DISPOSITION_INFO_EX is nothing else.
+	// In bounds and alive: flags is a local, and FILE_DISPOSITION_INFO_EX is
+	// nothing else.
 	return windows.SetFileInformationByHandle(h, windows.FileDispositionInfoEx, (*byte)(unsafe.Pointer(&flags)), uint32(unsafe.Sizeof(flags)))
 }

@@ -101,9 +101,10 @@ func (m *Mapping) populateSome(off, n int64, write bool, advice int) error {
 	return err
 }
 
-// allocateUnder gives the pages of a shared mapping blocks in the file, so that a
-// store cannot find the disk full. It never changes the file's length. That it
-// cannot be had is no error: touching the pages finds out.
+// allocateUnder gives the pages of a shared mapping blocks in the file, so that
+// a store cannot find the disk full. It never changes the file's length. That
+// the system cannot do it is no error: a full disk then shows when the pages
+// are touched.
 func (m *Mapping) allocateUnder(off, n int64) error {
 	err := control(m.file, func(fd uintptr) error {
 		var st unix.Stat_t

@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// populateByHand does what it can where the kernel has no call for it: it reads the
-// pages into the page cache inside system calls, which wait for the disk without
-// the goroutine's P, gives holes their blocks when they are to be written, and then touches each page.
+// populateByHand does what it can where the kernel has no call for it: it reads
+// the pages into the page cache inside system calls, which wait for the disk
+// without the goroutine's P, gives holes their blocks when they are to be
+// written, and then touches each page.
 func (m *Mapping) populateByHand(off, n int64, write bool) error {
 	if m.file != nil {
 		if err := control(m.file, func(fd uintptr) error {
@@ -30,8 +31,8 @@ func (m *Mapping) populateByHand(off, n int64, write bool) error {
 // chunks are the buffers of readThrough.
 var chunks = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
-// readThrough reads the pages of [off, off+n) and forgets them. The
-// last page may be partly past the end of the file; a page wholly past it is [ErrFault].
+// readThrough reads the pages of [off, off+n) and forgets them. The last page
+// may be partly past the end of the file; a page wholly past it is [ErrFault].
 func readThrough(fd int, off, n int64) error {
 	buf := chunks.Get().(*[256 << 10]byte)
 	defer chunks.Put(buf)
@@ -46,7 +47,8 @@ func readThrough(fd int, off, n int64) error {
 		case err != nil:
 			return err
 		case got == 0:
-			// The end of the file: right where it may be only inside the last page.
+			// The end of the file: right where it may be only inside the last
+			// page.
 			if off&mask == 0 || end-off > mask {
 				return ErrFault
 			}

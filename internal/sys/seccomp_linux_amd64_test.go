@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// underFilter runs fn in a thread of its own, to which a filter refuses the system call with e.
+// underFilter runs fn in a thread of its own, to which a filter refuses the
+// system call with e.
 func underFilter(t *testing.T, call uint32, e unix.Errno, fn func()) {
 	t.Helper()
 	program := []unix.SockFilter{
@@ -40,7 +41,8 @@ func underFilter(t *testing.T, call uint32, e unix.Errno, fn func()) {
 	}
 }
 
-// What a filter refuses says nothing of the pages, and must not count as a failed flush.
+// What a filter refuses says nothing of the pages, and must not count as a
+// failed flush.
 func TestWritebackUnderAFilter(t *testing.T) {
 	f := newFile(t, 10_000)
 	for _, e := range []unix.Errno{unix.EPERM, unix.ENOSYS} {

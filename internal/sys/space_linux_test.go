@@ -64,7 +64,8 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// Holes get blocks, and the file keeps its length, also when it has become shorter than the range.
+// Holes get blocks, and the file keeps its length, also when it has become
+// shorter than the range.
 func TestFillHoles(t *testing.T) {
 	page := PageSize()
 	f := newSmallDisk(t, 64*page)

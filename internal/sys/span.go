@@ -8,8 +8,9 @@ func (m *Mapping) bytes(off, n int64) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(m.base, off)), int(n))
 }
 
-// pageOutward widens [off, off+n) to whole pages of the file and clips it to the mapping; ok is
-// false when the range does not begin inside the mapping or is negative.
+// pageOutward widens [off, off+n) to whole pages of the file and clips it to
+// the mapping; ok is false when the range does not begin inside the mapping or
+// is negative.
 func (m *Mapping) pageOutward(off, n int64) (from, length int64, ok bool) {
 	if off < 0 || n < 0 || off > m.size {
 		return 0, 0, false
@@ -23,9 +24,10 @@ func (m *Mapping) pageOutward(off, n int64) (from, length int64, ok bool) {
 	return from, end - from, true
 }
 
-// pageInward narrows [off, off+n) to the whole pages inside it, for what would destroy
-// the bytes beside it; it clips and refuses as pageOutward does. The last page of the mapping is
-// whole as soon as the range reaches the mapping's end.
+// pageInward narrows [off, off+n) to the whole pages inside it, for what would
+// destroy the bytes beside it; it clips and refuses as pageOutward does. The
+// last page of the mapping is whole as soon as the range reaches the mapping's
+// end.
 func (m *Mapping) pageInward(off, n int64) (from, length int64, ok bool) {
 	if off < 0 || n < 0 || off > m.size {
 		return 0, 0, false

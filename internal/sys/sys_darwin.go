@@ -19,8 +19,8 @@ const (
 	madvDoDump    = -1
 )
 
-// allocate uses F_PREALLOCATE, which allocates past the end only: holes inside the file
-// stay, so a file that may have some is not promised anything.
+// allocate uses F_PREALLOCATE, which allocates past the end only: holes inside
+// the file stay, so a file that may have some is not promised anything.
 func allocate(f *os.File, off, n int64) error {
 	if CallFallocate.Missing() {
 		return unix.ENOTSUP
@@ -48,7 +48,8 @@ func allocate(f *os.File, off, n int64) error {
 	})
 }
 
-// preallocate adds n bytes of blocks to the end of the file: in one piece if it may be.
+// preallocate adds n bytes of blocks to the end of the file: in one piece if it
+// may be.
 func preallocate(fd uintptr, n int64) error {
 	s := unix.Fstore_t{
 		Flags:   unix.F_ALLOCATECONTIG | unix.F_ALLOCATEALL,
@@ -62,7 +63,8 @@ func preallocate(fd uintptr, n int64) error {
 	return retryEINTR(func() error { return unix.FcntlFstore(fd, unix.F_PREALLOCATE, &s) })
 }
 
-// punchHole uses F_PUNCHHOLE for the whole blocks and writes zeroes beside them.
+// punchHole uses F_PUNCHHOLE for the whole blocks and writes zeroes beside
+// them.
 func punchHole(f *os.File, off, n int64) error {
 	if off < 0 || n < 0 || off > math.MaxInt64-n {
 		return unix.EINVAL
@@ -78,7 +80,8 @@ func punchHole(f *os.File, off, n int64) error {
 		if from >= to {
 			return writeZeroes(int(fd), off, end)
 		}
-		// fpunchhole_t is two unused words, an offset and a length: the beginning of fstore_t.
+		// fpunchhole_t is two unused words, an offset and a length: the
+		// beginning of fstore_t.
 		hole := unix.Fstore_t{Offset: from, Length: to - from}
 		if err := retryEINTR(func() error { return unix.FcntlFstore(fd, unix.F_PUNCHHOLE, &hole) }); err != nil {
 			return unsupported(err)
@@ -106,13 +109,15 @@ func writeZeroes(fd int, from, to int64) error {
 	return nil
 }
 
-// readAdvise is F_RDADVISE, which starts the reading of a range of the file wherever
-// it is mapped; MADV_WILLNEED is not to be relied on away from the start of a mapping.
+// readAdvise is F_RDADVISE, which starts the reading of a range of the file
+// wherever it is mapped; MADV_WILLNEED is not to be relied on away from the
+// start of a mapping.
 func (m *Mapping) readAdvise(off, n int64) error {
 	return control(m.file, func(fd uintptr) error {
 		const step = 1 << 30 // the count is 32 bits wide
 		for end := off + n; off < end; off += step {
-			// x/sys has fcntl with a pointer for fstore_t alone; the pad makes up its size.
+			// x/sys has fcntl with a pointer for fstore_t alone; the pad makes
+			// up its size.
 			var advice struct {
 				unix.Radvisory_t
 				_ unix.Fstore_t

@@ -24,7 +24,7 @@ func appendUnmapped([]Span, uintptr, Span) ([]Span, error) { return nil, errors.
 
 func fillHoles(f *os.File, off, n int64) error { return allocate(f, off, n) }
 
-// allocate is posix_fallocate(2). ZFS, which copies on write, answers EINVAL.
+// allocate is posix_fallocate(2). ZFS, which copies on write, returns EINVAL.
 func allocate(f *os.File, off, n int64) error {
 	if CallFallocate.Missing() || unsafe.Sizeof(uintptr(0)) < 8 {
 		return errors.ErrUnsupported

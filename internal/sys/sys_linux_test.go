@@ -46,7 +46,8 @@ func kernelMappings(t *testing.T, f *os.File) []string {
 	return lines
 }
 
-// A device flush is made for each kernel mapping in a range, so there must be one alone.
+// A device flush is made for each kernel mapping in a range, so there must be
+// one alone.
 func TestOneKernelMapping(t *testing.T) {
 	if !CanReserve {
 		t.Skip("this platform reserves no address space")
@@ -85,7 +86,8 @@ func TestOneKernelMapping(t *testing.T) {
 	}
 }
 
-// child runs the named test of this binary in another process and fails with it.
+// child runs the named test of this binary in another process and fails with
+// it.
 func child(t *testing.T, name string, prepare func(*exec.Cmd)) string {
 	t.Helper()
 	testutil.RequireProcesses(t)
@@ -150,7 +152,8 @@ func TestResidentInPieces(t *testing.T) {
 	}
 }
 
-// To a process that neither owns the file nor may write it, the kernel would call every page resident.
+// To a process that neither owns the file nor may write it, the kernel would
+// call every page resident.
 func TestResidentTellsNoStranger(t *testing.T) {
 	const pages = 64
 	if inChild("TestResidentTellsNoStranger") {

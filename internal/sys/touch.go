@@ -9,10 +9,10 @@ import (
 // touchSink keeps the loads of touch from being optimised away.
 var touchSink atomic.Uint32
 
-// touch makes the processor bring in every page of [off, off+n), which is page-aligned
-// at its start, and answers [ErrFault] where one cannot be had. With write,
-// it adds zero to a word of each page atomically: that needs the page writable and
-// loses no store that another goroutine makes meanwhile.
+// touch makes the processor bring in every page of [off, off+n), which is
+// page-aligned at its start, and returns [ErrFault] if one is not available.
+// With write, it adds zero to a word of each page atomically: that needs the
+// page writable and loses no store that another goroutine makes meanwhile.
 //
 // Unlike a populating system call it keeps the goroutine's P while the disk
 // works, so what can be read ahead should have been.
@@ -34,7 +34,8 @@ func (m *Mapping) touch(off, n int64, write bool) (err error) {
 	step := pageSize()
 	var sum uint32
 	for at := off; at < off+n; at += step {
-		// The base is page-aligned and so is every at: the word lies within one mapped page.
+		// The base is page-aligned and so is every at: the word lies within one
+		// mapped page.
 		word := (*uint32)(unsafe.Add(m.base, at))
 		if write {
 			atomic.AddUint32(word, 0)

@@ -211,7 +211,7 @@ func (t *limitTest) addressSpace() {
 // lockedMemory is limited to what a process without privileges may lock.
 func (t *limitTest) lockedMemory() {
 	t.limit(unix.RLIMIT_MEMLOCK, 64*kib)
-	t.is("setuid", syscall.Setuid(nobody), nil)
+	t.is("setuid", syscall.Setuid(unprivileged), nil)
 	f, err := core.Create(t.name("locked"), mib)
 	if !t.is("Create", err, nil) {
 		return
@@ -252,8 +252,8 @@ func (t *limitTest) maps() {
 	testutil.Say("%d maps were there at once", 2*locked)
 }
 
-// nobody is the user without privileges.
-const nobody = 65534
+// unprivileged is the user without privileges.
+const unprivileged = 65534
 
 // permissions of directories and files keep a user out.
 func (t *limitTest) permissions() {
@@ -267,7 +267,7 @@ func (t *limitTest) permissions() {
 		}
 		t.is("chmod", os.Chmod(t.name(d), mode), nil)
 	}
-	t.is("setuid", syscall.Setuid(nobody), nil)
+	t.is("setuid", syscall.Setuid(unprivileged), nil)
 	source, err := core.Open(filepath.Join(t.name("open"), "ours"))
 	if !t.is("Open", err, nil) {
 		return

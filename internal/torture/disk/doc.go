@@ -1,11 +1,11 @@
 // Package disk is a disk with a volatile cache, whose power can be cut at any
 // moment, and which fails, lies and dawdles when it is told to.
 //
-//	the test, or its worker          the kernel                      the server, a process of its own
-//	─────────────────────────        ───────────────────────         ──────────────────────────────────────
-//	store, msync, rename ...   ──▶   ext4 or xfs                      live    what the disk would read now
-//	                                 loop device          ──▶ FUSE ──▶ base    what it was when the log began
-//	                                                                  log     every write and flush since
+//	the test or a worker    the kernel              the server, another process
+//	────────────────────    ─────────────────       ───────────────────────────────
+//	store, msync, ...   ──▶ ext4 or xfs             live  what the disk would read
+//	                        loop device ──▶ FUSE ─▶ base  what it was at first
+//	                                                log   each write and flush since
 //	Cutter: base + log ──▶ image ──▶ loop, mount, check
 //
 // The loop driver turns a flush of the device into an fsync of the file under
