@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -98,13 +99,23 @@ func ExampleFile_CopyTo() {
 	// Output: state of the program
 }
 
+// A copy is given up when its context ends, and nothing of it is left.
+func ExampleFile_CopyToContext() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	dir, remove := scratch()
+	defer remove()
+	f := core.NewMemory("m", []byte("hello, world"))
+	defer f.Close()
+	err := f.CopyToContext(ctx, filepath.Join(dir, "copy"), 0, 5)
+	fmt.Println(errors.Is(err, context.Canceled))
+	// Output: true
+}
+
 // A copy is made in steps, between which the caller does other work or gives up.
 func ExampleCopy() {
-	dir, err := os.MkdirTemp("", "example")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
+	dir, remove := scratch()
+	defer remove()
 	f := core.NewMemory("m", []byte("hello, world"))
 	defer f.Close()
 	c, err := f.StartCopy(filepath.Join(dir, "copy"), 0, 5)
@@ -116,9 +127,8 @@ func ExampleCopy() {
 			log.Fatal(err)
 		}
 	}
-	b, err := os.ReadFile(filepath.Join(dir, "copy"))
-	fmt.Println(string(b), err)
-	// Output: hello <nil>
+	fmt.Printf("%s\n", must(os.ReadFile(filepath.Join(dir, "copy"))))
+	// Output: hello
 }
 
 func ExampleOptions() {
