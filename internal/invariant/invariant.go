@@ -20,6 +20,7 @@ import "fmt"
 // In builds without the tag it does nothing.
 func Check(cond bool, format string, args ...any) {
 	if Enabled && !cond {
-		panic(fmt.Sprintf("fmmap: invariant violated: "+format, args...))
+		// A copy, so that args does not escape: callers count their allocations.
+		panic(fmt.Sprintf("fmmap: invariant violated: "+format, append([]any(nil), args...)...))
 	}
 }

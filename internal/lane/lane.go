@@ -71,7 +71,7 @@ func (l *Lane) check() {
 	invariant.Check(l.queue.len == 0 || l.workers > 0, "%d tasks queued and no worker", l.queue.len)
 	invariant.Check(l.room.Len() == 0 || l.workers > 0, "%d callers wait for room and there is no worker", l.room.Len())
 	invariant.Check(l.busy() >= 0 && l.busy() <= l.workers, "%d tasks run on %d workers", l.busy(), l.workers)
-	invariant.Check(l.queue.len <= l.limit+l.width, "%d tasks queued, the limit is %d", l.queue.len, l.limit)
+	invariant.Check(l.queue.len <= l.limit+l.width, "%d tasks queued, beyond the limit", l.queue.len)
 	invariant.Check(!l.closed || l.room.Len() == 0, "%d callers wait for room in a closed lane", l.room.Len())
 	invariant.Check(!l.drained || l.closed && l.workers == 0, "drained with %d workers", l.workers)
 }
