@@ -14,6 +14,7 @@ import (
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/internal/sys"
+	"github.com/fmmap-go/fmmap/internal/testutil"
 	"github.com/fmmap-go/fmmap/lock"
 )
 
@@ -271,6 +272,7 @@ func TestCopyOnWriteOfMoreThanTheMemory(t *testing.T) {
 		t.Skip("this platform reserves no address space")
 	}
 	const size = 200 << 30
+	testutil.RequireAddressSpace(t, 2*size)
 	name := tempFile(t, nil)
 	if err := os.Truncate(name, size); err != nil {
 		t.Skipf("no file of that length here: %v", err)

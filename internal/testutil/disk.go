@@ -188,14 +188,3 @@ func Cold(t testing.TB, path string) {
 		t.Fatal(err)
 	}
 }
-
-// DropCaches takes everything clean out of the page cache of the whole system,
-// after a sync. It skips the test that may not; see [CIEnv].
-func DropCaches(t testing.TB) {
-	t.Helper()
-	RequireLinux(t, "way to empty the page cache")
-	systest.Sync()
-	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("1"), 0); err != nil {
-		missing(t, fmt.Sprintf("permission to empty the page cache (%v)", err))
-	}
-}

@@ -144,6 +144,19 @@ func RequireDescriptors(t testing.TB, n int) {
 	}
 }
 
+// RequireAddressSpace skips the test where the process may not use so many bytes
+// of address space; see [CIEnv].
+func RequireAddressSpace(t testing.TB, bytes uint64) {
+	t.Helper()
+	have, err := systest.AddressSpace()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if have < bytes {
+		missing(t, fmt.Sprintf("%d MiB of address space (RLIMIT_AS is %d MiB)", bytes>>20, have>>20))
+	}
+}
+
 // LimitAddressSpace limits how much address space this process may use, in
 // bytes. It is for a second process ([Reexec]), which ends with its limit.
 func LimitAddressSpace(bytes uint64) error { return systest.LimitAddressSpace(bytes) }

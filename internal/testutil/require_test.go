@@ -1,6 +1,7 @@
 package testutil_test
 
 import (
+	"math"
 	"os"
 	"testing"
 
@@ -14,7 +15,7 @@ func TestRequire(t *testing.T) {
 		testutil.RequireTool(t, os.Args[0], "-no-such-option")
 	}
 	noDevice := func(t testing.TB) { testutil.RequireDevice(t, "/no/such/device") }
-	noDescriptors := func(t testing.TB) { testutil.RequireDescriptors(t, 1<<40) }
+	noDescriptors := func(t testing.TB) { testutil.RequireDescriptors(t, math.MaxInt) }
 	for _, tt := range []struct {
 		name, ci string
 		require  func(t testing.TB)

@@ -37,9 +37,6 @@ func Unmount(dir string, detach bool) error { return unmount(dir, detach) }
 // longer mounted.
 func AttachLoop(image string) (*os.File, error) { return attachLoop(image) }
 
-// Sync writes everything that is dirty in the whole system.
-func Sync() { syncAll() }
-
 // Evict takes the pages of the file that are clean and not mapped out of the
 // page cache.
 func Evict(f *os.File) error { return evict(f) }
@@ -51,6 +48,9 @@ func FileSystem(path string) (string, error) { return fileSystem(path) }
 
 // Descriptors returns how many files the process may have open.
 func Descriptors() (int, error) { return descriptors() }
+
+// AddressSpace returns how many bytes of address space the process may use.
+func AddressSpace() (uint64, error) { return addressSpace() }
 
 // LimitAddressSpace lowers the soft limit of the process's address space.
 func LimitAddressSpace(bytes uint64) error { return limitAddressSpace(bytes) }

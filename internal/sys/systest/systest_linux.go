@@ -108,8 +108,6 @@ func attachLoop(image string) (*os.File, error) {
 	}
 }
 
-func syncAll() { unix.Sync() }
-
 func evict(f *os.File) error {
 	return os.NewSyscallError("fadvise", unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED))
 }
@@ -134,6 +132,12 @@ func descriptors() (int, error) {
 	var l unix.Rlimit
 	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l)
 	return int(min(l.Cur, math.MaxInt32)), os.NewSyscallError("getrlimit", err)
+}
+
+func addressSpace() (uint64, error) {
+	var l unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_AS, &l)
+	return l.Cur, os.NewSyscallError("getrlimit", err)
 }
 
 func limitAddressSpace(bytes uint64) error {

@@ -17,8 +17,8 @@ func privateMounts() error                            { return errors.ErrUnsuppo
 func mount(source, dir, fstype, options string) error { return errors.ErrUnsupported }
 func unmount(dir string, detach bool) error           { return errors.ErrUnsupported }
 func attachLoop(image string) (*os.File, error)       { return nil, errors.ErrUnsupported }
-func syncAll()                                        {}
 func evict(f *os.File) error                          { return errors.ErrUnsupported }
 func fileSystem(path string) (string, error)          { return "other", nil }
 func descriptors() (int, error)                       { return math.MaxInt32, nil }
 func limitAddressSpace(bytes uint64) error            { return errors.ErrUnsupported }
+func addressSpace() (uint64, error)                   { return math.MaxUint64, nil }

@@ -133,11 +133,7 @@ func (c *conditions) test(dir, pkg string) error {
 	if _, err := os.Stat(binary); err != nil {
 		return nil // there are no tests
 	}
-	only := c.only
-	if only == nil {
-		only = library
-	}
-	if len(only) > 0 && !slices.Contains(only, from) {
+	if ofSources.MatchString(from) && !c.sources {
 		return nil
 	}
 	args := []string{binary, "-test.v", "-test.timeout=4m"}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,35 +20,32 @@ type row struct {
 	tmp  string // the name of the temporary directory below the row's own
 	// build makes the surroundings, in the row's own mount namespace. tmp is
 	// the temporary directory of the tests.
-	build func(dir, tmp string) error
-	stage stageOptions // limits of the tests' processes
-	env   []string
-	flags []string               // of the tests
-	full  bool                   // without -short
-	only  []string               // packages, from the root; nil means all of the library
-	run   func(dir string) error // instead of the compiled tests
+	build   func(dir, tmp string) error
+	stage   stageOptions // limits of the tests' processes
+	env     []string
+	flags   []string               // of the tests
+	full    bool                   // without -short
+	sources bool                   // with the packages of ofSources
+	run     func(dir string) error // instead of the compiled tests
 }
 
-// library has the packages whose tests touch the system. The others, documents
-// and rules for the sources, are in the rows about users and paths, where they
-// can differ.
-var library = []string{"core", "lock", "flush", "async", "async/antspool", "async/asynctest", "internal/sys", "internal/testutil"}
-
-// everything means every package.
-var everything = []string{}
+// ofSources matches the packages whose tests are about documents, examples and
+// rules for the sources. They are in the rows about users and paths alone, where
+// they can differ.
+var ofSources = regexp.MustCompile(`^(docs|examples/.*|internal/lint)$`)
 
 // rows is the table. What takes long in a test is its load, which -short cuts
 // down: only the two rows that most people have are full. Where one kind of
 // package is at risk, the others are left out, and the row says why.
 var rows = []row{
-	{name: "ordinary user, programs of busybox", root: true, user: true, bare: true, full: true, only: everything},
-	{name: "ordinary user", user: true, only: everything},
+	{name: "ordinary user, programs of busybox", root: true, user: true, bare: true, full: true, sources: true},
+	{name: "ordinary user", user: true},
 	{name: "root, programs of busybox", root: true, bare: true},
 	{name: "container", root: true, bare: true, full: true, build: container, stage: stageOptions{drop: capsOfContainer}},
 	{name: "no capabilities", root: true, stage: stageOptions{drop: allCaps}},
 	{name: "temporary directory on tmpfs", root: true, build: onTmpfs},
 	{name: "temporary directory on overlayfs", root: true, build: onOverlay},
-	{name: "temporary directory with a space and umlauts", tmp: "große Dateien", only: everything},
+	{name: "temporary directory with a space and umlauts", tmp: "große Dateien", sources: true},
 	{name: "64 descriptors", stage: stageOptions{descriptors: 64}},
 	{name: "4 GiB of address space", stage: stageOptions{addressSpace: 4 << 30, drop: capResource}},
 	{name: "one processor", env: []string{"GOMAXPROCS=1"}},
