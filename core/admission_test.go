@@ -48,3 +48,49 @@ func TestSupersededGenerationGetsNoPin(t *testing.T) {
 	}
 	p.Release()
 }
+
+// A change waits for the pins that were taken before it published, and for none
+// of those that were taken between that and its looking at the lists.
+func TestChangeWaitsForEarlierPinsOnly(t *testing.T) {
+	rng := testutil.Rand(t)
+	for range 200 {
+		f := core.NewMemory("m", make([]byte, 10))
+		var all []*core.Pin
+		earlier := make(map[*core.Pin]bool)
+		take := func(early bool) {
+			for range rng.IntN(20) {
+				p := pinned(t, f, 0, 10)
+				all = append(all, p)
+				if early {
+					earlier[p] = true
+				}
+			}
+		}
+		release := func() {
+			i := rng.IntN(len(all))
+			all[i].Release()
+			delete(earlier, all[i])
+			all = append(all[:i], all[i+1:]...)
+		}
+		take(true)
+		core.Supersede(f)
+		take(true)
+		core.Supersede(f)
+		take(false)
+		for range len(all) / 3 {
+			release()
+		}
+		held := core.AwaitEarlierPins(f)
+		take(false)
+		for {
+			if got := held(); got != (len(earlier) > 0) {
+				t.Fatalf("waiting: %v, with %d earlier pins and %d in all", got, len(earlier), len(all))
+			}
+			if len(all) == 0 {
+				break
+			}
+			release()
+		}
+		check(t, f.Close())
+	}
+}

@@ -69,3 +69,21 @@ func RegionContains(f *File, at func(size int64) (i int64)) bool {
 	_, ok := r.contains(uintptr(r.base()) + uintptr(at(r.size())))
 	return ok
 }
+
+// Supersede publishes another generation with the same window.
+func Supersede(f *File) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.publish(f.gen.Load().data)
+}
+
+// AwaitEarlierPins begins to wait for the pins taken before the last generation
+// was published, as a change does, and returns a function that reports whether
+// any of them is still held.
+func AwaitEarlierPins(f *File) (held func() bool) {
+	w := untilUnused()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w.block(f)
+	return func() bool { return w.lists.Load() > 0 }
+}
