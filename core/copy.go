@@ -240,15 +240,15 @@ func (f *File) unwritten(off, n int64) bool {
 
 // Clone returns a copy of the whole window on the heap.
 func (f *File) Clone() (b []byte, err error) {
-	g, guard, err := f.begin(false)
+	u, err := f.begin(false)
 	if err != nil {
 		return nil, f.fail("clone", err)
 	}
-	defer guard.end("clone", &err)
-	c, err := onHeap(int64(len(g.data)))
+	defer f.end("clone", u, &err)
+	c, err := onHeap(int64(len(u.g.data)))
 	if err != nil {
 		return nil, f.fail("clone", err)
 	}
-	copy(c, g.data)
+	copy(c, u.g.data)
 	return c, nil
 }

@@ -60,7 +60,7 @@ func PinSuperseded(f *File, pin func(), blocked func()) (superseded uint64) {
 }
 
 // Generation returns the number of the generation that p was taken on.
-func Generation(p *Pin) uint64 { return p.seq }
+func Generation(p *Pin) uint64 { return p.gen.seq }
 
 // RegionContains reports whether a fault at the byte i of the stretch of
 // address space of f counts as one of f; size is the length of the stretch.

@@ -9,54 +9,50 @@ import (
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// A guard is one guarded use of a region: until end, faults of this goroutine
-// panic instead of killing the process. The use is either a short operation,
-// which end ends, or one through a pin, which keeps the region mapped itself.
-type guard struct {
-	file    *File
-	region  *region
-	epoch   *epoch          // of the operation; nil through a pin
-	running *stripe.Counter // that counts the operation
+// A use is one guarded use of a region: until end, faults of this goroutine
+// panic instead of killing the process. It is either a short operation, which
+// end ends, or a use of a pin, which keeps the region mapped itself.
+type use struct {
+	g       *generation
+	running *stripe.Counter // that counts the operation; nil for a pin
 	panics  bool            // the goroutine's earlier PanicOnFault
 }
 
-// newGuard begins a use through a pin. It must be followed by a deferred end.
-func newGuard(f *File, r *region) guard {
-	return guard{file: f, region: r, panics: debug.SetPanicOnFault(true)}
-}
+// begin begins a use of a pin. It must be followed by a deferred end.
+func (p *Pin) begin() use { return use{p.gen, nil, debug.SetPanicOnFault(true)} }
 
 // begin begins a short operation. When it succeeds, it must be followed by a
-// deferred end of the guard.
-func (f *File) begin(store bool) (*generation, guard, error) {
+// deferred end.
+func (f *File) begin(store bool) (use, error) {
 	g, running, err := f.enter()
 	if err != nil {
-		return nil, guard{}, err
+		return use{}, err
 	}
 	if store && g.readOnly {
 		f.leave(g.epoch, running)
-		return nil, guard{}, ErrReadOnly
+		return use{}, ErrReadOnly
 	}
-	return g, guard{f, g.region, g.epoch, running, debug.SetPanicOnFault(true)}, nil
+	return use{g, running, debug.SetPanicOnFault(true)}, nil
 }
 
-// end ends the use. A fault on the region's own bytes becomes the error *err;
+// end ends the use u. A fault on the region's own bytes becomes the error *err;
 // any other panic goes on. It must be deferred directly, or it cannot recover.
-func (g *guard) end(op string, err *error) {
+func (f *File) end(op string, u use, err *error) {
 	v := recover()
-	debug.SetPanicOnFault(g.panics)
+	debug.SetPanicOnFault(u.panics)
 	var fault error
 	if v != nil {
-		fault = g.region.asFault(v) // before leave, which may unmap the region
+		fault = u.g.region.asFault(v) // before leave, which may unmap the region
 	}
-	if g.epoch != nil {
-		g.file.leave(g.epoch, g.running)
+	if u.running != nil {
+		f.leave(u.g.epoch, u.running)
 	}
 	switch {
 	case v == nil:
 	case fault == nil:
 		panic(v)
 	default:
-		*err = g.file.fail(op, fault)
+		*err = f.fail(op, fault)
 	}
 }
 

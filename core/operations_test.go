@@ -13,7 +13,7 @@ import (
 // operations, and a twin is in one with its other half.
 var noOperations = map[string]string{
 	"Access": "a constant", "Name": "a constant", "Len": "never fails", "Fd": "never fails", "String": "never fails",
-	"NewLock": "of package lock", "FreezeExec": "see Freeze", "StartClose": "see Close", "CopyToContext": "see CopyTo",
+	"NewLock": "of package lock", "FreezeExec": "see Freeze", "StartClose": "see Close", "CopyToContext": "see CopyTo", "StartCopy": "see CopyTo",
 	"Remove": "changes the directory: remove_test.go",
 }
 

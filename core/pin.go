@@ -18,11 +18,10 @@ import (
 // them after Release. Bytes that another process has cut off fault, except
 // those behind the new end within its last page, which read as zeros.
 type Pin struct {
-	file   *File
-	region *region
-	off    int64
-	data   []byte
-	seq    uint64 // of the generation it was taken on
+	file *File
+	gen  *generation // that it was taken on
+	off  int64
+	data []byte
 
 	list     *pinList
 	index    int         // in list.pins, guarded by list.mu
@@ -50,7 +49,7 @@ func (f *File) pin(op string, off, n int64, store bool) (*Pin, error) {
 		case store && g.readOnly:
 			return nil, f.fail(op, ErrReadOnly)
 		}
-		p := &Pin{file: f, region: g.region, off: off, data: g.data[off : off+n : off+n], seq: g.seq}
+		p := &Pin{file: f, gen: g, off: off, data: g.data[off : off+n : off+n]}
 		if f.admitPin(g, p) {
 			return p, nil
 		}
@@ -89,7 +88,7 @@ func (p *Pin) Release() {
 	last := len(l.pins) == 0
 	l.mu.Unlock()
 	wake := w != nil && w.done()
-	if wake || last && p.region.retired.Load() {
+	if wake || last && p.gen.region.retired.Load() {
 		p.file.wakeChanges()
 	}
 }
@@ -131,8 +130,8 @@ func (p *Pin) withGuard(op string, fn func(b []byte) error) (err error) {
 	if p.released.Load() {
 		return p.file.fail(op, fs.ErrClosed)
 	}
-	g := newGuard(p.file, p.region)
-	defer g.end(op, &err)
+	u := p.begin()
+	defer p.file.end(op, u, &err)
 	return fn(p.data)
 }
 
@@ -141,7 +140,7 @@ func (p *Pin) lostBytes(op string, err error) error {
 	if err == nil || p.released.Load() {
 		return err
 	}
-	return p.file.lostBytes(op, p.region, p.off, p.end(), err)
+	return p.file.lostBytes(op, p.gen.region, p.off, p.end(), err)
 }
 
 // Populate brings the pinned bytes into memory within a system call, so that
@@ -151,7 +150,7 @@ func (p *Pin) Populate() error {
 	if p.released.Load() {
 		return p.file.fail("populate", fs.ErrClosed)
 	}
-	return p.file.populateIn(p.region, p.off, p.Len())
+	return p.file.populateIn(p.gen.region, p.off, p.Len())
 }
 
 // Resident returns how many pages the pinned bytes lie in, and how many of
@@ -160,7 +159,7 @@ func (p *Pin) Resident() (pages, of int64, err error) {
 	if p.released.Load() {
 		return 0, 0, p.file.fail("resident", fs.ErrClosed)
 	}
-	return p.file.residentIn(p.region, p.off, p.Len())
+	return p.file.residentIn(p.gen.region, p.off, p.Len())
 }
 
 // Advise tells the kernel how the pinned bytes will be used. See
@@ -169,5 +168,5 @@ func (p *Pin) Advise(a Advice) error {
 	if p.released.Load() {
 		return p.file.fail("advise", fs.ErrClosed)
 	}
-	return p.file.adviseIn(p.region, a, p.off, p.Len(), false)
+	return p.file.adviseIn(p.gen.region, a, p.off, p.Len(), false)
 }

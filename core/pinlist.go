@@ -37,8 +37,8 @@ const (
 
 // add adds p. The caller holds mu.
 func (l *pinList) add(p *Pin) {
-	if p.seq > l.seq {
-		l.seq, l.older = p.seq, len(l.pins)
+	if p.gen.seq > l.seq {
+		l.seq, l.older = p.gen.seq, len(l.pins)
 	}
 	if l.pins == nil {
 		l.pins = make([]*Pin, 0, listRoom)
@@ -55,7 +55,7 @@ func (l *pinList) remove(p *Pin) (unblocked *wait) {
 	if invariant.Enabled {
 		invariant.Check(p.index < len(l.pins) && l.pins[p.index] == p, "a pin is not where its index says")
 	}
-	if p.seq < l.seq {
+	if p.gen.seq < l.seq {
 		l.older--
 	}
 	last := len(l.pins) - 1
@@ -74,7 +74,7 @@ func (l *pinList) remove(p *Pin) (unblocked *wait) {
 	if w == nil {
 		return nil
 	}
-	if p.seq < w.seq {
+	if p.gen.seq < w.seq {
 		l.left--
 	}
 	if l.blocks(w) {

@@ -129,12 +129,12 @@ func (p *Pin) passBytes(op string, store bool, from, to int64, fn func(b []byte)
 		return n, err // memory without a file always has its pages
 	}
 	at := p.off + from + int64(n)
-	if off, missing := p.region.missingByte(at, p.off+to, store); missing {
+	if off, missing := p.gen.region.missingByte(at, p.off+to, store); missing {
 		at = off
 	}
 	// If no byte is missing, the file has become longer since the system call:
 	// then the call met the fault at the first byte that it did not transfer.
-	return n, p.file.fail(op, &FaultError{Offset: p.region.offset + p.region.delta + at, Err: err})
+	return n, p.file.fail(op, &FaultError{Offset: p.gen.region.offset + p.gen.region.delta + at, Err: err})
 }
 
 // Reader reads a range of a window from front to back. It is an [io.Reader],

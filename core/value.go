@@ -40,16 +40,16 @@ var errNarrow = fmt.Errorf("the stored value does not fit into the word of this 
 //
 // The load is not atomic; use [At] with a type of sync/atomic for that. A nil order answers [fs.ErrInvalid].
 func Get[T Fixed](f *File, off int64, order binary.ByteOrder) (v T, err error) {
-	g, guard, err := f.begin(false)
+	u, err := f.begin(false)
 	if err != nil {
 		return v, f.fail("get", err)
 	}
-	defer guard.end("get", &err)
+	defer f.end("get", u, &err)
 	n := width[T]()
-	if !bounds.Within(off, n, int64(len(g.data))) {
+	if !bounds.Within(off, n, int64(len(u.g.data))) {
 		return v, f.fail("get", ErrRange)
 	}
-	b := g.data[off : off+n]
+	b := u.g.data[off : off+n]
 	if unsafe.Sizeof(v) == 8 && order != nil { // as decode does it, without the call
 		u := order.Uint64(b)
 		return *(*T)(unsafe.Pointer(&u)), nil
@@ -63,16 +63,16 @@ func Get[T Fixed](f *File, off int64, order binary.ByteOrder) (v T, err error) {
 // Put stores a value in the given byte order into the window at off. It answers [ErrRange], and
 // stores nothing, when the value does not fit into the window. After a [*FaultError] a part of it may have been stored.
 func Put[T Fixed](f *File, off int64, order binary.ByteOrder, v T) (err error) {
-	g, guard, err := f.begin(true)
+	u, err := f.begin(true)
 	if err != nil {
 		return f.fail("put", err)
 	}
-	defer guard.end("put", &err)
+	defer f.end("put", u, &err)
 	n := width[T]()
-	if !bounds.Within(off, n, int64(len(g.data))) {
+	if !bounds.Within(off, n, int64(len(u.g.data))) {
 		return f.fail("put", ErrRange)
 	}
-	return f.fail("put", encode(g.data[off:off+n], order, v))
+	return f.fail("put", encode(u.g.data[off:off+n], order, v))
 }
 
 // width is the number of bytes that a value occupies.

@@ -33,12 +33,12 @@ import (
 // copied and truncated by others, as log rotation does, therefore shows zeros
 // rather than an error there; [File.Refresh] follows the new length.
 func (f *File) View(fn func(b []byte) error) (err error) {
-	g, guard, err := f.begin(false)
+	u, err := f.begin(false)
 	if err != nil {
 		return f.fail("view", err)
 	}
-	defer guard.end("view", &err)
-	return f.lostBytes("view", g.region, 0, int64(len(g.data)), fn(g.data))
+	defer f.end("view", u, &err)
+	return f.lostBytes("view", u.g.region, 0, int64(len(u.g.data)), fn(u.g.data))
 }
 
 // Update is View for reading and writing: on a file that is read-only,
@@ -50,33 +50,33 @@ func (f *File) View(fn func(b []byte) error) (err error) {
 // at the latest with a flush or the closing. What depends on the time, as make
 // and rsync do, may need [os.Chtimes].
 func (f *File) Update(fn func(b []byte) error) (err error) {
-	g, guard, err := f.begin(true)
+	u, err := f.begin(true)
 	if err != nil {
 		return f.fail("update", err)
 	}
-	defer guard.end("update", &err)
-	return f.lostBytes("update", g.region, 0, int64(len(g.data)), fn(g.data))
+	defer f.end("update", u, &err)
+	return f.lostBytes("update", u.g.region, 0, int64(len(u.g.data)), fn(u.g.data))
 }
 
 // ReadAt copies bytes of the window, starting at off, into p. As [io.ReaderAt]
 // demands, it returns [io.EOF] with fewer than len(p) bytes. A negative off is
 // [ErrRange]. After a [*FaultError] the contents of p are undefined.
 func (f *File) ReadAt(p []byte, off int64) (n int, err error) {
-	g, guard, err := f.begin(false)
+	u, err := f.begin(false)
 	if err != nil {
 		return 0, f.fail("read", err)
 	}
-	defer guard.end("read", &err)
+	defer f.end("read", u, &err)
 	switch {
 	case off < 0:
 		return 0, f.fail("read", ErrRange)
-	case off >= int64(len(g.data)) && len(p) > 0:
+	case off >= int64(len(u.g.data)) && len(p) > 0:
 		return 0, io.EOF
 	case len(p) == 0:
 		return 0, nil
 	}
 	// n is set only after the copy: a fault half way reports no bytes.
-	c := copy(p, g.data[off:])
+	c := copy(p, u.g.data[off:])
 	if c < len(p) {
 		return c, io.EOF
 	}
@@ -87,13 +87,13 @@ func (f *File) ReadAt(p []byte, off int64) (n int, err error) {
 // does not fit, nothing is written and the error is [ErrRange]. After a
 // [*FaultError] some of the bytes may have been written.
 func (f *File) WriteAt(p []byte, off int64) (n int, err error) {
-	g, guard, err := f.begin(true)
+	u, err := f.begin(true)
 	if err != nil {
 		return 0, f.fail("write", err)
 	}
-	defer guard.end("write", &err)
-	if !bounds.Within(off, int64(len(p)), int64(len(g.data))) {
+	defer f.end("write", u, &err)
+	if !bounds.Within(off, int64(len(p)), int64(len(u.g.data))) {
 		return 0, f.fail("write", ErrRange)
 	}
-	return copy(g.data[off:], p), nil
+	return copy(u.g.data[off:], p), nil
 }

@@ -7,15 +7,15 @@ import (
 
 // Zero stores zeros into [off, off+n) of the window. The blocks of the file stay.
 func (f *File) Zero(off, n int64) (err error) {
-	g, guard, err := f.begin(true)
+	u, err := f.begin(true)
 	if err != nil {
 		return f.fail("zero", err)
 	}
-	defer guard.end("zero", &err)
-	if !bounds.Within(off, n, int64(len(g.data))) {
+	defer f.end("zero", u, &err)
+	if !bounds.Within(off, n, int64(len(u.g.data))) {
 		return f.fail("zero", ErrRange)
 	}
-	clear(g.data[off : off+n])
+	clear(u.g.data[off : off+n])
 	return nil
 }
 
