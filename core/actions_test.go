@@ -15,7 +15,8 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// action is one step of a worker of the model test: what is to be done to the range [at, at+n) of the window.
+// action is one step of a worker of the model test: what is to be done to the
+// range [at, at+n) of the window.
 type action struct {
 	*modelled
 	from, at, n int64  // from is at, counted in the share
@@ -27,7 +28,8 @@ type action struct {
 type kind struct {
 	name string
 	do   func(a *action) error
-	// stores: on success the range holds a.fresh. reaches: it is refused where nothing reaches the file.
+	// stores: on success the range holds a.fresh. reaches: it is refused where
+	// nothing reaches the file.
 	stores, reaches bool
 	// rare ones take long. shape ones are for the worker that resizes.
 	rare, shape bool

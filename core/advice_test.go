@@ -41,7 +41,8 @@ func TestAdvice(t *testing.T) {
 	})
 }
 
-// Advice that loses bytes loses those named and no others, and only where a store would be allowed.
+// Advice that loses bytes loses those named and no others, and only where a
+// store would be allowed.
 func TestAdviceThatLosesBytes(t *testing.T) {
 	const off, n = 10_000, 100_000 // not aligned: the pages at its ends are shared with neighbours
 	onEach(t, func(t *testing.T, b backend) {
@@ -58,7 +59,8 @@ func TestAdviceThatLosesBytes(t *testing.T) {
 			got := contents(t, f)
 			switch {
 			case err == nil:
-				// Whole pages of what may be lost are zero, or what a private mapping was before its stores.
+				// Whole pages of what may be lost are zero, or what a private
+				// mapping was before its stores.
 				for i := range got[off : off+n] {
 					i += off
 					if lost := got[i] == 0 || b.private && got[i] == before[i]; got[i] != want[i] && (!lost || a == core.AdviceDontNeed && b.file && !b.private) {
@@ -68,7 +70,7 @@ func TestAdviceThatLosesBytes(t *testing.T) {
 			case a != core.AdviceDontNeed && b.store != nil && !errors.Is(err, core.ErrReadOnly):
 				t.Errorf("advice %d, where nothing may be stored: %v", a, err)
 			case !bytes.Equal(got, want):
-				t.Errorf("advice %d answered %v and changed bytes", a, err)
+				t.Errorf("advice %d returned %v and changed bytes", a, err)
 			}
 			if !bytes.Equal(got[:off], want[:off]) || !bytes.Equal(got[off+n:], want[off+n:]) {
 				t.Errorf("advice %d changed the bytes beside its range", a)
@@ -81,8 +83,8 @@ func TestAdviceThatLosesBytes(t *testing.T) {
 	})
 }
 
-// What is given for the whole window holds for what it grows by, also in another region, and also when
-// it is given while the window moves there.
+// What is given for the whole window holds for what it grows by, also in
+// another region, and also when it is given while the window moves there.
 func TestAdviceGoesAlongWithTheWindow(t *testing.T) {
 	name := tempFile(t, pattern(64*KiB, 1))
 	f := opened(t, name, core.Options{Access: core.ReadWrite, Reserve: 1})
@@ -119,7 +121,8 @@ func TestAdviceGoesAlongWithTheWindow(t *testing.T) {
 	}
 }
 
-// Where the kernel has no call for it the pages are brought in by hand, with the same outcome.
+// Where the kernel has no call for it the pages are brought in by hand, with
+// the same outcome.
 func TestPopulate(t *testing.T) {
 	for _, calls := range [][]sys.Call{nil, {sys.CallPopulate}} {
 		t.Run(fmt.Sprintf("without %v", calls), func(t *testing.T) {

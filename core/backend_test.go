@@ -14,7 +14,8 @@ type backend struct {
 	name string
 	// open gives a window with these contents.
 	open func(t testing.TB, b []byte) *core.File
-	// store is what a store answers, resize what Truncate does, flush what Flush does; nil for nothing.
+	// store, resize and flush are the errors of a store, of Truncate and of
+	// Flush.
 	store, resize, flush error
 	file                 bool // there is a file behind it
 	private              bool // and stores do not reach it
@@ -142,7 +143,8 @@ func TestEveryBackend(t *testing.T) {
 	})
 }
 
-// What is stored into a private mapping never reaches the file, whatever is called.
+// What is stored into a private mapping never reaches the file, whatever is
+// called.
 func TestCopyOnWriteNeverWrites(t *testing.T) {
 	want := pattern(64*KiB, 1)
 	name := tempFile(t, want)

@@ -15,11 +15,12 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// The figures that count are ratios: ours against the plain memory access it stands for. Both are
-// measured in turns within one run, and the median of the turns is reported, so
-// that a busy machine does not decide the outcome.
+// The figures that count are ratios: ours against the plain memory access it
+// stands for. Both are measured in turns within one run, and the median of the
+// turns is reported, so that a busy machine does not decide the outcome.
 
-// against measures ours against base, each over n operations a turn, as "ratio".
+// against measures ours against base, each over n operations a turn, as
+// "ratio".
 func against(b *testing.B, n int, base, ours func(n int)) {
 	b.Helper()
 	b.ReportAllocs()
@@ -43,7 +44,8 @@ func timed(fn func(n int), n int) time.Duration {
 	return time.Since(start)
 }
 
-// window of the benchmarks: in the processor's cache, so that the cost of the call shows.
+// window of the benchmarks: in the processor's cache, so that the cost of the
+// call shows.
 const benched = 256 * KiB
 
 func benchFile(b *testing.B) (*core.File, []byte) {
@@ -131,8 +133,8 @@ func BenchmarkPut(b *testing.B) {
 	})
 }
 
-// Every processor at once, against one alone, per operation: what it would be if they shared nothing is
-// one over their number.
+// Every processor at once, against one alone, per operation: what it would be
+// if they shared nothing is one over their number.
 func BenchmarkGetOnAllProcessors(b *testing.B) {
 	f, _ := benchFile(b)
 	one := gets(b, f, binary.LittleEndian)
@@ -146,8 +148,9 @@ func BenchmarkGetOnAllProcessors(b *testing.B) {
 	})
 }
 
-// Copying 4 KiB against the copy alone: at random places of a file that is in memory, as a server has it, and over
-// and over within the processor's cache, where the copy takes so little that the call shows.
+// Copying 4 KiB against the copy alone: at random places of a file that is in
+// memory, as a server has it, and over and over within the processor's cache,
+// where the copy takes so little that the call shows.
 func BenchmarkCopies4KiB(b *testing.B) {
 	p := make([]byte, 4*KiB)
 	for _, c := range []struct {
@@ -211,7 +214,8 @@ func BenchmarkPin(b *testing.B) {
 	}
 }
 
-// Values one after the other through a cursor, against bytes.Reader and encoding/binary.
+// Values one after the other through a cursor, against bytes.Reader and
+// encoding/binary.
 func BenchmarkNext(b *testing.B) {
 	f, raw := benchFile(b)
 	r, err := f.NewReader(0, benched)
@@ -240,7 +244,8 @@ func BenchmarkNext(b *testing.B) {
 	})
 }
 
-// A stream out of the map without a copy on the heap, against io.Copy with a buffer.
+// A stream out of the map without a copy on the heap, against io.Copy with a
+// buffer.
 func BenchmarkWriteTo(b *testing.B) {
 	f, raw := benchFile(b)
 	r, err := f.NewReader(0, benched)

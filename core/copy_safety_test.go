@@ -29,7 +29,8 @@ func during(t *testing.T, op sys.Op, fn func()) {
 	}))
 }
 
-// A directory that is swapped for a link while the copy is made leads it nowhere else.
+// A directory that is swapped for a link while the copy is made leads it
+// nowhere else.
 func TestCopyToWhoseDirectoryIsSwapped(t *testing.T) {
 	renamesParents(t)
 	for _, op := range []sys.Op{sys.OpCopyFileRange, sys.OpFsync, sys.OpFsyncDir} {
@@ -78,7 +79,8 @@ func TestCopyToShowsNothingUnfinished(t *testing.T) {
 	}
 }
 
-// The file that is mapped may itself be replaced; the mapping goes on with the old one.
+// The file that is mapped may itself be replaced; the mapping goes on with the
+// old one.
 func TestCopyToOntoItself(t *testing.T) {
 	name := tempFile(t, []byte("0123456789"))
 	f := opened(t, name, core.Options{Access: core.ReadWrite})
@@ -110,8 +112,9 @@ func TestCopyToAFullDisk(t *testing.T) {
 	})
 }
 
-// Blocks that are shared hold old bytes where the kernel could not write what is in memory. It says so once, so the copy
-// holds what memory has, and the failure is that of every later flush.
+// Blocks that are shared hold old bytes where the kernel could not write what
+// is in memory. It says so once, so the copy holds what memory has, and the
+// failure is that of every later flush.
 func TestCopyToOfWhatWasNotWritten(t *testing.T) {
 	want := pattern(64*KiB, 1)
 	f := opened(t, tempFile(t, want), core.Options{Access: core.ReadWrite})
@@ -172,7 +175,8 @@ func TestCopyToIsGivenUpBetweenChunks(t *testing.T) {
 	}
 }
 
-// The permissions of the copy are the source's at most, whatever the umask and the file it replaces.
+// The permissions of the copy are the source's at most, whatever the umask and
+// the file it replaces.
 func TestCopyToKeepsPermissions(t *testing.T) {
 	if os.PathSeparator == '\\' {
 		t.Skip("Windows has no such permissions")
@@ -198,7 +202,7 @@ func TestCopyToKeepsPermissions(t *testing.T) {
 	}
 }
 
-// A name that is no directory, and a pipe that nobody writes to, hold nobody up.
+// A name that is no directory, and a pipe without a writer, do not block.
 func TestSyncDirOfOtherThings(t *testing.T) {
 	name := tempFile(t, nil)
 	if err := core.SyncDir(name); !errors.Is(err, fs.ErrInvalid) {

@@ -14,7 +14,8 @@ import (
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-// onDisks runs a test on small disks of each file system that can promise blocks.
+// onDisks runs a test on small disks of each file system that can promise
+// blocks.
 func onDisks(t *testing.T, size int64, test func(t *testing.T, dir string, free int64)) {
 	for _, fstype := range []string{"tmpfs", "ext4", "xfs"} {
 		t.Run(fstype, func(t *testing.T) {
@@ -40,7 +41,8 @@ func fill(t *testing.T, dir string) {
 	check(t, f.Sync())
 }
 
-// What the disk cannot hold is refused by the call that asks for it, which leaves everything as it was.
+// What the disk cannot hold is refused by the call that asks for it, which
+// leaves everything as it was.
 func TestDiskFullIsReportedAhead(t *testing.T) {
 	onDisks(t, 8*MiB, func(t *testing.T, dir string, size int64) {
 		absent := filepath.Join(dir, "absent")
@@ -66,7 +68,7 @@ func TestDiskFullIsReportedAhead(t *testing.T) {
 			t.Errorf("after a failed Truncate the window has %d bytes", f.Len())
 		}
 		p.Release()
-		check(t, f.Truncate(128*KiB)) // what there is room for is to be had
+		check(t, f.Truncate(128*KiB)) // what there is room for is available
 		check(t, f.Truncate(64*KiB))
 		check(t, f.Close())
 
@@ -86,8 +88,9 @@ func TestDiskFullIsReportedAhead(t *testing.T) {
 	})
 }
 
-// Once a call has succeeded no store can find the disk full, however the file got its bytes: by this library, by
-// another process that left holes, before opening or after.
+// Once a call has succeeded no store can find the disk full, however the file
+// got its bytes: by this library, by another process that left holes, before
+// opening or after.
 func TestStoresAfterSuccessMeetNoFullDisk(t *testing.T) {
 	onDisks(t, 16*MiB, func(t *testing.T, dir string, _ int64) {
 		hollow := func(name string, size int64) {
@@ -115,7 +118,7 @@ func TestStoresAfterSuccessMeetNoFullDisk(t *testing.T) {
 		}
 		for what, to := range map[string]int64{"cut to less": MiB, "cut to the same": 2 * MiB, "made even longer": 3 * MiB} {
 			f := open(what, core.Options{Size: 10})
-			check(t, os.Truncate(f.Name(), 2*MiB)) // by somebody else
+			check(t, os.Truncate(f.Name(), 2*MiB)) // by another process
 			check(t, f.Truncate(to))
 		}
 		fill(t, dir)
@@ -135,8 +138,9 @@ func TestStoresAfterSuccessMeetNoFullDisk(t *testing.T) {
 	})
 }
 
-// On a full disk a file that has its blocks can be opened and stored to; growing it fails, and so does taking up what
-// somebody else has added without blocks.
+// On a full disk a file that has its blocks can be opened and stored to;
+// growing it fails, and so does taking up what another process has added
+// without blocks.
 func TestGrowthOnAFullDisk(t *testing.T) {
 	onDisks(t, 8*MiB, func(t *testing.T, dir string, _ int64) {
 		f, err := core.Create(filepath.Join(dir, "file"), 64*KiB)
@@ -161,7 +165,8 @@ func TestGrowthOnAFullDisk(t *testing.T) {
 	})
 }
 
-// A disk without a limit says that it has no blocks at all; that must not be taken for a full one.
+// A disk without a limit says that it has no blocks at all; that must not be
+// taken for a full one.
 func TestDiskWithoutALimit(t *testing.T) {
 	name := filepath.Join(testutil.LoopDisk(t, 0, "tmpfs"), "file")
 	check(t, os.WriteFile(name, nil, 0o600))
@@ -170,8 +175,8 @@ func TestDiskWithoutALimit(t *testing.T) {
 	check(t, f.Truncate(2*MiB))
 }
 
-// The blocks of the extent tree do not stand for a hole that is there: a file of
-// many pieces on ext4 has more blocks than bytes, in spite of it.
+// The blocks of the extent tree do not stand for a hole that is there: a file
+// of many pieces on ext4 has more blocks than bytes, in spite of it.
 func TestHoleBehindOtherBlocks(t *testing.T) {
 	onDisks(t, 16*MiB, func(t *testing.T, dir string, _ int64) {
 		const pages = 64
@@ -204,8 +209,8 @@ func TestHoleBehindOtherBlocks(t *testing.T) {
 	})
 }
 
-// An opening that fails for want of room leaves the disk as full as it was, with
-// the window at the start and behind data, in one hole and in many.
+// An opening that fails for want of room leaves the disk as full as it was,
+// with the window at the start and behind data, in one hole and in many.
 func TestFailedOpeningTakesNoRoom(t *testing.T) {
 	onDisks(t, 64*MiB, func(t *testing.T, dir string, size int64) {
 		name := filepath.Join(dir, "file")

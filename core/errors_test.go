@@ -18,9 +18,11 @@ import (
 // operation is an exported way to use a file, and what kind of use it is.
 type operation struct {
 	name string
-	// do uses one byte at off; what takes no range, or a size, makes of it what it can.
+	// do uses one byte at off; what takes no range, or a size, makes of it what
+	// it can.
 	do func(t *testing.T, f *core.File, off int64) error
-	// stores into the bytes, changes the length, reaches the file; ranged is whether off matters.
+	// stores into the bytes, changes the length, reaches the file; ranged is
+	// whether off matters.
 	stores, changes, reaches, ranged bool
 }
 
@@ -94,7 +96,7 @@ var operations = []operation{
 	{name: "CloseContext", do: func(_ *testing.T, f *core.File, _ int64) error { return f.CloseContext(context.Background()) }},
 }
 
-// refusal is what the operation answers on a back end in any case, nil for nothing.
+// refusal is the error that the operation always returns on a back end, or nil.
 func (o operation) refusal(b backend) error {
 	switch {
 	case o.stores && b.store != nil:
@@ -107,7 +109,8 @@ func (o operation) refusal(b backend) error {
 	return nil
 }
 
-// wantError checks that err is a PathError of the file around the cause, with one path.
+// wantError checks that err is a PathError of the file around the cause, with
+// one path.
 func wantError(t *testing.T, f *core.File, what string, err error, want ...error) {
 	t.Helper()
 	var pe, inner *fs.PathError
@@ -123,7 +126,8 @@ func wantError(t *testing.T, f *core.File, what string, err error, want ...error
 	t.Errorf("%s: got %v, want %v", what, err, want)
 }
 
-// Each operation, on each back end, in each condition: the error that is promised for it, and nothing else.
+// Each operation, on each back end, in each condition: the error that is
+// promised for it, and nothing else.
 func TestErrorsOfEveryOperation(t *testing.T) {
 	onEach(t, func(t *testing.T, b backend) {
 		for _, op := range operations {
@@ -142,7 +146,8 @@ func TestErrorsOfEveryOperation(t *testing.T) {
 					wantError(t, f, "as it should be", err, errors.ErrUnsupported)
 				}
 				_ = f.Close()
-				// What can never be done need not say that it cannot be done any more.
+				// What can never be done need not say that it cannot be done
+				// any more.
 				closed := []error{fs.ErrClosed}
 				if refused != nil {
 					closed = append(closed, refused)
@@ -159,7 +164,7 @@ func TestErrorsOfEveryOperation(t *testing.T) {
 	})
 }
 
-// What a pin and a typed view of it answer once it has been released.
+// What a pin and a typed view of it return once it has been released.
 func TestErrorsOfAReleasedPin(t *testing.T) {
 	onEach(t, func(t *testing.T, b backend) {
 		f := b.open(t, pattern(10_000, 1))
@@ -178,7 +183,8 @@ func TestErrorsOfAReleasedPin(t *testing.T) {
 	})
 }
 
-// The sentinels that opening, faults and flushes answer: each is reached, and names the file.
+// The sentinels that opening, faults and flushes return: each is reached, and
+// names the file.
 func TestErrorsOfOpeningFaultsAndFlushes(t *testing.T) {
 	name := tempFile(t, pattern(10_000, 1))
 	holder := opened(t, name, core.Options{Access: core.ReadWrite})

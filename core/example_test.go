@@ -27,7 +27,8 @@ func scratch() (dir string, remove func()) {
 	return dir, func() { os.RemoveAll(dir) }
 }
 
-// A file is created, filled through the map and made durable; whoever reads it sees the bytes.
+// A file is created, filled through the map and made durable; its readers see
+// the bytes.
 func Example() {
 	dir, remove := scratch()
 	defer remove()
@@ -112,7 +113,8 @@ func ExampleFile_CopyToContext() {
 	// Output: true
 }
 
-// A copy is made in steps, between which the caller does other work or gives up.
+// A copy is made in steps, between which the caller does other work or gives
+// up.
 func ExampleCopy() {
 	dir, remove := scratch()
 	defer remove()
@@ -184,7 +186,7 @@ func ExamplePin() {
 	}
 	defer p.Release()
 
-	if err := f.Truncate(100); err != nil { // waits for nobody
+	if err := f.Truncate(100); err != nil { // waits for nothing
 		log.Fatal(err)
 	}
 	err = p.Do(func(b []byte) error { // as p.Bytes(), and a fault becomes an error
@@ -262,13 +264,15 @@ func ExampleAdvice() {
 		log.Fatal(err)
 	}
 	defer f.Close()
-	// Lookups at random places: no read-ahead, and small folios in the page cache.
+	// Lookups at random places: no read-ahead, and small folios in the page
+	// cache.
 	err = f.Advise(core.AdviceRandom, 0, f.Len())
 	fmt.Println(err == nil || errors.Is(err, errors.ErrUnsupported)) // not every system knows it
 	// Output: true
 }
 
-// Somebody cuts a file that is mapped. Plain mmap would die of SIGBUS here.
+// Another process shortens a file that is mapped. Plain mmap would die of
+// SIGBUS here.
 func ExampleFaultError() {
 	dir, remove := scratch()
 	defer remove()
@@ -289,7 +293,8 @@ func ExampleFaultError() {
 	// 0 <nil>
 }
 
-// A flush that failed once has failed for good: what it should have written may be lost.
+// A flush that failed once has failed for good: what it should have written may
+// be lost.
 func ExampleFlushError() {
 	dir, remove := scratch()
 	defer remove()

@@ -137,7 +137,8 @@ func ExampleAt() {
 	}
 	defer f.Close()
 
-	// The second process is this program again, in a role of its own: see countIn.
+	// The second process is this program again, in a role of its own: see
+	// countIn.
 	other := exec.Command(must(os.Executable()))
 	other.Env = append(os.Environ(), "FMMAP_TEST_ROLE=count", "COUNTER="+name)
 	other.Stderr = os.Stderr
@@ -165,7 +166,7 @@ func countIn(f *core.File) error {
 	if err != nil {
 		return err
 	}
-	return p.Do(func([]byte) error { // guarded, should somebody cut the file
+	return p.Do(func([]byte) error { // guarded, in case the file is shortened
 		for range 100_000 {
 			n.Add(1)
 		}

@@ -19,7 +19,7 @@ import (
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-// shortened is a mapped file that somebody else has cut down to one page.
+// shortened returns a mapped file that has been shortened to one page since.
 func shortened(t testing.TB, o core.Options) *core.File {
 	t.Helper()
 	needsCutting(t)
@@ -29,7 +29,8 @@ func shortened(t testing.TB, o core.Options) *core.File {
 	return f
 }
 
-// wantFault checks that err is a fault that names the file and an offset in [from, to).
+// wantFault checks that err is a fault that names the file and an offset in
+// [from, to).
 func wantFault(t testing.TB, f *core.File, err error, from, to int64) {
 	t.Helper()
 	var fault *core.FaultError

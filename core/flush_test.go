@@ -60,8 +60,8 @@ func TestAFailedFlushIsFinal(t *testing.T) {
 	check(t, g.Flush()) // opening again is the way out
 }
 
-// The kernel tells only one of several overlapping flushes that write-back failed. The others must
-// not report success before that one has spoken.
+// The kernel tells only one of several overlapping flushes that write-back
+// failed. The others must not report success before that one has spoken.
 func TestOverlappingFlushesShareAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{Access: core.ReadWrite})
@@ -165,7 +165,8 @@ func TestFlushRangeOfAnUnalignedWindow(t *testing.T) {
 	}
 }
 
-// A write-back that was only begun can fail too, and may be the only one to be told of it.
+// A write-back that was only begun can fail too, and may be the only one to be
+// told of it.
 func TestAFailedWritebackIsFinal(t *testing.T) {
 	f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{Access: core.ReadWrite})
 	if err := f.StartWriteback(0, 1); missingHere(err) {
@@ -191,7 +192,8 @@ func TestAFailedWritebackIsFinal(t *testing.T) {
 	}
 }
 
-// A flush beside a write-back that fails must not report success, and the write-back waits for nobody.
+// A flush beside a write-back that fails must not report success, and the
+// write-back waits for nothing.
 func TestAFlushHearsOfAFailedWritebackBesideIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{Access: core.ReadWrite})
@@ -207,7 +209,7 @@ func TestAFlushHearsOfAFailedWritebackBesideIt(t *testing.T) {
 		synctest.Wait()
 		go func() { flushed <- f.FlushRange(8*KiB, 1) }()
 		synctest.Wait()
-		leave <- syscall.EIO // the first to ask is the first to be answered
+		leave <- syscall.EIO // the first to call is the first to return
 		synctest.Wait()
 		if err := <-begun; !errors.Is(err, core.ErrFlushFailed) {
 			t.Errorf("the write-back: %v", err)
@@ -219,8 +221,9 @@ func TestAFlushHearsOfAFailedWritebackBesideIt(t *testing.T) {
 	})
 }
 
-// After a failed flush the blocks of the file may be older than its pages: a copy that shared them, as the kernel
-// would make it, would not be one of the window.
+// After a failed flush the blocks of the file may be older than its pages: a
+// copy that shared them, as the kernel would make it, would not be one of the
+// window.
 func TestACopyAfterAFailedFlushIsOfTheMemory(t *testing.T) {
 	want := pattern(64*KiB, 1)
 	f := opened(t, tempFile(t, want), core.Options{Access: core.ReadWrite})

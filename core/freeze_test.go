@@ -52,7 +52,8 @@ func TestFreezeWaitsForOlderPinsAndRefusesStores(t *testing.T) {
 	}
 }
 
-// A frozen file may still be made longer by others, and move to another region then: it is as frozen there.
+// A frozen file may still be made longer by others, and move to another region
+// then: it is as frozen there.
 func TestFrozenMemoryStaysSoInAnotherRegion(t *testing.T) {
 	needsCutting(t)
 	for _, a := range []core.Access{core.ReadWrite, core.CopyOnWrite} {

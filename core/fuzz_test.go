@@ -14,8 +14,8 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// FuzzOptions opens a file with any options and ranges. It must not panic, and what is refused must leave
-// the file as it was.
+// FuzzOptions opens a file with any options and ranges. It must not panic, and
+// what is refused must leave the file as it was.
 func FuzzOptions(f *testing.F) {
 	f.Add(uint8(1), uint8(0), int64(0), int64(0), int64(0), int64(0), uint32(0), int64(0), int64(10))
 	f.Add(uint8(1), uint8(7), int64(5000), int64(100), int64(900), int64(1), uint32(0o600), int64(5), int64(1<<62))
@@ -32,7 +32,8 @@ func FuzzOptions(f *testing.F) {
 			Stack: bit(5), NoLock: bit(6), HugePages: bit(7), Size: size, Offset: offset, Length: length, Reserve: reserve, Perm: fs.FileMode(perm),
 		})
 		if err != nil {
-			// Truncate empties the file before the disk is asked for blocks; but not before the options are known to be good.
+			// Truncate empties the file before the disk is asked for blocks;
+			// but not before the options are known to be good.
 			emptied := bit(2) && !refusedByItself(err)
 			if got, rerr := os.ReadFile(name); rerr != nil || !bytes.Equal(got, want) && !emptied {
 				t.Fatalf("refused with %v, and the file changed (%v)", err, rerr)
@@ -60,7 +61,8 @@ func FuzzOptions(f *testing.F) {
 	})
 }
 
-// refusedByItself says that err is about what was asked for, not about what the system could give.
+// refusedByItself says that err is about what was asked for, not about what the
+// system could give.
 func refusedByItself(err error) bool {
 	for _, is := range []error{core.ErrRange, core.ErrReadOnly, fs.ErrInvalid, fs.ErrExist, lock.ErrLocked} {
 		if errors.Is(err, is) {
@@ -70,7 +72,8 @@ func refusedByItself(err error) bool {
 	return false
 }
 
-// FuzzCursor reads the bytes of the input as a program for a Reader, and for the bytes.Reader that it must behave like.
+// FuzzCursor reads the bytes of the input as a program for a Reader, and for
+// the bytes.Reader that it must behave like.
 func FuzzCursor(f *testing.F) {
 	f.Add([]byte("0123456789abcdef"), int64(3), int64(10), []byte{0, 5, 1, 2, 3, 200, 4, 5, 6})
 	f.Add([]byte{}, int64(0), int64(0), []byte{1, 2, 3})
@@ -128,7 +131,8 @@ func FuzzCursor(f *testing.F) {
 	})
 }
 
-// FuzzWriter reads the bytes of the input as a program for a Writer, and for the slice that it must be as good as.
+// FuzzWriter reads the bytes of the input as a program for a Writer, and for
+// the slice that it must be as good as.
 func FuzzWriter(f *testing.F) {
 	f.Add(int64(3), int64(10), []byte{0, 5, 1, 2, 3, 200, 4, 5, 6, 61, 62, 63})
 	f.Add(int64(0), int64(64), []byte{255, 254, 253, 8, 9, 10})

@@ -14,8 +14,9 @@ import (
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-// Growing within the reservation keeps the page tables of the old bytes, and one kernel mapping: each further one
-// would have a device flush of its own in every flush.
+// Growing within the reservation keeps the page tables of the old bytes, and
+// one kernel mapping: each further one would have a device flush of its own in
+// every flush.
 func TestGrowingKeepsThePageTables(t *testing.T) {
 	needsFiles(t)
 	if !sys.CanReserve {
@@ -44,8 +45,8 @@ func TestGrowingKeepsThePageTables(t *testing.T) {
 	}
 }
 
-// Where the address space is limited, a file is mapped without a reservation, and a growth that needs more than
-// there is fails and changes nothing.
+// Where the address space is limited, a file is mapped without a reservation,
+// and a growth that needs more than there is fails and changes nothing.
 func TestAddressSpaceLimit(t *testing.T) {
 	testutil.RequireLinux(t, "limit of the address space that a test can set")
 	if _, err := testutil.Reexec(t, "cramped", "FILE="+tempFile(t, pattern(64*KiB, 1))).Wait(); err != nil {
@@ -97,7 +98,8 @@ func errorText(err error) string {
 	return err.Error()
 }
 
-// No descriptor, mapping or lock is left behind, whatever was done to the file and in whatever state it was closed.
+// No descriptor, mapping or lock is left behind, whatever was done to the file
+// and in whatever state it was closed.
 func TestNothingIsLeftBehind(t *testing.T) {
 	onEach(t, func(t *testing.T, b backend) {
 		testutil.NoLeaks(t)

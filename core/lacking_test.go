@@ -14,13 +14,15 @@ import (
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// lacking are the newer calls that older kernels, sandboxes and file systems do not have, one by one and all together.
+// lacking are the newer calls that older kernels, sandboxes and file systems do
+// not have, one by one and all together.
 var lacking = [][]sys.Call{
 	nil, {sys.CallPopulate}, {sys.CallCopyFileRange}, {sys.CallFiclone}, {sys.CallOFD}, {sys.CallSyncFileRange}, {sys.CallFallocate}, {sys.CallReserve},
 	{sys.CallPopulate, sys.CallCopyFileRange, sys.CallFiclone, sys.CallOFD, sys.CallSyncFileRange, sys.CallFallocate, sys.CallReserve},
 }
 
-// What a system lacks costs time, not bytes: a file lives the same life without it.
+// What a system lacks costs time, not bytes: a file lives the same life without
+// it.
 func TestLivesWithoutNewerCalls(t *testing.T) {
 	for _, features := range lacking {
 		t.Run(fmt.Sprintf("without %v", features), func(t *testing.T) {
@@ -67,8 +69,9 @@ func TestLivesWithoutNewerCalls(t *testing.T) {
 	}
 }
 
-// Offsets are those of files, wherever memory is addressed by 32 bits: a window far inside a file is like any other, and
-// more than there are addresses for is out of range.
+// Offsets are those of files, wherever memory is addressed by 32 bits: a window
+// far inside a file is like any other, and more than there are addresses for is
+// out of range.
 func TestFilesLongerThanTheAddressSpace(t *testing.T) {
 	needsFiles(t)
 	const far = 4*1024*MiB + 12_345
@@ -101,7 +104,8 @@ func TestFilesLongerThanTheAddressSpace(t *testing.T) {
 	t.Run("window", func(t *testing.T) { farWindow(t, name, out, far) })
 }
 
-// farWindow reads and writes a window of the file of that name, which is open as out.
+// farWindow reads and writes a window of the file of that name, which is open
+// as out.
 func farWindow(t *testing.T, name string, out *os.File, far int64) {
 	var b [8]byte
 	f := opened(t, name, core.Options{Access: core.ReadWrite, Offset: far, Length: 64 * KiB, Sparse: true})

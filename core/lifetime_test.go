@@ -57,7 +57,7 @@ func TestPinKeepsItsBytesInGrowth(t *testing.T) {
 	for _, b := range resizable {
 		t.Run(b.name, func(t *testing.T) {
 			if b.name == "anonymous" && !sys.CanReserve {
-				t.Skip("without a reservation, memory moves when nobody uses it")
+				t.Skip("without a reservation, memory moves when it is not in use")
 			}
 			want := pattern(64*KiB, 1)
 			f := b.open(t, want, MiB)
@@ -219,8 +219,8 @@ func TestTruncateContextLeavesAllAsItWas(t *testing.T) {
 	}
 }
 
-// Memory cannot be in two places, so past its capacity it waits until nobody uses it; but a
-// holder of a pin must be able to go on meanwhile.
+// Memory cannot be in two places, so past its capacity it waits until it is not
+// in use; but a holder of a pin must be able to go on meanwhile.
 func TestMemoryMovesOnlyWhenUnused(t *testing.T) {
 	for _, b := range resizable[3:] {
 		t.Run(b.name, func(t *testing.T) {

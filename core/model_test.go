@@ -18,9 +18,10 @@ const (
 	share   = 16 * KiB // of the window, for each worker to itself
 )
 
-// A few goroutines do everything that a file can do, at random, each on its own share of the window. After
-// every step a worker compares its share with a model, a plain slice; one of them also resizes
-// what lies behind the shares. In the end the file must hold what the models do.
+// A few goroutines do everything that a file can do, at random, each on its own
+// share of the window. After every step a worker compares its share with a
+// model, a plain slice; one of them also resizes what lies behind the shares.
+// In the end the file must hold what the models do.
 func TestAgainstAModel(t *testing.T) {
 	seed := testutil.Seed(t)
 	steps := 400
@@ -51,7 +52,8 @@ func TestAgainstAModel(t *testing.T) {
 	}
 }
 
-// ending checks what is left when the workers are done: in the window, in the frozen window, and in the file.
+// ending checks what is left when the workers are done: in the window, in the
+// frozen window, and in the file.
 func ending(t *testing.T, f *core.File, b backend, start []byte, all []*modelled) {
 	var want []byte
 	for _, m := range all {
@@ -140,7 +142,8 @@ func (m *modelled) step() bool {
 	return m.compare(kind.name)
 }
 
-// compare looks at the share through the window, and at the bytes of the pin that is held.
+// compare looks at the share through the window, and at the bytes of the pin
+// that is held.
 func (m *modelled) compare(after string) bool {
 	same := true
 	err := m.f.View(func(b []byte) error { same = bytes.Equal(b[m.off:m.off+share], m.want); return nil })
@@ -185,8 +188,9 @@ func (m *modelled) resize() error {
 	return m.f.Truncate(size)
 }
 
-// hold takes a pin to be looked at after later steps, or lets go of the one there is. The worker that resizes
-// holds none, as it may have to wait for all of them.
+// hold takes a pin to be looked at after later steps, or lets go of the one
+// there is. The worker that resizes holds none, as it may have to wait for all
+// of them.
 func (m *modelled) hold(from, n int64) (err error) {
 	if m.resizes {
 		return nil

@@ -14,11 +14,13 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// shaping are the changes of a file that is 64 KiB long and has 100 KiB of room, in any order.
+// shaping are the changes of a file that is 64 KiB long and has 100 KiB of
+// room, in any order.
 var shaping = []struct {
 	name string
 	do   func(f *core.File, base int64) error // base is the file's length when its window has none
-	// size of the window afterwards, 0 for no change; freezes, closes: what comes later is refused.
+	// size of the window afterwards, 0 for no change; freezes, closes: what
+	// comes later is refused.
 	size            int64
 	freezes, closes bool
 }{
@@ -43,8 +45,9 @@ func orders(n int) (all [][]int) {
 	return all
 }
 
-// The changes are asked for in every order while pins are held: the pinned bytes stay where and what they are, and once
-// the pins have gone each change has the outcome that its place in the order gives it.
+// The changes are asked for in every order while pins are held: the pinned
+// bytes stay where and what they are, and once the pins have gone each change
+// has the outcome that its place in the order gives it.
 func TestChangesInEveryOrderWithPinsHeld(t *testing.T) {
 	every := len(resizable) // the back ends share them
 	if testing.Short() {

@@ -15,15 +15,17 @@ import (
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-// needsFiles skips a test of mapped files where the system maps none; TestOpeningWhereNoFileIsMapped says what it does then.
+// needsFiles skips a test of mapped files where the system maps none;
+// TestOpeningWhereNoFileIsMapped says what it does then.
 func needsFiles(t testing.TB) {
 	t.Helper()
 	if !sys.MapsFiles {
-		t.Skip("this system maps no files: opening one answers ErrUnsupported")
+		t.Skip("this system maps no files: opening one returns ErrUnsupported")
 	}
 }
 
-// needsCutting skips a test that shortens a file under its mapping where the system refuses that.
+// needsCutting skips a test that shortens a file under its mapping where the
+// system refuses that.
 func needsCutting(t testing.TB) {
 	t.Helper()
 	if sys.ShrinkNeedsUnmap {
@@ -31,7 +33,8 @@ func needsCutting(t testing.TB) {
 	}
 }
 
-// symlink makes a symbolic link, and skips the test where the system says that it has and there is none.
+// symlink makes a symbolic link, and skips the test where the system says that
+// it has and there is none.
 func symlink(t testing.TB, to, name string) {
 	t.Helper()
 	check(t, os.Symlink(to, name))
@@ -48,13 +51,14 @@ func freezesExec(f *core.File) bool {
 	return f.Name() != "memory" && sys.MapsFiles
 }
 
-// everyPinBlocks says that pins stand in the way of shrinking f wherever they are.
+// everyPinBlocks says that pins stand in the way of shrinking f wherever they
+// are.
 func everyPinBlocks(f *core.File) bool {
 	return sys.ShrinkNeedsUnmap && f.Fd() != ^uintptr(0)
 }
 
-// missingHere reports whether err is that of a system that lacks what Linux has,
-// or of a sandbox.
+// missingHere reports whether err is that of a system that lacks what Linux
+// has, or of a sandbox.
 func missingHere(err error) bool {
 	return (runtime.GOOS != "linux" || testutil.Sandboxed()) && errors.Is(err, errors.ErrUnsupported)
 }
@@ -86,8 +90,8 @@ func TestOpeningWhereNoFileIsMapped(t *testing.T) {
 	}
 }
 
-// accountsForMemory says that the system refuses memory which it could never have. Others give the addresses, and find out
-// when they are used.
+// accountsForMemory says that the system refuses memory which it could never
+// have. Others give the addresses, and find out when they are used.
 func accountsForMemory() bool {
 	switch runtime.GOOS {
 	case "linux":
@@ -106,11 +110,12 @@ type vma struct {
 	flags    string // two letters each, as proc_pid_smaps(5) has them
 }
 
-// showsMappings says that [vmas] knows something here. Programs for Windows see wine's /proc, with other names in it.
+// showsMappings says that [vmas] knows something here. Programs for Windows see
+// wine's /proc, with other names in it.
 const showsMappings = runtime.GOOS == "linux"
 
-// vmas are the kernel's mappings of the file of that name in this process. Where it does not tell, the
-// test is skipped.
+// vmas are the kernel's mappings of the file of that name in this process.
+// Where it does not tell, the test is skipped.
 func vmas(t testing.TB, name string) (all []vma) {
 	t.Helper()
 	if !showsMappings {

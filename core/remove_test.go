@@ -21,7 +21,8 @@ var misnamings = []struct {
 	happens func(t *testing.T, dir, name string)
 	want    error    // of Remove
 	stays   []string // below dir, afterwards
-	// follows is what stays with RemoveOnClose, which keeps hold of the directory and finds the file there.
+	// follows is what stays with RemoveOnClose, which keeps hold of the
+	// directory and finds the file there.
 	follows []string
 }{
 	{"nothing", func(*testing.T, string, string) {}, nil, []string{"d"}, nil},
@@ -108,7 +109,8 @@ func TestRemoveLeavesForeignFilesAlone(t *testing.T) {
 	}
 }
 
-// misnamed is a directory, and the name of a file to be in a directory within it.
+// misnamed is a directory, and the name of a file to be in a directory within
+// it.
 func misnamed(t *testing.T) (dir, name string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -145,7 +147,8 @@ func TestRemoveAndRemoveOnClose(t *testing.T) {
 	}
 }
 
-// A file system that cannot sync directories has nothing more to give; one that fails to is told of.
+// A file system that cannot sync directories has nothing more to give; one that
+// fails to is told of.
 func TestRemoveWhenItsDirectoryCannotBeSynced(t *testing.T) {
 	needsFiles(t)
 	for _, cause := range []error{errors.ErrUnsupported, syscall.EIO} {
@@ -165,7 +168,8 @@ func TestRemoveWhenItsDirectoryCannotBeSynced(t *testing.T) {
 	}
 }
 
-// renamesParents skips a test that renames the directory of an open file where the system refuses that.
+// renamesParents skips a test that renames the directory of an open file where
+// the system refuses that.
 func renamesParents(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -173,8 +177,9 @@ func renamesParents(t *testing.T) {
 	}
 }
 
-// File systems give the inode of a removed file to the next one. The open file keeps its own from being reused, so that the
-// identities differ however often that happens.
+// File systems give the inode of a removed file to the next one. The open file
+// keeps its own from being reused, so that the identities differ however often
+// that happens.
 func TestRemoveWithRecycledInodes(t *testing.T) {
 	needsFiles(t)
 	dir := t.TempDir()

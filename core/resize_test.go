@@ -14,7 +14,8 @@ import (
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// A Truncate in which any system call fails leaves file, length, bytes and pins as they were.
+// A Truncate in which any system call fails leaves file, length, bytes and pins
+// as they were.
 func TestTruncateWhenACallFails(t *testing.T) {
 	for _, b := range resizable {
 		for _, op := range []sys.Op{sys.OpMmap, sys.OpTruncate, sys.OpFallocate, sys.OpMadvise} {
@@ -30,7 +31,7 @@ func TestTruncateWhenACallFails(t *testing.T) {
 					size := sizeOf(t, f, n)
 					calls := failing(t, op, 0, syscall.EIO)
 					if f.Fd() == ^uintptr(0) && n > 64*KiB || everyPinBlocks(f) && n < 64*KiB {
-						p.Release() // memory moves only when nobody uses it
+						p.Release() // memory moves only when it is not in use
 					}
 					err := f.Truncate(size)
 					failing(t, "", 0, nil)
@@ -53,8 +54,8 @@ func TestTruncateWhenACallFails(t *testing.T) {
 	}
 }
 
-// What is handed out ends with the window: an append makes a copy, and does not write behind it, where the bytes
-// would come to light when the file grows.
+// What is handed out ends with the window: an append makes a copy, and does not
+// write behind it, where the bytes would come to light when the file grows.
 func TestSlicesEndAtTheWindow(t *testing.T) {
 	for _, b := range resizable {
 		f := b.open(t, pattern(1000, 1), MiB)
@@ -71,7 +72,7 @@ func TestSlicesEndAtTheWindow(t *testing.T) {
 	}
 }
 
-// More memory than there is answers an error, and does not end the process.
+// More memory than there is returns an error, and does not end the process.
 func TestTruncateOfMemoryPastWhatThereIs(t *testing.T) {
 	sizes := []int64{1 << 62} // what no address space holds
 	if accountsForMemory() {
@@ -168,7 +169,8 @@ func TestRefreshFollowsOthers(t *testing.T) {
 	}
 }
 
-// Taking up a length gives none: a file that gets shorter at that very moment stays so, whatever holes it had.
+// Taking up a length gives none: a file that gets shorter at that very moment
+// stays so, whatever holes it had.
 func TestRefreshLengthensNothing(t *testing.T) {
 	needsCutting(t)
 	if runtime.GOOS == "freebsd" {
@@ -229,7 +231,8 @@ func TestChangesAreMadeInOrder(t *testing.T) {
 	}
 }
 
-// What cannot be emptied has the length that it had, also when a longer one was tried.
+// What cannot be emptied has the length that it had, also when a longer one was
+// tried.
 func TestOpenThatCannotEmptyTheFile(t *testing.T) {
 	for nth := 1; nth <= 2; nth++ {
 		want := pattern(1000, 1)

@@ -21,8 +21,9 @@ const (
 	slot    = 64 // bytes; the i-th slot of the window belongs to holder i%holders
 )
 
-// Many goroutines pin, store and load while another one grows and shrinks the window. As long as a pin is held its
-// bytes are those that its holder has stored through it, at the place in the file that it was taken for.
+// Many goroutines pin, store and load while another one grows and shrinks the
+// window. As long as a pin is held its bytes are those that its holder has
+// stored through it, at the place in the file that it was taken for.
 func TestPinsUnderResizing(t *testing.T) {
 	seed := testutil.Seed(t)
 	for _, b := range resizable {
@@ -64,7 +65,8 @@ type holder struct {
 	rng *rand.Rand
 }
 
-// step holds a pin on one of its slots for a while, and reports whether all was well.
+// step holds a pin on one of its slots for a while, and reports whether all was
+// well.
 func (h *holder) step() bool {
 	slots := h.f.Len() / slot / holders
 	if slots == 0 {
@@ -95,7 +97,8 @@ func (h *holder) step() bool {
 		h.t.Errorf("the pin at %d shows other bytes than were stored (%v)", off, err)
 		return false
 	}
-	// A shrink that waits for this pin hides the bytes from new operations already.
+	// A shrink that waits for this pin hides the bytes from new operations
+	// already.
 	if n, err := h.f.ReadAt(loaded, off); n == slot && !bytes.Equal(loaded, stored) || n < slot && err != io.EOF {
 		h.t.Errorf("the window shows other bytes at %d than the pin (%d, %v)", off, n, err)
 		return false
@@ -103,8 +106,9 @@ func (h *holder) step() bool {
 	return true
 }
 
-// Short operations go on while the window grows, shrinks and moves. Each finds its own bytes as the last one left
-// them, or zero where they were cut off meanwhile, up to the end of the window that it was let into.
+// Short operations go on while the window grows, shrinks and moves. Each finds
+// its own bytes as the last one left them, or zero where they were cut off
+// meanwhile, up to the end of the window that it was let into.
 func TestOperationsUnderResizing(t *testing.T) {
 	seed := testutil.Seed(t)
 	for _, b := range resizable {
@@ -126,7 +130,8 @@ func TestOperationsUnderResizing(t *testing.T) {
 			}
 			rng := rand.New(rand.NewPCG(seed, 1))
 			for n := range int64(300) {
-				// Up and down by a page or so, and now and then past the room there is.
+				// Up and down by a page or so, and now and then past the room
+				// there is.
 				size := (4*KiB + n*KiB/8 + rng.Int64N(4*KiB)) &^ (slot - 1)
 				if err := f.Truncate(base + size); err != nil {
 					t.Error(err)

@@ -38,7 +38,8 @@ func writer(t testing.TB, f *core.File, off, n int64) *core.Writer {
 	return w
 }
 
-// A file that was cut may be whole again when a system call's fault is looked into.
+// A file that was cut may be whole again when a system call's fault is looked
+// into.
 func TestStreamsOfAFileThatIsWholeAgain(t *testing.T) {
 	needsCutting(t)
 	name := tempFile(t, pattern(2*MiB, 1))
@@ -63,7 +64,8 @@ func TestStreamsOfAFileThatIsWholeAgain(t *testing.T) {
 	}
 }
 
-// WriteTo hands out the map itself, in order and in pieces that a closing need not wait long for.
+// WriteTo hands out the map itself, in order and in pieces that a closing need
+// not wait long for.
 func TestWriteToHandsOutTheMap(t *testing.T) {
 	want := pattern(3*MiB+11, 1)
 	f := opened(t, tempFile(t, want), core.Options{})
@@ -106,7 +108,8 @@ func TestWriteToStopsWhereItsWriterDoes(t *testing.T) {
 	}
 }
 
-// A stream that panics takes no pin with it: a server that recovers can still close the file.
+// A stream that panics takes no pin with it: a server that recovers can still
+// close the file.
 func TestAPanickingStreamKeepsNoPin(t *testing.T) {
 	f := opened(t, tempFile(t, pattern(100, 1)), core.Options{Access: core.ReadWrite})
 	for name, do := range map[string]func(){
@@ -135,7 +138,8 @@ func TestAPanickingStreamKeepsNoPin(t *testing.T) {
 	check(t, c.Finish())
 }
 
-// A pipe's bytes are read by another goroutine, which has no guard: it must get copies.
+// A pipe's bytes are read by another goroutine, which has no guard: it must get
+// copies.
 func TestWriteToAPipeHandsOutCopies(t *testing.T) {
 	f := shortened(t, core.Options{})
 	pr, pw := io.Pipe()

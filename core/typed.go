@@ -15,17 +15,20 @@ var (
 	errAlign    = fmt.Errorf("the address is not aligned for the type: %w", fs.ErrInvalid)
 )
 
-// At returns the T that lies off bytes into the pin, in place: what is stored through the pointer is stored
-// in the map. It is valid until the pin is released. The layout is the machine's own, byte order and the size of int
+// At returns the T that lies off bytes into the pin, in place: what is stored
+// through the pointer is stored in the map. It is valid until the pin is
+// released. The layout is the machine's own, byte order and the size of int
 // included; [Get] is for formats that other machines read.
 //
-// T must hold no Go pointers (no strings, slices, maps, channels, functions or interfaces): they would mean nothing to
-// others, and the garbage collector does not look for them here. The address must be
-// aligned for T. Both are [fs.ErrInvalid]. A T that does not lie within the pin is [ErrRange], and a pin
-// that has been released [fs.ErrClosed].
+// T must hold no Go pointers (no strings, slices, maps, channels, functions or
+// interfaces): they would mean nothing to others, and the garbage collector
+// does not look for them here. The address must be aligned for T. Both are
+// [fs.ErrInvalid]. A T that does not lie within the pin is [ErrRange], and a
+// pin that has been released [fs.ErrClosed].
 //
-// Types of sync/atomic work, also between processes that map the same file. Access is guarded within [Pin.Do]
-// alone, as with [Pin.Bytes], and a store through a mapping that is read-only is a fault.
+// Types of sync/atomic work, also between processes that map the same file.
+// Access is guarded within [Pin.Do] alone, as with [Pin.Bytes], and a store
+// through a mapping that is read-only is a fault.
 func At[T any](p *Pin, off int64) (*T, error) {
 	s, err := inPlace[T](p, off, 1)
 	if err != nil {
@@ -34,7 +37,8 @@ func At[T any](p *Pin, off int64) (*T, error) {
 	return &s[0], nil
 }
 
-// Slice returns n values of T that lie off bytes into the pin, in place; see [At]. The slice has no spare capacity.
+// Slice returns n values of T that lie off bytes into the pin, in place; see
+// [At]. The slice has no spare capacity.
 func Slice[T any](p *Pin, off int64, n int) ([]T, error) {
 	s, err := inPlace[T](p, off, n)
 	return s, p.file.fail("slice", err)
@@ -57,11 +61,12 @@ func inPlace[T any](p *Pin, off int64, n int) ([]T, error) {
 	if uintptr(at)%unsafe.Alignof(v) != 0 {
 		return nil, fmt.Errorf("%v: %w", reflect.TypeFor[T](), errAlign)
 	}
-	// In bounds: n*size bytes from off on lie within the pin. Alive: until its release, as documented.
+	// In bounds: n*size bytes from off on lie within the pin. Alive: until its
+	// release, as documented.
 	return unsafe.Slice((*T)(at), n), nil
 }
 
-// pointers remembers the answers of holdsPointers, which takes reflection to find.
+// pointers caches the results of holdsPointers, which needs reflection.
 var pointers sync.Map // reflect.Type to bool
 
 func holdsPointers(t reflect.Type) bool {

@@ -10,35 +10,40 @@ import (
 	"github.com/fmmap-go/fmmap/internal/bounds"
 )
 
-// Fixed is every type that [Get], [Put], [Next] and [PutNext] know a fixed layout for.
+// Fixed is every type that [Get], [Put], [Next] and [PutNext] know a fixed
+// layout for.
 //
-// A value occupies its own size, but for int, uint and uintptr: they are stored as 64 bits, so
-// that a file means the same to programs of either word size. Offsets need no alignment.
+// A value occupies its own size, except int, uint and uintptr: they are stored
+// as 64 bits, so that a file means the same to programs of either word size.
+// Offsets need no alignment.
 type Fixed interface {
 	~int8 | ~int16 | ~int32 | ~int64 | ~int |
 		~uint8 | ~uint16 | ~uint32 | ~uint64 | ~uint | ~uintptr |
 		~float32 | ~float64 | Uint128 | Int128
 }
 
-// Uint128 is an unsigned integer of 128 bits: Hi·2⁶⁴ + Lo. It is stored as any other
-// integer of its byte order: in 16 bytes, the least significant one first in little-endian order (so
-// Lo comes first), and last in big-endian order.
+// Uint128 is an unsigned integer of 128 bits: Hi·2⁶⁴ + Lo. It is stored as any
+// other integer of its byte order: in 16 bytes, the least significant one first
+// in little-endian order (so Lo comes first), and last in big-endian order.
 type Uint128 struct{ Hi, Lo uint64 }
 
-// Int128 is a signed integer of 128 bits in two's complement: Hi·2⁶⁴ + Lo. It is stored as [Uint128] is.
+// Int128 is a signed integer of 128 bits in two's complement: Hi·2⁶⁴ + Lo. It
+// is stored as [Uint128] is.
 type Int128 struct {
 	Hi int64
 	Lo uint64
 }
 
-// errNarrow answers a stored int, uint or uintptr that needs more bits than this
-// platform's has.
+// errNarrow is the error of a stored int, uint or uintptr that needs more bits
+// than this platform's has.
 var errNarrow = fmt.Errorf("the stored value does not fit into the word of this platform: %w", ErrRange)
 
-// Get loads a value of the given byte order from the window at off. It answers [ErrRange] when the
-// value does not lie within the window, or not within the type: an int of 64 bits on a 32-bit platform.
+// Get loads a value of the given byte order from the window at off. It returns
+// [ErrRange] if the value does not lie within the window, or not within the
+// type: an int of 64 bits on a 32-bit platform.
 //
-// The load is not atomic; use [At] with a type of sync/atomic for that. A nil order answers [fs.ErrInvalid].
+// The load is not atomic; use [At] with a type of sync/atomic for that. A nil
+// order returns [fs.ErrInvalid].
 func Get[T Fixed](f *File, off int64, order binary.ByteOrder) (v T, err error) {
 	u, err := f.begin(false)
 	if err != nil {
@@ -60,8 +65,9 @@ func Get[T Fixed](f *File, off int64, order binary.ByteOrder) (v T, err error) {
 	return v, err
 }
 
-// Put stores a value in the given byte order into the window at off. It answers [ErrRange], and
-// stores nothing, when the value does not fit into the window. After a [*FaultError] a part of it may have been stored.
+// Put stores a value in the given byte order into the window at off. It returns
+// [ErrRange], and stores nothing, if the value does not fit into the window.
+// After a [*FaultError] a part of it may have been stored.
 func Put[T Fixed](f *File, off int64, order binary.ByteOrder, v T) (err error) {
 	u, err := f.begin(true)
 	if err != nil {
@@ -84,8 +90,9 @@ func width[T Fixed]() int64 {
 	return int64(unsafe.Sizeof(v))
 }
 
-// widened reports whether a T is smaller in memory than it is in the file. On 64-bit platforms it is a
-// constant; elsewhere nothing but its kind tells an int from an int32.
+// widened reports whether a T is smaller in memory than it is in the file. On
+// 64-bit platforms it is a constant; elsewhere nothing but its kind tells an
+// int from an int32.
 func widened[T Fixed]() bool {
 	var v T
 	if unsafe.Sizeof(uintptr(0)) == 8 || unsafe.Sizeof(v) != 4 {
@@ -100,8 +107,8 @@ func widened[T Fixed]() bool {
 
 // decode loads a T from b, which holds as many bytes as its width.
 //
-// The switch is over constants, so that each shape of T keeps one case of it. The
-// conversions reinterpret a local variable of the size of T in that case.
+// The switch is over constants, so that each shape of T keeps one case of it.
+// The conversions reinterpret a local variable of the size of T in that case.
 func decode[T Fixed](b []byte, order binary.ByteOrder) (v T, err error) {
 	if order == nil {
 		return v, fs.ErrInvalid
@@ -185,6 +192,6 @@ func widen[T Fixed](v T) uint64 {
 // bigEndian reports whether the order puts the more significant bytes first.
 func bigEndian(order binary.ByteOrder) bool { return order.Uint16(oneBigEndian[:]) == 1 }
 
-// oneBigEndian is 1 in big-endian order; it is never written. A local array would be
-// allocated for the call through the interface.
+// oneBigEndian is 1 in big-endian order; it is never written. A local array
+// would be allocated for the call through the interface.
 var oneBigEndian = [2]byte{0, 1}

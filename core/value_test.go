@@ -13,7 +13,8 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 )
 
-// roundTrip stores v in both orders, alone and through cursors, and checks what the bytes are.
+// roundTrip stores v in both orders, alone and through cursors, and checks what
+// the bytes are.
 func roundTrip[T core.Fixed](t *testing.T, v T, little []byte) {
 	t.Helper()
 	f := core.NewMemory("m", make([]byte, 64))
@@ -88,7 +89,8 @@ func TestValues(t *testing.T) {
 		[]byte{0xfe, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255})
 }
 
-// Types of the caller's own are as good as their underlying types, and odd values keep their bits.
+// Types of the caller's own are as good as their underlying types, and odd
+// values keep their bits.
 func TestValuesOfOtherKinds(t *testing.T) {
 	roundTrip(t, time.Duration(-2), []byte{0xfe, 255, 255, 255, 255, 255, 255, 255})
 	roundTrip(t, uintptr(0x01020304), []byte{4, 3, 2, 1, 0, 0, 0, 0})
@@ -102,7 +104,8 @@ func TestValuesOfOtherKinds(t *testing.T) {
 	}
 }
 
-// swapped is a byte order that encoding/binary does not have: that of the PDP-11.
+// swapped is a byte order that encoding/binary does not have: that of the
+// PDP-11.
 type swapped struct{ binary.ByteOrder }
 
 func (swapped) Uint32(b []byte) uint32 {
@@ -153,7 +156,8 @@ func TestByteOrders(t *testing.T) {
 	}
 }
 
-// An int is 64 bits in the file. Where it has 32 in memory, one that does not fit is an error.
+// An int is 64 bits in the file. Where it has 32 in memory, one that does not
+// fit is an error.
 func TestWideInts(t *testing.T) {
 	f := core.NewMemory("m", make([]byte, 16))
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {

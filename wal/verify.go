@@ -60,7 +60,7 @@ type Repaired struct {
 // Repair makes a log usable again that [Open] or [Log.Verify] reports to be
 // corrupt: it keeps the records before the damage and drops all that come
 // after. The files of what it drops are copied to a directory "damaged-..." in
-// dir first. What the log's map held stays. Nobody must have the log open:
+// dir first. What the log's map held stays. The log must not be open:
 // lock.ErrLocked.
 //
 // A log whose meta file is beyond reading cannot be repaired: [ErrCorrupt].
