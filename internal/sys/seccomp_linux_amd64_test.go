@@ -46,6 +46,7 @@ func underFilter(t *testing.T, call uint32, e unix.Errno, fn func()) {
 func TestWritebackUnderAFilter(t *testing.T) {
 	f := newFile(t, 10_000)
 	for _, e := range []unix.Errno{unix.EPERM, unix.ENOSYS} {
+		unlearned(t)
 		underFilter(t, unix.SYS_SYNC_FILE_RANGE, e, func() {
 			for name, err := range map[string]error{"StartWriteback": StartWriteback(f, 0, 10), "AwaitWriteback": AwaitWriteback(f, 0, 10)} {
 				if !errors.Is(err, errors.ErrUnsupported) {
