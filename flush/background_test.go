@@ -12,8 +12,7 @@ import (
 	"github.com/fmmap-go/fmmap/flush"
 )
 
-// journal is a target that notes when it was told what, in fake time since it
-// was made.
+// journal is a target that notes its calls, in fake time since it was made.
 type journal struct {
 	start      time.Time
 	length     int64
@@ -104,7 +103,7 @@ func inBubble(t *testing.T, p flush.Policy, fn func(t *testing.T, j *journal, bg
 		if t.Failed() {
 			return
 		}
-		stopErr := bg.Close()
+		closeErr := bg.Close()
 		j.mu.Lock()
 		n := len(j.events)
 		j.mu.Unlock()
@@ -112,7 +111,7 @@ func inBubble(t *testing.T, p flush.Policy, fn func(t *testing.T, j *journal, bg
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		if len(j.events) != n {
-			t.Errorf("after Stop (%v) there were still %v", stopErr, j.events[n:])
+			t.Errorf("after Close (%v) there were still %v", closeErr, j.events[n:])
 		}
 	})
 }
@@ -350,7 +349,7 @@ func TestMarksNeverWaitAndAreNeverLost(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	// A limit, not Stop, must bring the last marks to the disk.
+	// A limit, not Close, must bring the last marks to the disk.
 	deadline := time.After(30 * time.Second)
 	for w := range d.durable {
 		for d.durable[w].Load() != rounds {

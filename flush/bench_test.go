@@ -49,8 +49,8 @@ func BenchmarkGroupCommit(b *testing.B) {
 	}
 }
 
-// BenchmarkGroupCommitWithDeadline is the same for callers with a deadline, who
-// wait for another goroutine to run their batch even when they are alone.
+// BenchmarkGroupCommitWithDeadline is the same for callers with a deadline,
+// which wait for another goroutine to run their batch even when they are alone.
 func BenchmarkGroupCommitWithDeadline(b *testing.B) {
 	ctx, cancel := context.WithTimeout(b.Context(), time.Hour)
 	defer cancel()

@@ -138,7 +138,7 @@ func TestCloseRacesWithRequests(t *testing.T) {
 				for range 4 {
 					wg.Go(func() {
 						for {
-							runtime.Gosched() // wasm preempts no goroutine: Close has to get its turn
+							runtime.Gosched() // no goroutine is preempted in wasm: Close has to run
 							if err := c.Flush(t.Context(), 0, 1); errors.Is(err, fs.ErrClosed) {
 								return
 							} else if err != nil {

@@ -214,9 +214,9 @@ func TestAFinalFailureFailsAllLaterRequestsAtOnce(t *testing.T) {
 	})
 }
 
-// A member's plain stores are visible to the call that serves it. Fake time, not a
-// channel, tells when all have joined, so that the race detector sees no other order
-// between the two than the committer's.
+// A member's plain stores are visible to the call that serves it. Fake time,
+// not a channel, tells when all have joined, so that the race detector sees no
+// other order between the two than the committer's.
 func TestStoresOfAMemberHappenBeforeTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var memory [8]int

@@ -21,8 +21,8 @@ func (d *device) FlushRange(off, n int64) error {
 	return nil
 }
 
-// byHand is an executor whose tasks wait until the example runs them, so that
-// it always prints the same.
+// byHand is an executor whose tasks wait until the example runs them, so that its
+// output is always the same.
 type byHand []func(dropped error)
 
 func (h *byHand) execute(task func(dropped error)) error {
@@ -64,8 +64,7 @@ func ExampleCommitter() {
 	var pool byHand
 	c := flush.NewCommitter(&device{}, flush.Options{Execute: pool.execute})
 
-	// Three requests gather until the pool gets round to them; one call serves
-	// them.
+	// Three requests gather until the pool runs them; one call serves them.
 	a := c.Commit(0, 10)
 	b := c.Commit(5000, 10)
 	same := c.Commit(100, 10)
@@ -181,7 +180,7 @@ func ExampleBackground() {
 	bg.MarkDirty(100)
 	bg.MarkDirty(28)
 
-	// A caller needs everything stored so far to be durable.
+	// A caller wants to be sure of everything stored up to now.
 	fmt.Println("barrier:", bg.Barrier().Wait(ctx))
 
 	fmt.Println("stop:", bg.CloseContext(ctx))

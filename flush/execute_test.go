@@ -202,7 +202,7 @@ func TestATargetThatPanicsFailsItsBatchOnly(t *testing.T) {
 	}
 }
 
-func TestATargetThatCallsGoexitHangsNobody(t *testing.T) {
+func TestGoexitOfATargetFailsItsBatchOnly(t *testing.T) {
 	for _, e := range executors[:2] { // inline would end the test itself
 		t.Run(e.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -229,7 +229,7 @@ func TestATargetThatCallsGoexitHangsNobody(t *testing.T) {
 	}
 }
 
-func TestACallbackThatPanicsHangsNobody(t *testing.T) {
+func TestBatchesAfterAPanicOfACallbackAreRun(t *testing.T) {
 	q := &queue{}
 	c := flush.NewCommitter(&recorder{}, flush.Options{Execute: q.execute})
 	b := c.Commit(0, 1)

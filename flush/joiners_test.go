@@ -10,9 +10,9 @@ import (
 	"github.com/fmmap-go/fmmap/flush"
 )
 
-// TestCallersInStepShareBatches: callers that each flush again and again are all
-// members of each batch, and not of two batches that take turns, as they would be
-// if a batch were sealed as soon as the one before it is over.
+// TestCallersInStepShareBatches: callers that each flush again and again are
+// all members of each batch, and not of two batches that take turns, as they
+// would be if a batch were sealed as soon as the one before it is over.
 func TestCallersInStepShareBatches(t *testing.T) {
 	for _, e := range executors[:2] {
 		for _, callers := range []int{2, 8, 64} {
@@ -37,7 +37,8 @@ func TestCallersInStepShareBatches(t *testing.T) {
 					if err := c.Close(); err != nil {
 						t.Error(err)
 					}
-					// Without waiting for joiners the mean is about half of callers.
+					// Without waiting for joiners the mean is about half of
+					// callers.
 					if mean := c.Stats().MeanBatch; mean < 0.8*float64(callers) {
 						t.Errorf("%.1f members per batch", mean)
 					}

@@ -107,7 +107,7 @@ func runModel(t *testing.T, seed uint64, execute func(func(error)) error, fail f
 				case err != nil:
 					t.Errorf("writer %d: %v", w, err)
 				case d.durable[w].Load() < v:
-					t.Errorf("writer %d was told that %d is durable, the disk has %d", w, v, d.durable[w].Load())
+					t.Errorf("writer %d received nil for %d, the disk has %d", w, v, d.durable[w].Load())
 					return
 				default:
 					resolved.Add(1)
@@ -130,7 +130,8 @@ func runModel(t *testing.T, seed uint64, execute func(func(error)) error, fail f
 	}
 }
 
-// ask makes the cell w durable in one of several ways, and returns the outcome.
+// ask makes the cell w durable in one of the ways there are, and returns the
+// outcome.
 func ask(ctx context.Context, c *flush.Committer, bg *flush.Background, d *disk, rnd *rand.Rand, w int64) error {
 	switch rnd.IntN(6) {
 	case 0:

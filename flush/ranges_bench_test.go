@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// BenchmarkHull measures what [flush.Options] has about Gap. Random pages are
-// made durable by one call for their hull, by one call per page, and by one
-// call for the hull after the write-back of each has begun; with nothing else
-// dirty, and with 256 other dirty pages that no caller waits for. The three
-// take turns. The figures are medians, in ms.
+// BenchmarkHull is what [flush.Options] says of Gap: pages at random places are
+// made durable by one call for their hull, by a call for each, and by one call
+// for the hull after the write-back of each has begun; with nothing else dirty,
+// and with 256 other pages dirty that no request waits for. The three take
+// turns; the medians count, in ms.
 func BenchmarkHull(b *testing.B) {
 	for _, others := range []int{0, 256} {
 		for _, pages := range []int{2, 8, 64} {

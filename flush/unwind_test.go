@@ -9,10 +9,10 @@ import (
 	"github.com/fmmap-go/fmmap/flush"
 )
 
-// A batch that Execute refuses is run by the goroutine that ran the previous
-// one. If a panic or Goexit unwinds that goroutine, later batches must still
-// find a runner.
-func TestARunnerThatIsUnwoundHangsNobody(t *testing.T) {
+// A batch that Execute refuses is run by the goroutine that ran the one before.
+// If a panic or Goexit unwinds that goroutine, later batches must find a
+// runner.
+func TestBatchesAfterAnUnwoundRunnerAreRun(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		target func(call int)
@@ -81,9 +81,8 @@ func testUnwound(t *testing.T, target func(call int), done func(), want error, m
 	}
 }
 
-// The same where a batch's end is what makes the next one form, so that it
-// re-enters.
-func TestReenteringAfterAnUnwoundRunner(t *testing.T) {
+// The same where the next batch is passed to Execute again.
+func TestResubmittingAfterAnUnwoundRunner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &queue{}
 		target, gate := gated()
@@ -111,7 +110,7 @@ func TestReenteringAfterAnUnwoundRunner(t *testing.T) {
 		select {
 		case gate <- nil:
 		default:
-			t.Fatal("the next batch has no runner")
+			t.Fatal("the next batch is not run")
 		}
 		if err := next.Wait(t.Context()); err != nil {
 			t.Error(err)
@@ -119,9 +118,9 @@ func TestReenteringAfterAnUnwoundRunner(t *testing.T) {
 	})
 }
 
-// Where Execute runs the task before it returns, its panic is the callback's,
-// and no refusal.
-func TestACallbackThatPanicsInlineGoesOn(t *testing.T) {
+// Where Execute runs the task before it returns, a panic of a callback passes
+// through it, and is no refusal.
+func TestAPanicOfACallbackInlineContinues(t *testing.T) {
 	var c *flush.Committer
 	c = flush.NewCommitter(&recorder{flush: func(call int, _ rng) error {
 		if call == 1 {

@@ -14,9 +14,10 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// BenchmarkUncontended compares a lock that nobody else wants with the two system calls that it is made of.
-// (Those again are compared with bare flock(2) in internal/sys.) The two take turns, a hundred pairs
-// each, and the shortest turns count, since a busy machine makes all others longer.
+// BenchmarkUncontended compares an uncontended lock with the two system calls
+// that it consists of. (Those again are compared with bare flock(2) in
+// internal/sys.) The two take turns, a hundred pairs each, and the shortest
+// turns count, since a busy machine makes all others longer.
 //
 //	ns/pair, calls-ns/pair   a pair of Try, or Acquire, and Release; the two system calls
 //	x-calls                  the former by the latter
@@ -45,19 +46,19 @@ func BenchmarkUncontended(b *testing.B) {
 	}
 }
 
-// hundred says how long it takes to do pair so often.
+// hundred returns how long a hundred calls of pair take.
 func hundred(b *testing.B, pair func() bool) time.Duration {
 	began := time.Now()
 	for range 100 {
 		if !pair() {
-			b.Fatal("the lock cannot be had")
+			b.Fatal("the lock is not available")
 		}
 	}
 	return time.Since(began)
 }
 
-// BenchmarkHandOver has goroutines hand one exclusive lock round: how long each waits for its turn, and what a turn
-// costs in system calls.
+// BenchmarkHandOver has goroutines hand one exclusive lock on: how long each
+// waits for its turn, and what a turn costs in system calls.
 func BenchmarkHandOver(b *testing.B) {
 	const workers = 64
 	for _, files := range []string{"one file", "own files"} {

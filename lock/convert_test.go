@@ -11,37 +11,37 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// start has l wait for m, and returns where its outcome will be.
+// start requests m for l, and returns the channel of its outcome.
 func start(t *testing.T, l *lock.Lock, m lock.Mode) <-chan error {
 	t.Helper()
-	told := make(chan error, 1)
-	l.AcquireFunc(t.Context(), m, func(err error) { told <- err })
-	return told
+	outcome := make(chan error, 1)
+	l.AcquireFunc(t.Context(), m, func(err error) { outcome <- err })
+	return outcome
 }
 
-func wantWaiting(t *testing.T, told <-chan error) {
+func wantWaiting(t *testing.T, outcome <-chan error) {
 	t.Helper()
 	select {
-	case err := <-told:
-		t.Fatalf("told %v, want it to wait", err)
+	case err := <-outcome:
+		t.Fatalf("outcome %v, want it to wait", err)
 	default:
 	}
 }
 
-func wantTold(t *testing.T, told <-chan error, want error) {
+func wantOutcome(t *testing.T, outcome <-chan error, want error) {
 	t.Helper()
 	select {
-	case err := <-told:
+	case err := <-outcome:
 		if !errors.Is(err, want) {
-			t.Fatalf("told %v, want %v", err, want)
+			t.Fatalf("outcome %v, want %v", err, want)
 		}
 	default:
-		t.Fatalf("told nothing, want %v", want)
+		t.Fatalf("no outcome, want %v", want)
 	}
 }
 
-// TestUpgradeOvertakesThoseWhoWaitForIt: they could not go before anyway.
-func TestUpgradeOvertakesThoseWhoWaitForIt(t *testing.T) {
+// TestUpgradeOvertakesItsWaiters: they could not be granted before it anyway.
+func TestUpgradeOvertakesItsWaiters(t *testing.T) {
 	still(t, func(t *testing.T, k kind) {
 		f := open(t, tempFile(t))
 		a, b, c := k.lock(f, 1), k.lock(f, 2), k.lock(f, 3)
@@ -51,14 +51,14 @@ func TestUpgradeOvertakesThoseWhoWaitForIt(t *testing.T) {
 		upgrade := start(t, a, lock.Exclusive)
 		wantHeld(t, a, lock.Shared)
 		release(t, b)
-		wantTold(t, upgrade, nil)
+		wantOutcome(t, upgrade, nil)
 		wantHeld(t, a, lock.Exclusive)
 		wantWaiting(t, writer)
-		// Downgrading waits for nobody, and lets nobody overtake the writer.
+		// Downgrading does not wait, and lets no request overtake the writer.
 		try(t, a, lock.Shared)
 		wantErr(t, b.Try(lock.Shared), "lock", lock.ErrLocked)
 		release(t, a)
-		wantTold(t, writer, nil)
+		wantOutcome(t, writer, nil)
 		release(t, c)
 	})
 }
@@ -72,16 +72,16 @@ func TestDowngradeLetsReadersIn(t *testing.T) {
 		if err := a.Acquire(t.Context(), lock.Shared); err != nil {
 			t.Fatal(err)
 		}
-		wantTold(t, reader, nil)
+		wantOutcome(t, reader, nil)
 		wantWaiting(t, writer)
 		release(t, a)
 		release(t, b)
-		wantTold(t, writer, nil)
+		wantOutcome(t, writer, nil)
 		release(t, c)
 	})
 }
 
-func TestSecondUpgraderIsToldOfTheDeadlock(t *testing.T) {
+func TestSecondUpgradeFailsWithErrDeadlock(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
 		for _, files := range []string{"one file", "two files"} {
 			t.Run(files, func(t *testing.T) {
@@ -103,9 +103,9 @@ func TestSecondUpgraderIsToldOfTheDeadlock(t *testing.T) {
 					wantHeld(t, b, lock.Shared)
 					wantWaiting(t, first)
 					release(t, b)
-					wantTold(t, first, nil)
+					wantOutcome(t, first, nil)
 					release(t, a)
-					wantTold(t, waiter, nil)
+					wantOutcome(t, waiter, nil)
 					release(t, idle)
 				})
 			})
@@ -113,7 +113,8 @@ func TestSecondUpgraderIsToldOfTheDeadlock(t *testing.T) {
 	})
 }
 
-// TestDeadlockThroughAThird: a ring of three nested requests, each of which waits for the next one's owner.
+// TestDeadlockThroughAThird: a ring of three nested requests, each of which
+// waits for the next one's owner.
 func TestDeadlockThroughAThird(t *testing.T) {
 	kinds[1].require(t)
 	synctest.Test(t, testDeadlockThroughAThird)
@@ -122,23 +123,25 @@ func TestDeadlockThroughAThird(t *testing.T) {
 func testDeadlockThroughAThird(t *testing.T) {
 	f := open(t, tempFile(t))
 	r := func(off, n int64) *lock.Lock { return lock.New(f).Range(off, n) }
-	// Each overlaps its neighbours: a and b at 10, b and c at 20, c and a at 30.
+	// Each overlaps its neighbours: a and b at 10, b and c at 20, c and a at
+	// 30.
 	a, b, c := r(0, 40), r(10, 11), r(20, 11)
 	for _, l := range []*lock.Lock{a, b, c} {
 		try(t, l, lock.Shared)
 	}
-	told := start(t, b, lock.Exclusive)
+	outcome := start(t, b, lock.Exclusive)
 	wantErr(t, c.Acquire(t.Context(), lock.Exclusive), "lock", lock.ErrDeadlock)
 	wantErr(t, a.Acquire(t.Context(), lock.Exclusive), "lock", lock.ErrDeadlock)
 	release(t, a)
-	wantWaiting(t, told)
+	wantWaiting(t, outcome)
 	release(t, c)
-	wantTold(t, told, nil)
+	wantOutcome(t, outcome, nil)
 	release(t, b)
 }
 
-// TestRefusedUpgradeKeepsTheLock: another process shares the lock. For flock(2) the refusal has dropped
-// it in the system, where it must have been taken again.
+// TestRefusedUpgradeKeepsTheLock: another process shares the lock. For flock(2)
+// the refusal has dropped it in the system, where it must have been taken
+// again.
 func TestRefusedUpgradeKeepsTheLock(t *testing.T) {
 	still(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
@@ -157,12 +160,12 @@ func TestRefusedUpgradeKeepsTheLock(t *testing.T) {
 		wantErr(t, l.Try(lock.Exclusive), "lock", lock.ErrLocked)
 		stillHeld()
 		ctx, cancel := context.WithCancel(t.Context())
-		told := make(chan error, 1)
-		l.AcquireFunc(ctx, lock.Exclusive, func(err error) { told <- err })
+		outcome := make(chan error, 1)
+		l.AcquireFunc(ctx, lock.Exclusive, func(err error) { outcome <- err })
 		stillHeld()
 		cancel()
-		if err := <-told; !errors.Is(err, context.Canceled) {
-			t.Errorf("told %v, want %v", err, context.Canceled)
+		if err := <-outcome; !errors.Is(err, context.Canceled) {
+			t.Errorf("outcome %v, want %v", err, context.Canceled)
 		}
 		stillHeld()
 		release(t, l)
@@ -172,9 +175,10 @@ func TestRefusedUpgradeKeepsTheLock(t *testing.T) {
 	})
 }
 
-// TestRefusedRangeKeepsNothingNew: another process holds the last bytes of a range of
-// which this process shares some in the middle. What the kernel granted before it
-// refused is unlocked again, and what was shared stays shared.
+// TestRefusedRangeKeepsNothingNew: another process holds the last bytes of a
+// range of which this process shares some in the middle. What the kernel
+// granted before it refused is unlocked again, and what was shared stays
+// shared.
 func TestRefusedRangeKeepsNothingNew(t *testing.T) {
 	kinds[1].require(t)
 	name := tempFile(t)
@@ -196,9 +200,10 @@ func TestRefusedRangeKeepsNothingNew(t *testing.T) {
 	release(t, middle)
 }
 
-// TestLostUpgradeTellsTheTruth: another process comes in after the refused conversion has dropped the shared
-// lock and before it is taken again. Ranges on Linux cannot lose theirs.
-func TestLostUpgradeTellsTheTruth(t *testing.T) {
+// TestLostUpgradeReturnsErrLost: another process comes in after the refused
+// conversion has dropped the shared lock and before it is taken again. Ranges
+// on Linux cannot lose theirs.
+func TestLostUpgradeReturnsErrLost(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		do   func(l *lock.Lock) error
@@ -245,8 +250,9 @@ func TestLostUpgradeTellsTheTruth(t *testing.T) {
 	}
 }
 
-// TestWaiterOutlivesWhatTheReleaserLoses: a shared lock is handed to who wants it exclusively, which is a conversion
-// for the system. It is refused, and what was shared is lost; but the waiter had nothing that it could lose.
+// TestWaiterOutlivesWhatTheReleaserLoses: a shared lock is handed on to an
+// exclusive request, which is a conversion for the system. It is refused, and
+// the shared lock is lost; but the waiter held nothing that it could lose.
 func TestWaiterOutlivesWhatTheReleaserLoses(t *testing.T) {
 	kinds[0].require(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -257,7 +263,7 @@ func TestWaiterOutlivesWhatTheReleaserLoses(t *testing.T) {
 		if err := out.Set(sys.LockShared); err != nil {
 			t.Fatal(err)
 		}
-		told := start(t, writer, lock.Exclusive)
+		outcome := start(t, writer, lock.Exclusive)
 		calls := 0
 		restore := sys.Inject(func(sys.Op) error {
 			if calls++; calls == 2 {
@@ -267,18 +273,19 @@ func TestWaiterOutlivesWhatTheReleaserLoses(t *testing.T) {
 		})
 		release(t, reader)
 		restore()
-		wantWaiting(t, told)
+		wantWaiting(t, outcome)
 		if err := out.Set(sys.Unlocked); err != nil {
 			t.Fatal(err)
 		}
 		<-time.After(lock.LongestPause)
-		wantTold(t, told, nil)
+		wantOutcome(t, outcome, nil)
 		release(t, writer)
 	})
 }
 
-// TestUpgradeIsAtomicInTheProcess: each adds one to a number between its upgrade and its release, after having
-// read it under the shared lock; who is told of a deadlock starts again.
+// TestUpgradeIsAtomicInTheProcess: each adds one to a number between its
+// upgrade and its release, after having read it under the shared lock; one that
+// fails with ErrDeadlock starts again.
 func TestUpgradeIsAtomicInTheProcess(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
 		name := tempFile(t)

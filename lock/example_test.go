@@ -77,11 +77,11 @@ func ExampleLock_AcquireFunc() {
 	second.AcquireFunc(context.Background(), lock.Exclusive, func(err error) {
 		fmt.Println("second:", err)
 	})
-	fmt.Println("nobody waits for it")
+	fmt.Println("no request waits for it")
 	first.Release()
 	second.Release()
 	// Output:
-	// nobody waits for it
+	// no request waits for it
 	// second: <nil>
 }
 

@@ -13,8 +13,8 @@ func Entries() int {
 	return n
 }
 
-// Cached returns the number of unused entries in the table, and how many there may
-// be.
+// Cached returns the number of unused entries in the table, and how many there
+// may be.
 func Cached() (n, most int) {
 	files.mu.Lock()
 	defer files.mu.Unlock()
@@ -26,8 +26,8 @@ func Cached() (n, most int) {
 	return n, maxCached
 }
 
-// Steps returns how many holders and waiters the calls on the bytes or the file of
-// l have looked at up to now. l must be held or waited for.
+// Steps returns how many holders and waiters the calls on the bytes or the file
+// of l have looked at up to now. l must be held or waited for.
 func (l *Lock) Steps() int {
 	e := l.attached()
 	defer e.mu.Unlock()

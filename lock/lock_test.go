@@ -58,8 +58,9 @@ func TestModesExcludeEachOther(t *testing.T) {
 	})
 }
 
-// TestSystemIsToldTheStrongestMode looks from outside at what several holders of one open file amount to.
-func TestSystemIsToldTheStrongestMode(t *testing.T) {
+// TestKernelHasTheStrongestMode looks from outside at what several holders of
+// one open file amount to.
+func TestKernelHasTheStrongestMode(t *testing.T) {
 	still(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
 		f, out := open(t, name), stranger(t, name)
@@ -134,8 +135,8 @@ func TestInvalidArguments(t *testing.T) {
 	}
 }
 
-// TestLockOfNoFile: memory that no file backs has locks that cannot be taken, not
-// nil ones.
+// TestLockOfNoFile: memory that no file backs has locks that cannot be taken,
+// not nil ones.
 func TestLockOfNoFile(t *testing.T) {
 	none := lock.New(nil)
 	for _, l := range []*lock.Lock{none, none.Range(0, 1), none.Range(-1, 1), none.Nested()} {
@@ -189,7 +190,8 @@ func TestRangesUnsupported(t *testing.T) {
 	wantHeld(t, l, 0)
 }
 
-// TestKindsDoNotMeet: a lock on the whole file and locks on its ranges are two things.
+// TestKindsDoNotMeet: a lock on the whole file and locks on its ranges are two
+// things.
 func TestKindsDoNotMeet(t *testing.T) {
 	for _, k := range kinds {
 		k.require(t)
@@ -207,12 +209,12 @@ func TestClosedFile(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
 		f := open(t, name)
-		held, fresh, used := k.lock(f, 0), k.lock(f, 0), k.lock(f, 0)
+		held, unused, used := k.lock(f, 0), k.lock(f, 0), k.lock(f, 0)
 		try(t, used, lock.Exclusive)
 		release(t, used)
 		try(t, held, lock.Shared)
 		f.Close()
-		wantErr(t, fresh.Try(lock.Shared), "lock", fs.ErrClosed)
+		wantErr(t, unused.Try(lock.Shared), "lock", fs.ErrClosed)
 		wantErr(t, used.Try(lock.Shared), "lock", fs.ErrClosed)
 		wantErr(t, used.Try(lock.Exclusive), "lock", fs.ErrClosed)
 		wantErr(t, used.Acquire(t.Context(), lock.Exclusive), "lock", fs.ErrClosed)
@@ -221,7 +223,8 @@ func TestClosedFile(t *testing.T) {
 	})
 }
 
-// TestClosedHolderDoesNotBlock: who closed the file without a release has lost the lock, as the system has it.
+// TestClosedHolderDoesNotBlock: closing the file without a release loses the
+// lock, in the system as well.
 func TestClosedHolderDoesNotBlock(t *testing.T) {
 	still(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
@@ -280,8 +283,8 @@ func isOverlay(t *testing.T, f *os.File) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Of the mounts whose mount point is a parent of name, the last of the longest
-	// counts: 36 35 98:0 / /point options - type source options.
+	// Of the mounts whose mount point is a parent of name, the last of the
+	// longest counts: 36 35 98:0 / /point options - type source options.
 	longest, overlay := -1, false
 	for line := range strings.Lines(string(mounts)) {
 		mount, fs, ok := strings.Cut(line, " - ")
@@ -374,8 +377,9 @@ func TestTryAllocatesNothing(t *testing.T) {
 	})
 }
 
-// Locks come and go on more files than the table remembers, one after the other and all at once: it does not grow, and
-// what it remembers of one file does not count for another.
+// Locks come and go on more files than the table remembers, one after the other
+// and all at once: it does not grow, and what it remembers of one file does not
+// count for another.
 func TestTableDoesNotGrow(t *testing.T) {
 	kinds[0].require(t)
 	_, most := lock.Cached()
@@ -387,7 +391,7 @@ func TestTableDoesNotGrow(t *testing.T) {
 		try(t, l, lock.Exclusive)
 		release(t, l)
 		if n, _ := lock.Cached(); n > most {
-			t.Fatalf("the table keeps %d entries that nobody uses, want at most %d", n, most)
+			t.Fatalf("the table keeps %d unused entries, want at most %d", n, most)
 		}
 	}
 	for range 2 {
@@ -398,7 +402,7 @@ func TestTableDoesNotGrow(t *testing.T) {
 			release(t, l)
 		}
 		if n, _ := lock.Cached(); n > most {
-			t.Fatalf("the table keeps %d entries that nobody uses, want at most %d", n, most)
+			t.Fatalf("the table keeps %d unused entries, want at most %d", n, most)
 		}
 	}
 }

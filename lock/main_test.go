@@ -85,14 +85,15 @@ func add(l *lock.Lock, f *os.File, n int) error {
 	return nil
 }
 
-// second is the command of a second process that works on name with locks of kind k.
+// second is the command of a second process that works on name with locks of
+// kind k.
 func (k kind) second(name, env string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), fileEnv+"="+name, kindEnv+"="+k.name, env, "GORACE=atexit_sleep_ms=0")
 	return cmd
 }
 
-// A process is one that holds a lock until it is told to go on.
+// A process is one that holds a lock until its input ends.
 type process struct {
 	cmd *exec.Cmd
 	in  io.Closer
@@ -164,11 +165,13 @@ func open(t testing.TB, name string) *os.File {
 	return f
 }
 
-// A kind is one of the two kinds of locks; most behaviour is the same and is tested for both.
+// A kind is one of the two kinds of locks; most behaviour is the same and is
+// tested for both.
 type kind struct {
 	name string
 	op   sys.Op // its system call, for sys.Inject
-	// lock returns a lock on f of which all overlap, and all that are made with other numbers are not the same bytes.
+	// lock returns a lock on f of which all overlap, and all that are made with
+	// other numbers are not the same bytes.
 	lock func(f *os.File, i int64) *lock.Lock
 	// outsider is what another process would do: it asks the system alone.
 	outsider func(fl *sys.FileLock, m sys.LockMode) error
@@ -203,8 +206,9 @@ func each(t *testing.T, test func(t *testing.T, k kind)) {
 	}
 }
 
-// still is each in a bubble in which no time passes while anybody can run: what is due at once is done at once.
-// A test that has subtests makes the bubbles itself.
+// still is each in a bubble in which no time passes while anybody can run: what
+// is due at once is done at once. A test that has subtests makes the bubbles
+// itself.
 func still(t *testing.T, test func(t *testing.T, k kind)) {
 	each(t, func(t *testing.T, k kind) {
 		synctest.Test(t, func(t *testing.T) { test(t, k) })
@@ -222,7 +226,8 @@ func (k kind) require(t testing.TB) {
 	release(t, l)
 }
 
-// stranger opens name for calls that ask the system alone, as another process would.
+// stranger opens name for calls that ask the system alone, as another process
+// would.
 func stranger(t testing.TB, name string) *sys.FileLock {
 	t.Helper()
 	fl, err := sys.NewFileLock(open(t, name))

@@ -15,8 +15,8 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// modelBytes is the number of bytes that the model knows; the last one stands for
-// all that follow.
+// modelBytes is the number of bytes that the model knows; the last one stands
+// for all that follow.
 const modelBytes = 16
 
 // A refLock is one lock of the model, and what the model believes it to hold.
@@ -80,9 +80,10 @@ func (s *script) choose(n int) int {
 	return int(c) % n
 }
 
-// A refModel is the simplest thing that could be right: it knows which locks hold
-// and which requests wait, in order. It grants nothing itself, but checks what the
-// package grants and what it does not, and what the system has for each byte.
+// A refModel is the simplest thing that could be right: it knows which locks
+// hold and which requests wait, in order. It grants nothing itself, but checks
+// what the package grants and what it does not, and what the system has for
+// each byte.
 type refModel struct {
 	kind     kind
 	files    [2]*os.File
@@ -163,9 +164,9 @@ func (m *refModel) request(t *testing.T, r *refLock, mode lock.Mode) {
 	r.l.AcquireFunc(ctx, mode, func(err error) { q.done, q.err = true, err })
 }
 
-// try checks that Try fails only if a lock or a request blocks it, and that it does
-// fail then. Only a request whose lock holds, or is nested in one that does, may
-// overtake one that waits: that may wait for the lock.
+// try checks that Try fails only if a lock or a request blocks it, and that it
+// does fail then. Only a request whose lock holds, or is nested in one that
+// does, may overtake one that waits: that may wait for the lock.
 func (m *refModel) try(t *testing.T, r *refLock, mode lock.Mode) {
 	if m.waits(r) {
 		return
@@ -190,9 +191,10 @@ func (m *refModel) behind(q *refRequest) bool {
 	})
 }
 
-// observe takes note of the requests that have an outcome. None may have overtaken
-// an earlier one that still waits and wants the same bytes, except if its lock, or
-// one that this is nested in, holds: the earlier one may wait for that.
+// observe takes note of the requests that have an outcome. None may have
+// overtaken an earlier one that still waits and wants the same bytes, except if
+// its lock, or one that this is nested in, holds: the earlier one may wait for
+// that.
 func (m *refModel) observe(t *testing.T) {
 	var waiting []*refRequest
 	var granted []func()
@@ -238,8 +240,8 @@ func (q *refRequest) checkOrder(t *testing.T, ahead []*refRequest) {
 	}
 }
 
-// check checks what is held, that each request that waits has a reason, and that
-// the system has the strongest mode of each byte.
+// check checks what is held, that each request that waits has a reason, and
+// that the system has the strongest mode of each byte.
 func (m *refModel) check(t *testing.T) {
 	for _, r := range m.locks {
 		wantHeld(t, r.l, r.mode)
@@ -286,7 +288,8 @@ func (m *refModel) checkSystem(t *testing.T) {
 	}
 }
 
-// close releases all that hold, and those that are granted then, until none is left.
+// close releases all that hold, and those that are granted then, until none is
+// left.
 func (m *refModel) close(t *testing.T) {
 	for range 2 * len(m.locks) {
 		for _, r := range m.locks {
@@ -322,8 +325,8 @@ func (s script) run(t *testing.T, k kind, name string) {
 	m.close(t)
 }
 
-// TestAgainstModel has locks of two files, nested ones among them, requested, tried,
-// given up, converted and released at random.
+// TestAgainstModel has locks of two files, nested ones among them, requested,
+// tried, given up, converted and released at random.
 func TestAgainstModel(t *testing.T) {
 	seed := testutil.Seed(t)
 	scripts := 60

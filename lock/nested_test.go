@@ -7,7 +7,8 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// TestNestedPassesItsOwner: what the owner holds is in nobody's way but strangers'.
+// TestNestedPassesItsOwner: what the owner holds blocks only locks that are not
+// nested in it.
 func TestNestedPassesItsOwner(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
 		for _, has := range []lock.Mode{lock.Shared, lock.Exclusive} {
@@ -40,17 +41,18 @@ func TestNestedPassesItsOwner(t *testing.T) {
 	})
 }
 
-// TestNestedStandsInItsOwnersWay: the owner cannot take back what is lent.
-func TestNestedStandsInItsOwnersWay(t *testing.T) {
+// TestNestedBlocksItsOwner: the owner cannot be granted what a nested lock
+// excludes.
+func TestNestedBlocksItsOwner(t *testing.T) {
 	still(t, func(t *testing.T, k kind) {
 		owner := k.lock(open(t, tempFile(t)), 0)
 		nested := owner.Nested()
 		try(t, owner, lock.Shared)
 		try(t, nested, lock.Shared)
 		wantErr(t, owner.Try(lock.Exclusive), "lock", lock.ErrLocked)
-		told := start(t, owner, lock.Exclusive)
+		outcome := start(t, owner, lock.Exclusive)
 		release(t, nested)
-		wantTold(t, told, nil)
+		wantOutcome(t, outcome, nil)
 		try(t, nested, lock.Exclusive)
 		try(t, owner, lock.Shared) // weakening what is held is always possible
 		release(t, owner)
@@ -59,9 +61,9 @@ func TestNestedStandsInItsOwnersWay(t *testing.T) {
 	})
 }
 
-// TestNestedOvertakesWhoWaitsForItsOwner: otherwise the owner, waiting for it, would wait for a stranger
-// who waits for the owner.
-func TestNestedOvertakesWhoWaitsForItsOwner(t *testing.T) {
+// TestNestedOvertakesWaitersForItsOwner: otherwise the owner, waiting for it,
+// would wait for a stranger that waits for the owner.
+func TestNestedOvertakesWaitersForItsOwner(t *testing.T) {
 	still(t, func(t *testing.T, k kind) {
 		f := open(t, tempFile(t))
 		owner, stranger := k.lock(f, 0), k.lock(f, 1)
@@ -72,11 +74,11 @@ func TestNestedOvertakesWhoWaitsForItsOwner(t *testing.T) {
 		turn := start(t, second, lock.Exclusive)
 		wantWaiting(t, turn)
 		release(t, first)
-		wantTold(t, turn, nil)
+		wantOutcome(t, turn, nil)
 		release(t, second)
 		wantWaiting(t, waiting)
 		release(t, owner)
-		wantTold(t, waiting, nil)
+		wantOutcome(t, waiting, nil)
 		release(t, stranger)
 	})
 }
@@ -89,11 +91,11 @@ func TestNestedDeadlocks(t *testing.T) {
 		try(t, a, lock.Shared)
 		try(t, b, lock.Shared)
 		nested := a.Nested()
-		told := start(t, nested, lock.Exclusive)
+		outcome := start(t, nested, lock.Exclusive)
 		wantErr(t, b.Nested().Acquire(t.Context(), lock.Exclusive), "lock", lock.ErrDeadlock)
 		wantErr(t, b.Acquire(t.Context(), lock.Exclusive), "lock", lock.ErrDeadlock)
 		release(t, b)
-		wantTold(t, told, nil)
+		wantOutcome(t, outcome, nil)
 		release(t, a)
 		// The nested one is held still, by itself.
 		wantErr(t, b.Try(lock.Shared), "lock", lock.ErrLocked)

@@ -8,8 +8,8 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// TestConversionThatWasAskedForFirst: one lock is waited for twice, to be shared and then exclusive, with
-// a stranger in between.
+// TestConversionThatWasAskedForFirst: one lock is waited for twice, to be
+// shared and then exclusive, with another request in between.
 func TestConversionThatWasAskedForFirst(t *testing.T) {
 	still(t, func(t *testing.T, k kind) {
 		f := open(t, tempFile(t))
@@ -17,18 +17,19 @@ func TestConversionThatWasAskedForFirst(t *testing.T) {
 		try(t, holder, lock.Exclusive)
 		shared, strangers, exclusive := start(t, l, lock.Shared), start(t, other, lock.Exclusive), start(t, l, lock.Exclusive)
 		release(t, holder)
-		wantTold(t, shared, nil)
-		wantTold(t, exclusive, nil)
+		wantOutcome(t, shared, nil)
+		wantOutcome(t, exclusive, nil)
 		wantWaiting(t, strangers)
 		wantHeld(t, l, lock.Exclusive)
 		release(t, l)
-		wantTold(t, strangers, nil)
+		wantOutcome(t, strangers, nil)
 		release(t, other)
 	})
 }
 
-// TestDeadlockThatWasAskedForFirst: two who wait to share, and each to convert after that, before either holds. The
-// one is told as soon as both share, and the other is granted when that one has released.
+// TestDeadlockThatWasAskedForFirst: two locks wait to be shared, and each to be
+// converted after that, before either holds. One conversion fails as soon as
+// both share, and the other is granted when that one has released.
 func TestDeadlockThatWasAskedForFirst(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
 		for _, first := range []int{0, 1} {
@@ -47,16 +48,16 @@ func TestDeadlockThatWasAskedForFirst(t *testing.T) {
 					}
 					after := start(t, last, lock.Shared)
 					release(t, holder)
-					wantTold(t, shares[0], nil)
-					wantTold(t, shares[1], nil)
-					wantTold(t, converts[1], lock.ErrDeadlock) // of who came to share last
+					wantOutcome(t, shares[0], nil)
+					wantOutcome(t, shares[1], nil)
+					wantOutcome(t, converts[1], lock.ErrDeadlock) // of the lock that was shared last
 					wantWaiting(t, converts[0])
 					wantWaiting(t, after)
 					release(t, locks[1])
-					wantTold(t, converts[0], nil)
+					wantOutcome(t, converts[0], nil)
 					wantHeld(t, locks[0], lock.Exclusive)
 					release(t, locks[0])
-					wantTold(t, after, nil)
+					wantOutcome(t, after, nil)
 					release(t, last)
 				})
 			})

@@ -35,7 +35,8 @@ func watchCalls(t *testing.T, op sys.Op) (times func() []time.Time) {
 	}
 }
 
-// TestOnlyTheHeadPolls: a hundred waiters cost the system calls of one, whose pauses grow, and are jittered.
+// TestOnlyTheHeadPolls: a hundred waiters cost the system calls of one, whose
+// pauses grow, and are jittered.
 func TestOnlyTheHeadPolls(t *testing.T) {
 	for _, m := range []lock.Mode{lock.Shared, lock.Exclusive} {
 		t.Run(m.String(), func(t *testing.T) {
@@ -53,10 +54,10 @@ func testOnlyTheHeadPolls(t *testing.T, k kind, m lock.Mode) {
 	f := open(t, name)
 	calls := watchCalls(t, k.op)
 	locks := make([]*lock.Lock, 100)
-	told := make(chan error, len(locks))
+	outcome := make(chan error, len(locks))
 	for i := range locks {
 		locks[i] = k.lock(f, 0)
-		locks[i].AcquireFunc(t.Context(), m, func(err error) { told <- err })
+		locks[i].AcquireFunc(t.Context(), m, func(err error) { outcome <- err })
 	}
 	<-time.After(time.Second)
 	wantPauses(t, calls())
@@ -64,7 +65,7 @@ func testOnlyTheHeadPolls(t *testing.T, k kind, m lock.Mode) {
 		t.Fatal(err)
 	}
 	<-time.After(lock.LongestPause)
-	wantTold(t, told, nil)
+	wantOutcome(t, outcome, nil)
 	made := len(calls())
 	<-time.After(time.Second)
 	if n := len(calls()); n != made {
@@ -101,7 +102,8 @@ func wantPauses(t *testing.T, at []time.Time) {
 	}
 }
 
-// TestNextHeadPollsAfterCancel: the turn to poll is handed on when its owner gives up.
+// TestNextHeadPollsAfterCancel: the turn to poll is handed on when its owner
+// gives up.
 func TestNextHeadPollsAfterCancel(t *testing.T) {
 	still(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
@@ -119,7 +121,7 @@ func TestNextHeadPollsAfterCancel(t *testing.T) {
 		<-time.After(time.Second)
 		synctest.Wait()
 		wantErr(t, gaveUp, "lock", context.DeadlineExceeded)
-		wantTold(t, read, nil) // at once: others share too
+		wantOutcome(t, read, nil) // at once: others share too
 		release(t, reader)
 		<-time.After(time.Second)
 		wantWaiting(t, write)
@@ -127,13 +129,13 @@ func TestNextHeadPollsAfterCancel(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-time.After(lock.LongestPause)
-		wantTold(t, write, nil)
+		wantOutcome(t, write, nil)
 		release(t, writer)
 	})
 }
 
-// TestHandOverCalls: the system is told nothing when a whole file changes hands within one os.File, and otherwise
-// what must be told, once.
+// TestHandOverCalls: a whole file that is handed on within one os.File makes no
+// system call, and otherwise each change is one.
 func TestHandOverCalls(t *testing.T) {
 	for _, tt := range []struct {
 		k     kind
@@ -150,10 +152,10 @@ func TestHandOverCalls(t *testing.T) {
 					b = tt.k.lock(open(t, name), 0)
 				}
 				try(t, a, lock.Exclusive)
-				told := start(t, b, lock.Exclusive)
+				outcome := start(t, b, lock.Exclusive)
 				calls := watchCalls(t, tt.k.op)
 				release(t, a)
-				wantTold(t, told, nil)
+				wantOutcome(t, outcome, nil)
 				if n := len(calls()); n != tt.want {
 					t.Errorf("%d system calls, want %d", n, tt.want)
 				}
@@ -163,8 +165,9 @@ func TestHandOverCalls(t *testing.T) {
 	}
 }
 
-// TestOtherProcessesGetTheirTurn: goroutines of this process hand the lock on among themselves all the time, and
-// another process, which looks from time to time, must find it free.
+// TestOtherProcessesGetTheirTurn: goroutines of this process hand the lock on
+// among themselves all the time, and another process, which looks from time to
+// time, must find it free.
 func TestOtherProcessesGetTheirTurn(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
 		for _, files := range []string{"one file", "own files"} {
@@ -213,8 +216,8 @@ func testOthersTurn(t *testing.T, k kind, files string, workers int64) {
 	}
 }
 
-// TestTryFindsWhatHasBecomeFree: one who polls between two looks does not make a free lock look taken to
-// those who may share it with him.
+// TestTryFindsWhatHasBecomeFree: a waiter that polls, between two attempts,
+// does not make a free lock look taken to a request that may share it.
 func TestTryFindsWhatHasBecomeFree(t *testing.T) {
 	still(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
@@ -224,20 +227,21 @@ func TestTryFindsWhatHasBecomeFree(t *testing.T) {
 		}
 		f := open(t, name)
 		a, b := k.lock(f, 0), k.lock(f, 0)
-		told := start(t, a, lock.Shared)
+		outcome := start(t, a, lock.Shared)
 		wantErr(t, b.Try(lock.Shared), "lock", lock.ErrLocked)
 		if err := k.outsider(out, sys.Unlocked); err != nil {
 			t.Fatal(err)
 		}
-		wantWaiting(t, told)
+		wantWaiting(t, outcome)
 		try(t, b, lock.Shared)
-		wantTold(t, told, nil)
+		wantOutcome(t, outcome, nil)
 		release(t, a)
 		release(t, b)
 	})
 }
 
-// TestPartialRangesPollApart: who shares a part that is free does not wait for who wants more.
+// TestPartialRangesPollApart: a request for a part that is free does not wait
+// for one that wants more.
 func TestPartialRangesPollApart(t *testing.T) {
 	kinds[1].require(t)
 	name := tempFile(t)
@@ -247,28 +251,30 @@ func TestPartialRangesPollApart(t *testing.T) {
 	}
 	f := open(t, name)
 	wide, narrow := lock.New(f).Range(0, 100), lock.New(f).Range(50, 10)
-	told := start(t, wide, lock.Shared)
+	outcome := start(t, wide, lock.Shared)
 	if err := narrow.Acquire(t.Context(), lock.Shared); err != nil {
 		t.Fatal(err)
 	}
-	wantWaiting(t, told)
+	wantWaiting(t, outcome)
 	release(t, narrow)
 	if err := out.SetRange(0, 9, sys.Unlocked); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-told; err != nil {
+	if err := <-outcome; err != nil {
 		t.Fatal(err)
 	}
 	release(t, wide)
 }
 
-// TestWaitersCostNoThreads: a thousand of them, against this process and against another.
+// TestWaitersCostNoThreads: a thousand of them, against this process and
+// against another.
 func TestWaitersCostNoThreads(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
 		for _, holder := range []string{"own process", "another process"} {
 			t.Run(holder, func(t *testing.T) {
 				const n = 1000
-				// To the runtime, goroutines that have ended exist again while a collection takes their stacks.
+				// To the runtime, goroutines that have ended exist again while
+				// a collection takes their stacks.
 				defer debug.SetGCPercent(debug.SetGCPercent(-1))
 				runtime.GC()
 				name := tempFile(t)
@@ -281,16 +287,16 @@ func TestWaitersCostNoThreads(t *testing.T) {
 				}
 				threads, goroutines := threads(t), runtime.NumGoroutine()
 				ctx, cancel := context.WithCancel(t.Context())
-				told := make(chan error, 2*n)
+				outcome := make(chan error, 2*n)
 				for i := range int64(n) {
-					k.lock(f, i%5).AcquireFunc(ctx, lock.Exclusive, func(err error) { told <- err })
+					k.lock(f, i%5).AcquireFunc(ctx, lock.Exclusive, func(err error) { outcome <- err })
 				}
 				if extra := runtime.NumGoroutine() - goroutines; extra > 2 {
 					t.Errorf("%d waiters of AcquireFunc have %d goroutines", n, extra)
 				}
 				for i := range int64(n) {
 					l := k.lock(f, i%5)
-					go func() { told <- l.Acquire(ctx, lock.Shared) }()
+					go func() { outcome <- l.Acquire(ctx, lock.Shared) }()
 				}
 				for range 20 { // some pauses of the head
 					<-time.After(lock.FirstPause)
@@ -300,7 +306,7 @@ func TestWaitersCostNoThreads(t *testing.T) {
 				}
 				cancel()
 				for range 2 * n {
-					wantErr(t, <-told, "lock", context.Canceled)
+					wantErr(t, <-outcome, "lock", context.Canceled)
 				}
 				if holder == "own process" {
 					release(t, held)
@@ -310,7 +316,7 @@ func TestWaitersCostNoThreads(t *testing.T) {
 	})
 }
 
-// threads warms the runtime up and says how many threads there are.
+// threads warms the runtime up and returns how many threads there are.
 func threads(t *testing.T) int {
 	t.Helper()
 	var wg sync.WaitGroup

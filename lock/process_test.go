@@ -17,7 +17,8 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// TestOtherProcess: a second process of this test binary is kept out, keeps out, and hands over when it is done.
+// TestOtherProcess: a second process of this test binary is kept out, keeps
+// out, and hands over when it is done.
 func TestOtherProcess(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
@@ -30,10 +31,10 @@ func TestOtherProcess(t *testing.T) {
 			t.Errorf("Try = %v, though another process holds the lock", err)
 		}
 		wantHeld(t, l, lock.Shared)
-		told := start(t, l, lock.Exclusive)
-		wantWaiting(t, told)
+		outcome := start(t, l, lock.Exclusive)
+		wantWaiting(t, outcome)
 		other.finish(t)
-		if err := <-told; err != nil {
+		if err := <-outcome; err != nil {
 			t.Fatal(err)
 		}
 		release(t, l)
@@ -45,7 +46,8 @@ func TestOtherProcess(t *testing.T) {
 	})
 }
 
-// TestKilledHolderLeavesTheLockFree: SIGKILL, so that nothing of the holder runs any more.
+// TestKilledHolderLeavesTheLockFree: SIGKILL, so that nothing of the holder
+// runs any more.
 func TestKilledHolderLeavesTheLockFree(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
@@ -54,11 +56,11 @@ func TestKilledHolderLeavesTheLockFree(t *testing.T) {
 		var waits []time.Duration
 		for range kills {
 			other := startHolder(t, k, name, lock.Exclusive)
-			told := start(t, l, lock.Exclusive)
-			wantWaiting(t, told)
+			outcome := start(t, l, lock.Exclusive)
+			wantWaiting(t, outcome)
 			killed := time.Now()
 			other.kill()
-			if err := <-told; err != nil {
+			if err := <-outcome; err != nil {
 				t.Fatal(err)
 			}
 			waits = append(waits, time.Since(killed))
@@ -69,7 +71,8 @@ func TestKilledHolderLeavesTheLockFree(t *testing.T) {
 	})
 }
 
-// TestProcessesAddUp: goroutines of several processes add to one number in the file, and no addition is lost.
+// TestProcessesAddUp: goroutines of several processes add to one number in the
+// file, and no addition is lost.
 func TestProcessesAddUp(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
@@ -126,10 +129,10 @@ func TestFlockCommand(t *testing.T) {
 	}
 	other := startProcess(t, exec.Command("flock", "-x", name, "sh", "-c", "echo held; cat"))
 	wantErr(t, l.Try(lock.Shared), "lock", lock.ErrLocked)
-	told := start(t, l, lock.Shared)
-	wantWaiting(t, told)
+	outcome := start(t, l, lock.Shared)
+	wantWaiting(t, outcome)
 	other.finish(t)
-	if err := <-told; err != nil {
+	if err := <-outcome; err != nil {
 		t.Fatal(err)
 	}
 	release(t, l)
@@ -139,7 +142,7 @@ func TestFlockCommand(t *testing.T) {
 func TestGoCommandWaitsForUs(t *testing.T) {
 	kinds[0].require(t)
 	if _, err := os.Stat("/proc/locks"); err != nil {
-		t.Skipf("who waits for a lock cannot be seen here: %v", err)
+		t.Skipf("waiting for a lock is not visible here: %v", err)
 	}
 	testutil.RequireTool(t, "go")
 	name := filepath.Join(t.TempDir(), "go.mod")
@@ -170,8 +173,9 @@ func TestGoCommandWaitsForUs(t *testing.T) {
 	}
 }
 
-// TestWeWaitForGoCommand: it locks a file of the module cache for as long as it downloads that module. It is
-// kept there by a proxy whose archive is a pipe that says nothing.
+// TestWeWaitForGoCommand: the go command locks a file of the module cache for
+// as long as it downloads that module. It is kept there by a proxy whose
+// archive is a pipe that says nothing.
 func TestWeWaitForGoCommand(t *testing.T) {
 	kinds[0].require(t)
 	testutil.RequireTool(t, "go")
@@ -199,7 +203,7 @@ func TestWeWaitForGoCommand(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }() // ends with the command
 	opened := make(chan *os.File, 1)
-	go func() { // ends when somebody reads the archive, under the lock
+	go func() { // ends when the go command reads the archive, under the lock
 		f, err := os.OpenFile(archive, os.O_WRONLY, 0)
 		if err != nil {
 			t.Error(err)
@@ -219,15 +223,15 @@ func TestWeWaitForGoCommand(t *testing.T) {
 	name := filepath.Join(cache, "cache", "download", "example.com", "m", "@v", "v1.0.0.lock")
 	l := lock.New(open(t, name))
 	wantErr(t, l.Try(lock.Shared), "lock", lock.ErrLocked)
-	told := start(t, l, lock.Exclusive)
-	wantWaiting(t, told)
+	outcome := start(t, l, lock.Exclusive)
+	wantWaiting(t, outcome)
 	pipe.Close() // an empty archive is none
-	if err := <-told; err != nil {
+	if err := <-outcome; err != nil {
 		t.Fatal(err)
 	}
 	release(t, l)
 	if err := <-done; err == nil {
-		t.Error("go mod download succeeded without an answer")
+		t.Error("go mod download succeeded without an archive")
 	}
 }
 

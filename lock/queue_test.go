@@ -35,8 +35,8 @@ func (l *log) take() string {
 	return s
 }
 
-// queue has each of modes ("s" or "x") wait for a lock of its own, in order. What each is told goes to the log,
-// as its number alone when it is granted.
+// queue has each of modes ("s" or "x") wait for a lock of its own, in order.
+// Each outcome goes to the log, as its number alone when it is granted.
 func queue(t *testing.T, k kind, f func() *os.File, modes string, events *log) []*lock.Lock {
 	t.Helper()
 	locks := make([]*lock.Lock, len(modes))
@@ -60,15 +60,16 @@ func modeOf(c rune) lock.Mode {
 	return lock.Exclusive
 }
 
-// TestFirstComeFirstServed: the order of grants when each group that has the lock releases it. Nobody overtakes,
-// and readers that stand together go together.
+// TestFirstComeFirstServed: the order of grants when each group that holds the
+// lock releases it. No request overtakes, and adjacent readers are granted
+// together.
 func TestFirstComeFirstServed(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
 		for _, files := range []string{"one file", "own files"} {
 			for _, tt := range []struct {
 				holder lock.Mode
 				modes  string
-				want   []string // a line for each release of all who hold
+				want   []string // a line per release of all that hold
 			}{
 				{lock.Exclusive, "xxx", []string{"", "0", "1", "2"}},
 				{lock.Exclusive, "sss", []string{"", "0 1 2"}},
@@ -138,7 +139,8 @@ func TestAcquireWithContextThatIsDone(t *testing.T) {
 	})
 }
 
-// TestCancelLeavesNothingBehind: one who gives up, wherever in the queue, is as if never come.
+// TestCancelLeavesNothingBehind: a request that is given up, wherever in the
+// queue, is as if it had never been made.
 func TestCancelLeavesNothingBehind(t *testing.T) {
 	still(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
@@ -149,8 +151,8 @@ func TestCancelLeavesNothingBehind(t *testing.T) {
 		try(t, holder, lock.Shared)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		blocking, called := k.lock(f, 1), k.lock(f, 2)
-		told := make(chan error, 1)
-		go func() { told <- blocking.Acquire(ctx, lock.Exclusive) }()
+		outcome := make(chan error, 1)
+		go func() { outcome <- blocking.Acquire(ctx, lock.Exclusive) }()
 		synctest.Wait()
 		called.AcquireFunc(ctx, lock.Exclusive, func(err error) {
 			wantErr(t, err, "lock", cause)
@@ -161,7 +163,7 @@ func TestCancelLeavesNothingBehind(t *testing.T) {
 			t.Errorf("before: %q", got)
 		}
 		cancel(cause)
-		wantErr(t, <-told, "lock", cause)
+		wantErr(t, <-outcome, "lock", cause)
 		synctest.Wait()
 		if got := events.take(); !strings.Contains(got, "gave up") || !strings.Contains(got, "0 1") {
 			t.Errorf("the readers behind were not let go: %q", got)
@@ -178,8 +180,9 @@ func TestCancelLeavesNothingBehind(t *testing.T) {
 	})
 }
 
-// TestNoGrantAfterCancel: a release that comes after the context is done, but before anybody has run, must
-// not grant: the caller may already act as if it had given up.
+// TestNoGrantAfterCancel: a release that comes after the context is done, but
+// before any goroutine has run, must not grant: the caller may already act as
+// if it had given up.
 func TestNoGrantAfterCancel(t *testing.T) {
 	still(t, func(t *testing.T, k kind) {
 		f := open(t, tempFile(t))
@@ -187,19 +190,20 @@ func TestNoGrantAfterCancel(t *testing.T) {
 		for range 100 {
 			try(t, holder, lock.Exclusive)
 			ctx, cancel := context.WithCancel(t.Context())
-			told := make(chan error, 1)
-			l.AcquireFunc(ctx, lock.Exclusive, func(err error) { told <- err })
+			outcome := make(chan error, 1)
+			l.AcquireFunc(ctx, lock.Exclusive, func(err error) { outcome <- err })
 			cancel()
 			release(t, holder)
-			if err := <-told; !errors.Is(err, context.Canceled) {
-				t.Fatalf("told %v, want %v", err, context.Canceled)
+			if err := <-outcome; !errors.Is(err, context.Canceled) {
+				t.Fatalf("outcome %v, want %v", err, context.Canceled)
 			}
 			wantHeld(t, l, 0)
 		}
 	})
 }
 
-// TestAcquireFuncMayUseTheLock: done is called without any lock of the package, so that it may release.
+// TestAcquireFuncMayUseTheLock: done is called without any lock of the package,
+// so that it may release.
 func TestAcquireFuncMayUseTheLock(t *testing.T) {
 	still(t, func(t *testing.T, k kind) {
 		f := open(t, tempFile(t))
@@ -211,7 +215,7 @@ func TestAcquireFuncMayUseTheLock(t *testing.T) {
 			l := k.lock(f, i%7)
 			l.AcquireFunc(t.Context(), lock.Exclusive, func(err error) {
 				if err != nil {
-					t.Errorf("told %v", err)
+					t.Errorf("outcome %v", err)
 				}
 				calls++
 				release(t, l)
@@ -224,7 +228,8 @@ func TestAcquireFuncMayUseTheLock(t *testing.T) {
 	})
 }
 
-// TestPanicInDone: it reaches whoever released, and those who are granted with the one that panics are told.
+// TestPanicInDone: it reaches the releaser, and the requests granted with the
+// one that panics receive their outcome.
 func TestPanicInDone(t *testing.T) {
 	still(t, func(t *testing.T, k kind) {
 		f := open(t, tempFile(t))
@@ -242,7 +247,7 @@ func TestPanicInDone(t *testing.T) {
 			holder.Release()
 		}()
 		if got := events.take(); got != "0 1" {
-			t.Errorf("the others were told %q", got)
+			t.Errorf("the outcomes of the others are %q", got)
 		}
 		for _, l := range append(others, bad) {
 			release(t, l)
@@ -250,9 +255,9 @@ func TestPanicInDone(t *testing.T) {
 	})
 }
 
-// TestReleaseThatMeetsACanceledRequest: a release that finds a request whose context
-// is done, before that has had its cancellation run, also grants what waited behind
-// that request for bytes that the release has nothing to do with.
+// TestReleaseThatMeetsACanceledRequest: a release that finds a request whose
+// context is done, before that has had its cancellation run, also grants what
+// waited behind that request for bytes that the release has nothing to do with.
 func TestReleaseThatMeetsACanceledRequest(t *testing.T) {
 	kinds[1].require(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -268,12 +273,13 @@ func TestReleaseThatMeetsACanceledRequest(t *testing.T) {
 		release(t, left)
 		synctest.Wait()
 		wantErr(t, err, "lock", context.Canceled)
-		wantTold(t, behind, nil)
+		wantOutcome(t, behind, nil)
 		release(t, right)
 	})
 }
 
-// TestManyRequestsQueuedBeforeOne: they keep their order however many there are.
+// TestManyRequestsQueuedBeforeOne: they keep their order however many there
+// are.
 func TestManyRequestsQueuedBeforeOne(t *testing.T) {
 	still(t, func(t *testing.T, k kind) {
 		f := open(t, tempFile(t))
@@ -296,7 +302,7 @@ func TestManyRequestsQueuedBeforeOne(t *testing.T) {
 		}
 		wantWaiting(t, waiting)
 		release(t, owner)
-		wantTold(t, waiting, nil)
+		wantOutcome(t, waiting, nil)
 		release(t, stranger)
 	})
 }

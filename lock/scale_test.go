@@ -9,8 +9,9 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// TestStepsGrowSlowly: with ten times as many locks held or waited for, a call looks
-// at little more of them, as the ones that it has nothing to do with do not count.
+// TestStepsGrowSlowly: with ten times as many locks held or waited for, a call
+// looks at little more of them, as the ones that it has nothing to do with do
+// not count.
 func TestStepsGrowSlowly(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -24,7 +25,8 @@ func TestStepsGrowSlowly(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			kinds[tt.kind].require(t)
-			// In a bubble no time passes, so that no waiter has to yield to others.
+			// In a bubble no time passes, so that no waiter has to yield to
+			// others.
 			synctest.Test(t, func(t *testing.T) {
 				few, many := tt.steps(t, 500), tt.steps(t, 5000)
 				if many > 3*few {
@@ -81,10 +83,10 @@ func stepsOfJoining(t *testing.T, n int) int {
 	for range samples {
 		l := newLock(1 + r.IntN(n-1))
 		ctx, cancel := context.WithCancel(t.Context())
-		told := make(chan error, 1)
-		l.AcquireFunc(ctx, lock.Shared, func(err error) { told <- err })
+		outcome := make(chan error, 1)
+		l.AcquireFunc(ctx, lock.Shared, func(err error) { outcome <- err })
 		cancel()
-		<-told
+		<-outcome
 	}
 	steps := locks[0].Steps() - before
 	releaseAll(t, locks)

@@ -14,11 +14,12 @@ import (
 	"github.com/fmmap-go/fmmap/lock"
 )
 
-// A witness knows, without any lock of the package, who believes to hold what.
+// A witness knows, without any lock of the package, what each worker believes
+// to hold.
 type witness struct {
 	mu              sync.Mutex
 	readers, writer int
-	value           int // guarded by the lock under test alone: a data race if two hold it who should not
+	value           int // guarded only by the lock under test: a data race if two hold it that should not
 }
 
 func (w *witness) enter(t *testing.T, m lock.Mode) {
@@ -44,7 +45,7 @@ func (w *witness) leave(m lock.Mode) {
 	}
 }
 
-// use is what one does who holds.
+// use does what a holder does.
 func (w *witness) use(m lock.Mode) {
 	if m == lock.Exclusive {
 		w.value++
@@ -53,8 +54,9 @@ func (w *witness) use(m lock.Mode) {
 	}
 }
 
-// TestCancellationStorm has many take, convert, give up and release at random, while another open file, which the
-// package does not know of, comes and goes in the system. In the end nobody holds anything.
+// TestCancellationStorm has many goroutines take, convert, give up and release
+// at random, while another open file, which the package does not know of, comes
+// and goes in the system. In the end nothing is held.
 func TestCancellationStorm(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
 		name := tempFile(t)
@@ -118,9 +120,9 @@ func stormRound(t *testing.T, k kind, f *os.File, r *rand.Rand, w *witness) {
 	case 1:
 		err = l.Acquire(ctx, m)
 	case 2:
-		told := make(chan error)
-		l.AcquireFunc(ctx, m, func(err error) { go func() { told <- err }() })
-		err = <-told
+		outcome := make(chan error)
+		l.AcquireFunc(ctx, m, func(err error) { go func() { outcome <- err }() })
+		err = <-outcome
 	}
 	if err != nil {
 		if !errors.Is(err, lock.ErrLocked) && !errors.Is(err, context.DeadlineExceeded) {

@@ -13,7 +13,7 @@ import (
 	"github.com/fmmap-go/fmmap/flush"
 )
 
-func TestStopFlushesOnceMore(t *testing.T) {
+func TestCloseFlushesOnceMore(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		setup func(bg *flush.Background)
@@ -33,7 +33,7 @@ func TestStopFlushesOnceMore(t *testing.T) {
 				for range 2 {
 					wg.Go(func() {
 						if err := bg.Close(); err != nil {
-							t.Errorf("Stop: %v", err)
+							t.Errorf("Close: %v", err)
 						}
 					})
 				}
@@ -46,7 +46,7 @@ func TestStopFlushesOnceMore(t *testing.T) {
 					t.Errorf("Barrier after Close: %v, want fs.ErrClosed", err)
 				}
 				if err := bg.Close(); err != nil {
-					t.Errorf("third Stop: %v", err)
+					t.Errorf("third Close: %v", err)
 				}
 				j.expect(t)
 			})
@@ -54,7 +54,7 @@ func TestStopFlushesOnceMore(t *testing.T) {
 	}
 }
 
-func TestStopAfterAnErrorWaitsForWhatStillRuns(t *testing.T) {
+func TestCloseAfterAnErrorWaitsForWhatStillRuns(t *testing.T) {
 	inBubble(t, flush.Policy{}, func(t *testing.T, j *journal, bg *flush.Background) {
 		j.flushTakes, j.flushErr = 10*ms, errDisk
 		bg.Barrier()
@@ -62,13 +62,13 @@ func TestStopAfterAnErrorWaitsForWhatStillRuns(t *testing.T) {
 		second := bg.Barrier()
 		pass(10 * ms) // the first has failed
 		if err := bg.Close(); err != errDisk || !isDone(second) {
-			t.Errorf("Stop: %v, second flush over %v; want %v, true", err, isDone(second), errDisk)
+			t.Errorf("Close: %v, second flush over %v; want %v, true", err, isDone(second), errDisk)
 		}
 		j.expect(t, event{0, "flush"}, event{10 * ms, "flush"})
 	})
 }
 
-func TestStopGivesUpWithItsContextAndTheFlushTakesPlace(t *testing.T) {
+func TestCloseContextReturnsAndTheFlushTakesPlace(t *testing.T) {
 	cause := errors.New("in a hurry")
 	for _, tt := range []struct {
 		name       string
@@ -86,13 +86,13 @@ func TestStopGivesUpWithItsContextAndTheFlushTakesPlace(t *testing.T) {
 				ctx, cancel := context.WithTimeoutCause(t.Context(), 10*ms, cause)
 				defer cancel()
 				if err := bg.CloseContext(ctx); err != cause {
-					t.Errorf("Stop: %v, want the cause", err)
+					t.Errorf("Close: %v, want the cause", err)
 				}
 				if err := bg.Close(); err != nil {
-					t.Errorf("second Stop: %v", err)
+					t.Errorf("second Close: %v", err)
 				}
 				if err := bg.CloseContext(ctx); err != nil {
-					t.Errorf("Stop with both done: %v, want the outcome", err)
+					t.Errorf("Close with both done: %v, want the outcome", err)
 				}
 				j.expect(t, tt.want...)
 			})
@@ -137,7 +137,7 @@ func TestAnErrorEndsTheBackgroundAndReachesEverybody(t *testing.T) {
 					t.Errorf("Barrier: %v, want %v", err, want)
 				}
 				if err := bg.Close(); err == nil || !errors.Is(want, err) {
-					t.Errorf("Stop: %v, want %v", err, want)
+					t.Errorf("Close: %v, want %v", err, want)
 				}
 			})
 		})
@@ -150,7 +150,7 @@ func TestAFailureOfTheLastFlushIsReported(t *testing.T) {
 		j.flushErr = errDisk
 		for range 2 {
 			if err := bg.Close(); err != errDisk || told.Load() != 1 {
-				t.Errorf("Stop: %v, OnError called %d times; want %v, 1", err, told.Load(), errDisk)
+				t.Errorf("Close: %v, OnError called %d times; want %v, 1", err, told.Load(), errDisk)
 			}
 		}
 	})
@@ -175,13 +175,13 @@ func TestBarriersOfOneBatchReportItsErrorOnce(t *testing.T) {
 	})
 }
 
-func TestStopRacesWithBarriersAndTicks(t *testing.T) {
+func TestCloseRacesWithBarriersAndTicks(t *testing.T) {
 	for range 200 {
 		d := newDisk(4)
 		var over atomic.Bool
 		d.fail = func() error {
 			if over.Load() {
-				t.Error("a flush after Stop returned")
+				t.Error("a flush after Close returned")
 			}
 			return nil
 		}
