@@ -105,7 +105,8 @@ func ExampleLock_Nested() {
 	f, remove := newFile()
 	defer remove()
 
-	// The process keeps others from writing for as long as it runs, and its goroutines take turns.
+	// The process keeps others from writing for as long as it runs, and its
+	// goroutines take turns.
 	process := lock.New(f)
 	if err := process.Try(lock.Shared); err != nil {
 		fmt.Println(err)
