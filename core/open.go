@@ -337,7 +337,9 @@ func notRegular(name string, err error) error {
 // mapRegion maps the window's n bytes into room bytes of address space.
 func (f *File) mapRegion(n, room int64) (*region, error) {
 	r := newRegion()
-	r.delta = f.opts.Offset % sys.GranularityOf(f.file)
+	if f.opts.Offset != 0 { // else without a system call
+		r.delta = f.opts.Offset % sys.GranularityOf(f.file)
+	}
 	r.offset = f.opts.Offset - r.delta
 	reserve := r.delta + min(room, maxAddress-r.delta)
 	o := sys.MapOptions{
