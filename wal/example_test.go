@@ -13,11 +13,11 @@ import (
 
 // scratch makes a directory for an example.
 func scratch() (dir string, remove func()) {
-	dir, err := os.MkdirTemp("", "wal-example-")
+	parent, err := os.MkdirTemp("", "wal-example-")
 	if err != nil {
 		log.Fatal(err)
 	}
-	return filepath.Join(dir, "log"), func() { _ = os.RemoveAll(dir) }
+	return filepath.Join(parent, "log"), func() { _ = os.RemoveAll(parent) }
 }
 
 func Example() {
