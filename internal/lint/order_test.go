@@ -1,13 +1,11 @@
 package lint
 
 import (
-	"errors"
 	"go/ast"
 	"go/token"
 	"go/types"
 	"path"
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -23,45 +21,11 @@ var order = map[string][]string{
 	},
 }
 
-// A loader type-checks packages of the module from their sources. Packages from
-// elsewhere are missing, so that what depends on their types stays unknown.
-type loader struct {
-	fset    *token.FileSet
-	files   map[string][]*ast.File // by folder
-	checked map[string]*types.Package
-}
-
-// Import implements [types.Importer].
-func (l *loader) Import(name string) (*types.Package, error) {
-	pkg, ours := strings.CutPrefix(name, module+"/")
-	if !ours {
-		return nil, errors.New("not of this module")
-	}
-	p := l.checked[pkg]
-	if p == nil {
-		p = l.check(pkg, nil)
-		l.checked[pkg] = p
-	}
-	return p, nil
-}
-
-func (l *loader) check(pkg string, info *types.Info) *types.Package {
-	conf := types.Config{Importer: l, Error: func(error) {}}
-	p, _ := conf.Check(module+"/"+pkg, l.fset, l.files[pkg], info)
-	return p
-}
-
 // TestNoCallRunsBackUp holds the order of the files: no function, method or
 // variable is used in a file before that of its declaration. Types and fields
 // may be: the type at the bottom has fields for what the floors above it do.
 func TestNoCallRunsBackUp(t *testing.T) {
-	l := &loader{files: map[string][]*ast.File{}, checked: map[string]*types.Package{}}
-	for _, s := range sources(t) {
-		if !s.test() && !constrained.MatchString(s.path) {
-			l.fset = s.fset
-			l.files[s.pkg] = append(l.files[s.pkg], s.ast)
-		}
-	}
+	l := newLoader(t)
 	for pkg, names := range order {
 		rank := func(pos token.Pos) int { return slices.Index(names, path.Base(l.fset.Position(pos).Filename)) }
 		for _, f := range l.files[pkg] {
@@ -73,7 +37,7 @@ func TestNoCallRunsBackUp(t *testing.T) {
 			t.Errorf("%s has %d files, its order %d", pkg, len(l.files[pkg]), len(names))
 		}
 		info := &types.Info{Uses: map[*ast.Ident]types.Object{}}
-		p := l.check(pkg, info)
+		p := l.check(pkg, l.files[pkg], info)
 		calls := 0
 		for id, obj := range info.Uses {
 			v, isVar := obj.(*types.Var)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -43,10 +44,17 @@ func root(t *testing.T) string {
 
 // files returns the names of the files below the root that end with the suffix,
 // in nested modules too, but not in vendored code.
-func files(t *testing.T, suffix string) (names []string) {
+func files(t *testing.T, suffix string) []string {
 	t.Helper()
-	top := root(t)
-	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+	names, err := filesBelow(root(t), suffix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func filesBelow(top, suffix string) (names []string, err error) {
+	err = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -63,26 +71,34 @@ func files(t *testing.T, suffix string) (names []string) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return names
+	return names, err
 }
 
 // sources returns all Go files.
-func sources(t *testing.T) (all []source) {
+func sources(t *testing.T) []source {
 	t.Helper()
-	fset := token.NewFileSet()
-	for _, name := range files(t, ".go") {
-		b, err := os.ReadFile(filepath.Join(root(t), name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, err := parser.ParseFile(fset, name, b, parser.ParseComments)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, source{name, filepath.ToSlash(filepath.Dir(name)), string(b), f, strings.Split(string(b), "\n"), fset})
+	root(t) // or skip
+	all, err := parseOnce()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return all
 }
+
+// parseOnce parses all Go files, once for all tests.
+var parseOnce = sync.OnceValues(func() (all []source, err error) {
+	fset := token.NewFileSet()
+	names, err := filesBelow("../..", ".go")
+	for _, name := range names {
+		b, err := os.ReadFile(filepath.Join("../..", name))
+		if err != nil {
+			return nil, err
+		}
+		f, err := parser.ParseFile(fset, name, b, parser.ParseComments)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, source{name, filepath.ToSlash(filepath.Dir(name)), string(b), f, strings.Split(string(b), "\n"), fset})
+	}
+	return all, err
+})

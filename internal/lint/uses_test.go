@@ -2,59 +2,57 @@ package lint
 
 import (
 	"go/ast"
-	"go/importer"
-	"go/token"
 	"go/types"
-	"io"
+	"iter"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 // Every exported name of the library is used: by another package of the module,
 // by an example, or in a document, which includes what the page for users of the
 // Rust crate promises. What none of them uses is taken out, or gets an example.
 func TestEveryExportedNameIsUsed(t *testing.T) {
-	if testing.Short() {
-		t.Skip("type-checks the module")
-	}
-	imp := exports(t)
-	unused := surface(t, imp)
+	l := newLoader(t)
+	unused := surface(t, l)
 	total := len(unused)
-	var ofPackage = map[string][]*ast.File{} // and external tests apart
-	fset := token.NewFileSet()
+	users := map[string][]*ast.File{} // and external tests apart
 	for _, s := range sources(t) {
-		fset = s.fset
 		name := s.pkg
 		switch {
-		case nested(s.pkg):
+		case nested(s.pkg), !s.test() && constrained.MatchString(s.path):
 			continue
 		case s.test() && !strings.Contains(s.path, "example"):
 			continue
 		case s.test():
 			name += " " + s.ast.Name.Name
 		}
-		ofPackage[name] = append(ofPackage[name], s.ast)
+		users[name] = append(users[name], s.ast)
 	}
-	for _, name := range slices.Sorted(maps.Keys(ofPackage)) {
+	unknown := map[string]bool{} // methods and fields used of types that the loader lacks
+	for name, files := range users {
 		path, _, _ := strings.Cut(name, " ")
 		info := types.Info{Uses: map[*ast.Ident]types.Object{}}
-		conf := types.Config{Importer: imp, Error: func(error) {}} // a test may use helpers that are not among the examples
-		_, _ = conf.Check(module+"/"+path, fset, ofPackage[name], &info)
+		l.check(path, files, &info)
 		for _, obj := range info.Uses {
+			// The package itself was checked anew, so that its own uses are of
+			// other objects.
 			delete(unused, origin(obj))
+		}
+		for _, f := range files {
+			for id := range selected(f) {
+				unknown[id.Name] = unknown[id.Name] || info.Uses[id] == nil
+			}
 		}
 	}
 	text := documentText(t)
 	for _, obj := range slices.Collect(maps.Keys(unused)) {
-		if mentioned(text, unused[obj]) {
+		name := unused[obj]
+		if mentioned(text, name) || strings.Count(name, ".") == 2 && unknown[obj.Name()] {
 			delete(unused, obj)
 		}
 	}
@@ -66,36 +64,31 @@ func TestEveryExportedNameIsUsed(t *testing.T) {
 	}
 }
 
-// exports returns an importer of the compiled packages that the module's
-// packages and tests import.
-func exports(t *testing.T) types.Importer {
-	t.Helper()
-	gotool := testutil.RequireTool(t, "go")
-	cmd := exec.Command(gotool, "list", "-export", "-deps", "-test", "-f", "{{.ImportPath}}\t{{.Export}}", "./...")
-	cmd.Dir = root(t)
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("go list: %v", err)
-	}
-	files := map[string]string{}
-	for line := range strings.Lines(string(out)) {
-		path, file, _ := strings.Cut(strings.TrimSpace(line), "\t")
-		if file != "" {
-			files[path] = file
+// selected returns the identifiers in f that may name a method or a field.
+func selected(f *ast.File) iter.Seq[*ast.Ident] {
+	return func(yield func(*ast.Ident) bool) {
+		for n := range ast.Preorder(f) {
+			switch n := n.(type) {
+			case *ast.SelectorExpr:
+				if !yield(n.Sel) {
+					return
+				}
+			case *ast.KeyValueExpr:
+				if id, ok := n.Key.(*ast.Ident); ok && !yield(id) {
+					return
+				}
+			}
 		}
 	}
-	return importer.ForCompiler(token.NewFileSet(), "gc", func(path string) (io.ReadCloser, error) {
-		return os.Open(files[path])
-	})
 }
 
 // surface returns the exported names of the public packages: functions, types,
 // values, methods and fields.
-func surface(t *testing.T, imp types.Importer) map[types.Object]string {
+func surface(t *testing.T, l *loader) map[types.Object]string {
 	t.Helper()
 	all := map[types.Object]string{}
 	for path := range public {
-		pkg, err := imp.Import(module + "/" + path)
+		pkg, err := l.Import(module + "/" + path)
 		if err != nil {
 			t.Fatal(err)
 		}
