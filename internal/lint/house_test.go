@@ -33,6 +33,8 @@ var allowed = map[string][]string{
 	"examples/quickstart":   {"core", "examples/internal/cli", "examples/reclog"},
 	"examples/eventlog":     {"async", "async/antspool", "core", "lock", "examples/internal/cli", "examples/reclog"},
 	"examples/pipeline":     {"async", "core", "examples/internal/cli"},
+	"examples/queue":        {"wal", "examples/internal/cli"},
+	"examples/index":        {"core", "examples/internal/cli"},
 	"examples/counters":     {"async", "core", "flush", "examples/internal/cli"},
 }
 
