@@ -75,7 +75,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer, ready func(net
 	return nil
 }
 
-// handler answers GET /key with the value.
+// handler serves GET /key: the value, or not found.
 func handler(index *Index, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
