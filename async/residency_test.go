@@ -1,6 +1,7 @@
 package async_test
 
 import (
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -117,11 +118,15 @@ func TestOperationsAreNamed(t *testing.T) {
 		{func() waiter { return f.ReadAt(bg, make([]byte, 1), 20_000) }, []string{"page read"}},
 		{func() waiter { return f.WriteAt(bg, make([]byte, 1), 30_000) }, []string{"page write", "short then"}},
 	} {
+		// Where the advice has no effect, the operation before has read ahead.
+		chill(t, f)
 		mu.Lock()
 		ops = nil
 		mu.Unlock()
 		w := c.do()
-		check(t, w.Wait())
+		if err := w.Wait(); !testutil.Sandboxed() || !errors.Is(err, errors.ErrUnsupported) {
+			check(t, err)
+		}
 		giveBack(w)
 		mu.Lock()
 		if !slices.Equal(ops, c.want) {

@@ -143,7 +143,11 @@ func TestFlushRangeOfAnUnalignedWindow(t *testing.T) {
 	f := opened(t, name, core.Options{Access: core.ReadWrite, Offset: 4*KiB - 1, Sparse: true})
 	_ = vmas(t, name) // skips the test where the system does not show them
 	// So that the page cache keeps single pages, which are flushed one by one.
-	check(t, f.Advise(core.AdviceRandom, 0, f.Len()))
+	if err := f.Advise(core.AdviceRandom, 0, f.Len()); missingHere(err) {
+		t.Skip(err)
+	} else {
+		check(t, err)
+	}
 	dirty := func() (n int64) {
 		for _, v := range vmas(t, name) {
 			n += v.dirty
