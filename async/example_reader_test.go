@@ -22,6 +22,11 @@ func ExampleReader() {
 		log.Fatal(err)
 	}
 	defer r.Close()
+	head, err := r.Peek(2) // in place, without moving on
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("it begins with", head)
 	n, err := async.Next[uint16](r, binary.LittleEndian)
 	if err != nil {
 		log.Fatal(err)
@@ -31,6 +36,7 @@ func ExampleReader() {
 		fmt.Println(s.Text())
 	}
 	// Output:
+	// it begins with [2 0]
 	// 2 words
 	// one
 	// two
