@@ -23,11 +23,11 @@ const (
 	fiemapExtentLast = 1
 )
 
-// ioctl fills in the extents.
+// ioctl makes the FIEMAP call, which fills in the extents.
 func (m *fiemap) ioctl(fd uintptr) error {
 	return retryEINTR(func() error {
-		// In bounds: the kernel writes at most count extents. Alive: m is the
-		// receiver.
+		// In bounds: the kernel writes at most count extents, for which m has
+		// room. Alive: m is an argument of the call, which keeps no pointer.
 		if _, _, e := unix.Syscall(unix.SYS_IOCTL, fd, fsIocFiemap, uintptr(unsafe.Pointer(m))); e != 0 {
 			return e
 		}
@@ -36,7 +36,7 @@ func (m *fiemap) ioctl(fd uintptr) error {
 }
 
 // appendUnmapped appends the parts of the hole that have no blocks to parts.
-// What lseek(2) calls a hole has some where they were allocated ahead.
+// A hole of lseek(2) has blocks where they were allocated ahead.
 func appendUnmapped(parts []Span, fd uintptr, hole Span) ([]Span, error) {
 	end := hole.Off + hole.Len
 	for at := hole.Off; at < end; {

@@ -8,8 +8,7 @@ import (
 	"syscall"
 )
 
-// LockMode is what an advisory lock keeps others from; a larger one is
-// stronger.
+// A LockMode is how an advisory lock excludes others; a larger one is stronger.
 type LockMode uint8
 
 const (
@@ -31,11 +30,11 @@ var (
 const EndOfFile = math.MaxInt64
 
 // A FileLock places the advisory locks of one open file. No call waits for a
-// lock. The system lets one open file have one mode per byte, so the users of a
-// FileLock agree on the mode among themselves and call it one at a time.
+// lock. An open file has one mode per byte, so the users of a FileLock agree on
+// the mode among themselves and call it one at a time.
 //
-// A call on a file that has been closed is [os.ErrClosed], never a lock on
-// whatever was opened with the same descriptor since.
+// A call on a file that has been closed returns [os.ErrClosed]; it never locks
+// a file that has been opened with the same descriptor since.
 type FileLock struct {
 	conn syscall.RawConn
 	call func(fd uintptr) // l.run, bound once so that a call allocates nothing
@@ -45,8 +44,8 @@ type FileLock struct {
 	mode   LockMode
 	err    error
 
-	whole  LockMode // what the whole file is locked with
-	ranges ranges   // what the platform must remember about ranges
+	whole  LockMode // of the whole file
+	ranges ranges   // what a platform has to remember about ranges
 }
 
 // NewFileLock prepares the locks of f and takes none.
@@ -65,13 +64,13 @@ func (l *FileLock) Closed() bool {
 	return l.conn.Control(func(uintptr) {}) != nil
 }
 
-// Set locks the whole file with m, converting or giving up what is held.
+// Set locks the whole file with m, which converts or releases what is held.
 //
 // It is flock(2), and LockFileEx of one byte beyond any data on Windows.
-// Neither converts in one step: a conversion that is refused may have dropped
-// the old lock, which is then taken again. Where that fails too, the error is
-// [ErrLockLost] beside the cause, and nothing is held. Every other error leaves
-// what was held.
+// Neither converts in one step: a conversion that is refused may have released
+// the old lock, which is then taken again. If that fails too, the error is
+// [ErrLockLost] beside the cause, and nothing is held. After every other error
+// the lock is as it was.
 func (l *FileLock) Set(m LockMode) error {
 	before := l.whole
 	if m == before {
@@ -99,17 +98,19 @@ func (l *FileLock) Set(m LockMode) error {
 }
 
 // SetRange locks the bytes from lo to hi, both included, with m, whatever they
-// were locked with. hi is [EndOfFile] for all that may ever follow.
+// were locked with. A hi of [EndOfFile] includes all bytes that the file may
+// ever have from lo on.
 //
 //   - Linux: an open-file-description lock. Bytes are converted together or not at
 //     all; a refusal changes nothing.
 //   - Windows: LockFileEx of bytes far beyond any data, since its locks would keep
-//     others from reading. Programs that lock ranges of the data do not conflict
-//     with them. Bytes that change their mode are unlocked first, so [ErrLockLost]
+//     others from reading. They do not conflict with locks of other programs on
+//     ranges of the data. Bytes that change their mode are unlocked first, so [ErrLockLost]
 //     is possible.
 //   - Elsewhere: [errors.ErrUnsupported].
 func (l *FileLock) SetRange(lo, hi int64, m LockMode) error { return l.do(true, lo, hi, m) }
 
+// do makes a system call through conn, which fails once the file is closed.
 func (l *FileLock) do(ranged bool, lo, hi int64, m LockMode) error {
 	op := OpFlock
 	if ranged {
@@ -125,6 +126,7 @@ func (l *FileLock) do(ranged bool, lo, hi int64, m LockMode) error {
 	return l.err
 }
 
+// run makes the system call whose arguments are in l.
 func (l *FileLock) run(fd uintptr) {
 	if l.ranged {
 		l.err = l.lockRange(fd)

@@ -8,16 +8,18 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// ranges are the stretches locked by one handle, in order and disjoint.
-// LockFileEx neither splits nor joins nor converts: what was locked by one call
-// is unlocked by one call that names the same bytes.
+// ranges has the pieces that one handle has locked, in order and disjoint.
+// LockFileEx neither splits nor joins nor converts: what one call has locked is
+// unlocked by one call with the same bytes.
 type ranges struct{ pieces []piece }
 
+// A piece is a stretch of bytes with one mode.
 type piece struct {
 	lo, hi int64 // both included
 	mode   LockMode
 }
 
+// meets reports whether p and the bytes from lo to hi overlap.
 func (p piece) meets(lo, hi int64) bool { return p.lo <= hi && lo <= p.hi }
 
 func (p piece) lock(h windows.Handle) error {
@@ -28,7 +30,8 @@ func (p piece) unlock(h windows.Handle) error {
 	return unlockBytes(h, rangeBase+p.lo, rangeBase+p.hi)
 }
 
-// lockRange puts the old modes back when the new one is refused.
+// lockRange sets the mode of a range. If that is refused it restores the old
+// modes.
 func (l *FileLock) lockRange(fd uintptr) error {
 	if CallOFD.Missing() {
 		return errors.ErrUnsupported
@@ -51,9 +54,9 @@ func (l *FileLock) lockRange(fd uintptr) error {
 	return err
 }
 
-// within says what [lo, hi] is locked with, gaps included, those first: giving
-// up what a failed call has gained must come before taking back what it gave
-// up.
+// within returns how the bytes from lo to hi are locked, as pieces that cover
+// them all. The unlocked ones come first: to undo a failed call, what it has
+// locked must be unlocked before what it has unlocked can be locked again.
 func (r *ranges) within(lo, hi int64) []piece {
 	var gaps, held []piece
 	at := lo
@@ -73,8 +76,8 @@ func (r *ranges) within(lo, hi int64) []piece {
 	return append(gaps, held...)
 }
 
-// set gives the bytes of want their mode. An error leaves r telling the truth
-// of what is locked.
+// set locks the bytes of want with its mode. After an error r still has what is
+// locked.
 func (r *ranges) set(h windows.Handle, want piece) error {
 	for _, p := range slices.Clone(r.pieces) {
 		if p.mode == want.mode || !p.meets(want.lo, want.hi) {
@@ -89,7 +92,7 @@ func (r *ranges) set(h windows.Handle, want piece) error {
 	}
 	for _, gap := range r.within(want.lo, want.hi) {
 		if gap.mode != Unlocked {
-			continue // cut has left the wanted mode alone
+			continue // it had the wanted mode
 		}
 		gap.mode = want.mode
 		if err := gap.lock(h); err != nil {
@@ -100,8 +103,8 @@ func (r *ranges) set(h windows.Handle, want piece) error {
 	return nil
 }
 
-// cut takes the bytes of want out of p. A handle may lock again what it has, to
-// share it, so that all that stays shared is never unlocked.
+// cut removes the bytes of want from p. Since a handle may lock again in shared
+// mode what it has locked, bytes that stay shared are never unlocked.
 func (r *ranges) cut(h windows.Handle, p, want piece) error {
 	var keep, later []piece
 	if p.lo < want.lo {
@@ -140,6 +143,7 @@ func (r *ranges) cut(h windows.Handle, p, want piece) error {
 	return nil
 }
 
+// add adds p, which overlaps no other piece.
 func (r *ranges) add(p piece) {
 	i, _ := slices.BinarySearchFunc(r.pieces, p.lo, func(q piece, lo int64) int {
 		if q.lo < lo {

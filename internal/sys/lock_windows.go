@@ -7,28 +7,28 @@ import (
 )
 
 // Locks of Windows are mandatory: ReadFile and WriteFile through any other
-// handle fail on locked bytes. So these locks lie where no file has data:
-// ranges from rangeBase on, and the whole file as one byte behind them. A
-// program that locks all bytes from 0 on, as Go's lockedfile does, conflicts
-// with the latter.
+// handle fail on locked bytes. So these locks are on bytes that no file has:
+// those of ranges from rangeBase on, that of the whole file on one byte behind
+// them. The latter conflicts with a program that locks all bytes from 0 on, as
+// Go's lockedfile does.
 const (
 	rangeBase = 1 << 62
 	lastRange = EndOfFile - 2
 	wholeByte = EndOfFile - 1
 )
 
-// lockWhole never asks for what would conflict with the handle's own lock,
-// which LockFileEx refuses like anybody else's.
+// lockWhole sets the mode of the whole file. It never requests what conflicts
+// with the handle's own lock, as LockFileEx would refuse that too.
 func (l *FileLock) lockWhole(fd uintptr) error {
 	h := windows.Handle(fd)
 	switch {
 	case l.mode == l.whole:
-		return nil // a conversion was refused before it had begun
+		return nil // Set restores the old lock, which a refusal has left alone
 	case l.whole == Unlocked:
 		return lockBytes(h, wholeByte, wholeByte, l.mode)
 	case l.mode == LockShared:
-		// A handle may share what it has exclusively, and the first unlock then
-		// takes the exclusive one.
+		// A handle may also share what it has exclusively. The first unlock
+		// then removes the exclusive lock.
 		err := lockBytes(h, wholeByte, wholeByte, LockShared)
 		if err == nil {
 			err = unlockBytes(h, wholeByte, wholeByte)
@@ -40,7 +40,7 @@ func (l *FileLock) lockWhole(fd uintptr) error {
 	if err := unlockBytes(h, wholeByte, wholeByte); err != nil || l.mode == Unlocked {
 		return err
 	}
-	l.whole = Unlocked // what Set then asks for, after a refusal, is the old lock anew
+	l.whole = Unlocked // so that Set, after a refusal, takes the old lock again
 	return lockBytes(h, wholeByte, wholeByte, l.mode)
 }
 
@@ -62,12 +62,13 @@ func lockBytes(h windows.Handle, lo, hi int64, m LockMode) error {
 	return err
 }
 
-// unlockBytes undoes one lockBytes of exactly these bytes.
+// unlockBytes undoes one call of lockBytes with the same lo and hi.
 func unlockBytes(h windows.Handle, lo, hi int64) error {
 	at, low, high := lockArgs(lo, hi)
 	return windows.UnlockFileEx(h, 0, low, high, at)
 }
 
+// lockArgs returns the bytes from lo to hi as LockFileEx takes them.
 func lockArgs(lo, hi int64) (at *windows.Overlapped, low, high uint32) {
 	n := uint64(hi - lo + 1)
 	at = &windows.Overlapped{Offset: uint32(lo), OffsetHigh: uint32(lo >> 32)}

@@ -41,8 +41,8 @@ func mmap(f *os.File, o MapOptions) (*Mapping, error) {
 	page := pageSize()
 	b := make([]byte, o.Len+page-1)
 	base := unsafe.Pointer(unsafe.SliceData(b))
-	// The first whole page begins at most page-1 bytes on, and Len bytes follow
-	// it.
+	// In bounds: the first whole page begins at most page-1 bytes on, and Len
+	// bytes follow it. Alive: the base points into b.
 	skip := -int64(uintptr(base)) & (page - 1)
 	return &Mapping{base: unsafe.Add(base, skip), size: o.Len, access: o.Access, page: page, usable: o.Len}, nil
 }

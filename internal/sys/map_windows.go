@@ -23,7 +23,8 @@ var (
 	procPrefetchVirtualMemory = kernel32.NewProc("PrefetchVirtualMemory")
 )
 
-// granularity is 64 KiB on every Windows so far, but the system is asked.
+// granularity returns the allocation granularity, which has been 64 KiB on every
+// Windows so far.
 var granularity = sync.OnceValue(func() int64 {
 	var info struct {
 		_                     uint32  // architecture
@@ -33,6 +34,8 @@ var granularity = sync.OnceValue(func() int64 {
 		allocationGranularity uint32
 		_                     [2]uint16
 	}
+	// In bounds: info has the layout of SYSTEM_INFO. Alive: it is an argument of
+	// the call, which keeps no pointer.
 	_, _, _ = procGetSystemInfo.Call(uintptr(unsafe.Pointer(&info)))
 	return int64(info.allocationGranularity)
 })
@@ -62,8 +65,10 @@ func granularityOf(*os.File) int64 { return granularity() }
 // extend has nothing to do: no address space is reserved here.
 func (m *Mapping) extend(int64) error { return nil }
 
-// setBase makes a pointer of an address that Windows gave: it is no Go memory.
+// setBase sets the base to an address that Windows returned.
 func (m *Mapping) setBase(addr uintptr) {
+	// Alive: addr is not in Go's heap, so the collector neither moves nor frees
+	// what it points to; unmap does.
 	m.base = *(*unsafe.Pointer)(unsafe.Pointer(&addr))
 }
 

@@ -14,6 +14,8 @@ func (m *Mapping) prefetch(off, n int64) error {
 		return errors.ErrUnsupported
 	}
 	entry := struct{ base, size uintptr }{uintptr(m.base) + uintptr(off), uintptr(n)}
+	// In bounds: the call reads the one entry. Alive: it is an argument of the
+	// call, which keeps no pointer.
 	r, _, err := procPrefetchVirtualMemory.Call(uintptr(windows.CurrentProcess()), 1, uintptr(unsafe.Pointer(&entry)), 0)
 	if r == 0 {
 		return err
@@ -102,6 +104,8 @@ func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
 			from += step
 		}
 		size := uint32(uintptr(k) * unsafe.Sizeof(infos[0]))
+		// In bounds: the call reads and writes size bytes, those of k elements.
+		// Alive: infos, in a heap that does not move, is used below.
 		if err := windows.QueryWorkingSetEx(windows.CurrentProcess(), uintptr(unsafe.Pointer(infos)), size); err != nil {
 			return 0, 0, err
 		}

@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// canPopulate finds out once whether the kernel has MADV_POPULATE_READ and
-// _WRITE (Linux 5.14). A kernel without them returns EINVAL, a filter something
-// else, and user-mode emulators report success for any advice. So it is tried
-// where it has to succeed, and where it has to fail: at a page that may not be
-// written.
+// canPopulate reports whether the kernel has MADV_POPULATE_READ and _WRITE
+// (Linux 5.14); it finds that out once. A kernel without them returns EINVAL, a
+// filter something else, and user-mode emulators report success for any advice.
+// So the call is tried where it has to succeed, and where it has to fail: on a
+// page that may not be written.
 func canPopulate() bool {
 	if CallPopulate.Missing() {
 		return false
@@ -26,7 +26,8 @@ func canPopulate() bool {
 		}
 		defer func() { _ = unix.MunmapPtr(p, n) }()
 		CallPopulate.count()
-		// In bounds: the mapping has n bytes. Alive: it is unmapped on return.
+		// In bounds: the mapping has n bytes. Alive: it is unmapped when try
+		// returns, and b is not used after that.
 		b := unsafe.Slice((*byte)(p), int(n))
 		return retryTransient(func() error { return madviseCall(b, unix.MADV_POPULATE_WRITE) })
 	}
@@ -101,10 +102,10 @@ func (m *Mapping) populateSome(off, n int64, write bool, advice int) error {
 	return err
 }
 
-// allocateUnder gives the pages of a shared mapping blocks in the file, so that
-// a store cannot find the disk full. It never changes the file's length. That
-// the system cannot do it is no error: a full disk then shows when the pages
-// are touched.
+// allocateUnder allocates blocks in the file for the pages of a shared mapping,
+// so that a store cannot find the disk full. It never changes the file's length.
+// It is no error if the system cannot do that: a full disk is then noticed when
+// the pages are touched.
 func (m *Mapping) allocateUnder(off, n int64) error {
 	err := control(m.file, func(fd uintptr) error {
 		var st unix.Stat_t

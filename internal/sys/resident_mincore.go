@@ -34,7 +34,9 @@ func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
 	return m.countResident(from, length)
 }
 
-// countResident counts the resident pages of a range of whole pages.
+// countResident counts the resident pages of a range of whole pages. Its pointers
+// are in bounds, as the range is within the mapping, which is not unmapped
+// during a call of sys.
 func (m *Mapping) countResident(off, n int64) (pages, of int64, err error) {
 	if n == pageSize() { // the usual question before a small read
 		var v byte
@@ -58,8 +60,9 @@ func (m *Mapping) countResident(off, n int64) (pages, of int64, err error) {
 }
 
 // mincore is mincore(2). It reads no memory at p.
-// In bounds: vec has a byte per page of [p, p+n), which the caller made so.
-// Alive: vec is an argument of this call, and the kernel keeps no pointer.
+//
+// In bounds: the caller's vec has a byte per page of [p, p+n). Alive: vec is an
+// argument of the call, which keeps no pointer.
 func mincore(p unsafe.Pointer, n uintptr, vec *byte) error {
 	CallMincore.count()
 	return retryTransient(func() error {

@@ -2,9 +2,10 @@ package sys
 
 import "unsafe"
 
-// bytes is the mapped memory [off, off+n). The caller has checked the range
-// against the mapping, which outlives the slice: sys never keeps one.
+// bytes returns the mapped memory [off, off+n).
 func (m *Mapping) bytes(off, n int64) []byte {
+	// In bounds: the caller has checked the range against the mapping. Alive:
+	// the mapping is not unmapped during a call of sys, and sys keeps no slice.
 	return unsafe.Slice((*byte)(unsafe.Add(m.base, off)), int(n))
 }
 
@@ -24,10 +25,9 @@ func (m *Mapping) pageOutward(off, n int64) (from, length int64, ok bool) {
 	return from, end - from, true
 }
 
-// pageInward narrows [off, off+n) to the whole pages inside it, for what would
-// destroy the bytes beside it; it clips and refuses as pageOutward does. The
-// last page of the mapping is whole as soon as the range reaches the mapping's
-// end.
+// pageInward narrows [off, off+n) to the whole pages inside it, for calls that
+// destroy what is in a page; it clips and refuses as pageOutward does. The last
+// page of the mapping counts as whole if the range reaches the mapping's end.
 func (m *Mapping) pageInward(off, n int64) (from, length int64, ok bool) {
 	if off < 0 || n < 0 || off > m.size {
 		return 0, 0, false

@@ -19,8 +19,8 @@ const (
 	madvDoDump    = -1
 )
 
-// allocate uses F_PREALLOCATE, which allocates past the end only: holes inside
-// the file stay, so a file that may have some is not promised anything.
+// allocate uses F_PREALLOCATE, which allocates only past the end. Holes inside
+// the file stay, so for a file that may have some it returns ENOTSUP.
 func allocate(f *os.File, off, n int64) error {
 	if CallFallocate.Missing() {
 		return unix.ENOTSUP
@@ -48,8 +48,8 @@ func allocate(f *os.File, off, n int64) error {
 	})
 }
 
-// preallocate adds n bytes of blocks to the end of the file: in one piece if it
-// may be.
+// preallocate adds n bytes of blocks to the end of the file, contiguous ones if
+// there are any.
 func preallocate(fd uintptr, n int64) error {
 	s := unix.Fstore_t{
 		Flags:   unix.F_ALLOCATECONTIG | unix.F_ALLOCATEALL,
@@ -109,15 +109,15 @@ func writeZeroes(fd int, from, to int64) error {
 	return nil
 }
 
-// readAdvise is F_RDADVISE, which starts the reading of a range of the file
-// wherever it is mapped; MADV_WILLNEED is not to be relied on away from the
-// start of a mapping.
+// readAdvise starts reading a range of the file, by F_RDADVISE: MADV_WILLNEED
+// cannot be relied on except at the start of a mapping.
 func (m *Mapping) readAdvise(off, n int64) error {
 	return control(m.file, func(fd uintptr) error {
 		const step = 1 << 30 // the count is 32 bits wide
 		for end := off + n; off < end; off += step {
-			// x/sys has fcntl with a pointer for fstore_t alone; the pad makes
-			// up its size.
+			// In bounds: x/sys has fcntl with a pointer for fstore_t alone, and
+			// the pad makes advice no smaller. Alive: advice is an argument of
+			// the call, which keeps no pointer.
 			var advice struct {
 				unix.Radvisory_t
 				_ unix.Fstore_t
