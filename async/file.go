@@ -34,6 +34,7 @@ type File struct {
 	hints      hints
 	counters   counters
 	committer  *flush.Committer
+	batches    batchFutures
 	background atomic.Pointer[Background] // the running one, or nil
 
 	closing atomic.Bool // closing has begun; set under mu

@@ -4,10 +4,11 @@ import (
 	"errors"
 	"io/fs"
 	"math"
+	"sync"
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/flush"
-	"github.com/fmmap-go/fmmap/internal/batchslot"
+	"github.com/fmmap-go/fmmap/internal/invariant"
 )
 
 // A target is the file as a committer flushes it. What has been cut off since
@@ -88,11 +89,54 @@ func (f *File) unflushable() *Future[struct{}] {
 // shared returns the one future of a batch. It allocates only for the first
 // member.
 func (f *File) shared(b *flush.Batch) *Future[struct{}] {
-	return batchslot.Of(b).Get(func() any {
-		out := newPromise[struct{}]()
+	out, created := f.batches.future(b)
+	if created {
 		b.OnDone(func(err error) { out.resolve(struct{}{}, f.flushError(err)) })
-		return out
-	}).(*Future[struct{}])
+	}
+	return out
+}
+
+// batchFutures has the future of each batch of a committer that is not over. Two
+// entries are enough: at most one batch runs and one forms.
+type batchFutures struct {
+	mu      sync.Mutex // a leaf; guards entries
+	entries [2]batchFuture
+}
+
+type batchFuture struct {
+	batch  *flush.Batch
+	future *Future[struct{}]
+}
+
+// future returns the future of b, and reports whether it was created by this
+// call, so that the caller has to resolve it.
+func (s *batchFutures) future(b *flush.Batch) (out *Future[struct{}], created bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	unused := -1
+	for i, e := range s.entries {
+		if e.batch == b {
+			return e.future, false
+		}
+		if e.batch == nil || isOver(e.batch) {
+			unused = i
+		}
+	}
+	out = newPromise[struct{}]()
+	if !isOver(b) {
+		invariant.Check(unused >= 0, "async: three batches that are not over")
+		s.entries[unused] = batchFuture{b, out}
+	}
+	return out, true
+}
+
+func isOver(b *flush.Batch) bool {
+	select {
+	case <-b.Done():
+		return true
+	default:
+		return false
+	}
 }
 
 // flushError returns the error of a batch as the methods of File have it.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/fmmap-go/fmmap/internal/batchslot"
 )
 
 // A Batch is a group of requests that one call of the target serves: all its
@@ -28,13 +26,6 @@ type Batch struct {
 	mu        sync.Mutex // guards callbacks and resolved
 	callbacks []func(error)
 	resolved  bool
-
-	slot batchslot.Slot // for package async
-}
-
-// Package async keeps a future per batch. No other package sees the slot.
-func init() {
-	batchslot.Of = func(batch any) *batchslot.Slot { return &batch.(*Batch).slot }
 }
 
 // newBatch returns a forming batch without members.

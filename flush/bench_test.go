@@ -13,7 +13,6 @@ import (
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/flush"
-	"github.com/fmmap-go/fmmap/internal/batchslot"
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
@@ -169,7 +168,6 @@ func median(v []float64) float64 {
 
 // BenchmarkJoin is the cost of a request that joins a batch.
 func BenchmarkJoin(b *testing.B) {
-	make := func() any { return new(int) }
 	for _, bb := range []struct {
 		name string
 		gap  int64
@@ -177,7 +175,6 @@ func BenchmarkJoin(b *testing.B) {
 	}{
 		{"commit", 0, func(c *flush.Committer, i int64) { c.Commit(i, 1) }},
 		{"gap", 1 << 10, func(c *flush.Committer, i int64) { c.Commit(i&0xffff, 1) }},
-		{"slot", 0, func(c *flush.Committer, i int64) { batchslot.Of(c.Commit(i, 1)).Get(make) }},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			q := &queue{}

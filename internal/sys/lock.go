@@ -105,8 +105,8 @@ func (l *FileLock) Set(m LockMode) error {
 //     all; a refusal changes nothing.
 //   - Windows: LockFileEx of bytes far beyond any data, since its locks would keep
 //     others from reading. They do not conflict with locks of other programs on
-//     ranges of the data. Bytes that change their mode are unlocked first, so [ErrLockLost]
-//     is possible.
+//     ranges of the data. Bytes that change their mode are unlocked first, so
+//     [ErrLockLost] is possible.
 //   - Elsewhere: [errors.ErrUnsupported].
 func (l *FileLock) SetRange(lo, hi int64, m LockMode) error { return l.do(true, lo, hi, m) }
 
