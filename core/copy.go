@@ -244,7 +244,7 @@ func (f *File) Clone() (b []byte, err error) {
 	if err != nil {
 		return nil, f.fail("clone", err)
 	}
-	defer f.end("clone", u, &err)
+	defer f.end("clone", &u, &err)
 	c, err := onHeap(int64(len(u.g.data)))
 	if err != nil {
 		return nil, f.fail("clone", err)

@@ -36,7 +36,11 @@ func EnterSuperseded(f *File) (admitted bool, running int64, woken int) {
 	f.publish(g.data)
 	f.mu.Unlock()
 	before := Wakes(f)
-	admitted = f.admit(g) != nil
+	on, counter, err := f.enterFrom(g)
+	if err == nil {
+		defer f.leave(on.epoch, counter)
+	}
+	admitted = on == g
 	for i := range g.epoch.running {
 		running += g.epoch.running[i].Load()
 	}

@@ -24,7 +24,7 @@ func (p *Pin) begin() use { return use{p.gen, nil, debug.SetPanicOnFault(true)} 
 // begin begins a short operation. When it succeeds, it must be followed by a
 // deferred end.
 func (f *File) begin(store bool) (use, error) {
-	g, running, err := f.enter()
+	g, running, err := f.enterFrom(f.gen.Load())
 	if err != nil {
 		return use{}, err
 	}
@@ -37,23 +37,28 @@ func (f *File) begin(store bool) (use, error) {
 
 // end ends the use u. A fault on the region's own bytes becomes the error *err;
 // any other panic goes on. It must be deferred directly, or it cannot recover.
-func (f *File) end(op string, u use, err *error) {
+func (f *File) end(op string, u *use, err *error) {
 	v := recover()
 	debug.SetPanicOnFault(u.panics)
-	var fault error
 	if v != nil {
-		fault = u.g.region.asFault(v) // before leave, which may unmap the region
+		f.endPanicking(op, u, v, err)
+		return
 	}
 	if u.running != nil {
 		f.leave(u.g.epoch, u.running)
 	}
-	switch {
-	case v == nil:
-	case fault == nil:
-		panic(v)
-	default:
-		*err = f.fail(op, fault)
+}
+
+// endPanicking is the part of end for a use that has panicked with v.
+func (f *File) endPanicking(op string, u *use, v any, err *error) {
+	fault := u.g.region.asFault(v) // before leave, which may unmap the region
+	if u.running != nil {
+		f.leave(u.g.epoch, u.running)
 	}
+	if fault == nil {
+		panic(v)
+	}
+	*err = f.fail(op, fault)
 }
 
 // guarded reports whether the goroutine is in the callback of a guarded
@@ -101,7 +106,15 @@ func (r *region) fault(err error, off int64) error {
 // err as its cause. The system call names the file or connection that it was
 // for, and says nothing of the mapped file. The caller keeps the region mapped.
 func (f *File) lostBytes(op string, r *region, from, to int64, err error) error {
-	if err == nil || f.file == nil || !sys.IsFault(err) || errors.Is(err, ErrFault) {
+	if err == nil {
+		return nil // here, so that this much is inlined
+	}
+	return f.lookForLostBytes(op, r, from, to, err)
+}
+
+// lookForLostBytes is lostBytes for an err that is not nil.
+func (f *File) lookForLostBytes(op string, r *region, from, to int64, err error) error {
+	if f.file == nil || !sys.IsFault(err) || errors.Is(err, ErrFault) {
 		return err
 	}
 	off, missing := r.missingByte(from, to, false)

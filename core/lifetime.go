@@ -121,28 +121,28 @@ func (f *File) current() (*generation, error) {
 // enter begins a short operation: until leave, the region of the generation
 // that it returns stays mapped, and the file open.
 func (f *File) enter() (*generation, *stripe.Counter, error) {
-	for {
-		g, err := f.current()
-		if err != nil {
-			return nil, nil, err
-		}
-		if running := f.admit(g); running != nil {
-			return g, running, nil
-		}
-	}
+	return f.enterFrom(f.gen.Load())
 }
 
-// admit counts an operation in if g is still current, and returns the counter;
-// otherwise it returns nil. The count comes before the look at gen, as the
-// protocol demands.
-func (f *File) admit(g *generation) *stripe.Counter {
-	running := stripe.Of(g.epoch.running)
-	running.Add(1)
-	if f.gen.Load() == g {
-		return running
+// enterFrom is enter for a caller that has read g from gen, now or earlier. An
+// operation is counted before the second look at gen, as the protocol demands.
+func (f *File) enterFrom(g *generation) (*generation, *stripe.Counter, error) {
+	for {
+		switch {
+		case g.closed:
+			return nil, nil, fs.ErrClosed
+		case g.gate != nil:
+			<-g.gate
+		default:
+			running := stripe.Of(g.epoch.running)
+			running.Add(1)
+			if f.gen.Load() == g {
+				return g, running, nil
+			}
+			f.leave(g.epoch, running)
+		}
+		g = f.gen.Load()
 	}
-	f.leave(g.epoch, running)
-	return nil
 }
 
 // leave ends what enter began.

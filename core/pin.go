@@ -40,35 +40,28 @@ func (f *File) Pin(off, n int64) (*Pin, error) { return f.pin("pin", off, n, fal
 // freeze would not wait for it.
 func (f *File) pin(op string, off, n int64, store bool) (*Pin, error) {
 	for {
-		g, err := f.current()
+		g := f.gen.Load()
 		switch {
-		case err != nil:
-			return nil, f.fail(op, err)
+		case g.closed:
+			return nil, f.fail(op, fs.ErrClosed)
+		case g.gate != nil:
+			<-g.gate
+			continue
 		case !bounds.Within(off, n, int64(len(g.data))):
 			return nil, f.fail(op, ErrRange)
 		case store && g.readOnly:
 			return nil, f.fail(op, ErrReadOnly)
 		}
-		p := &Pin{file: f, gen: g, off: off, data: g.data[off : off+n : off+n]}
-		if f.admitPin(g, p) {
+		l := stripe.Of(g.region.pins)
+		p := &Pin{file: f, gen: g, off: off, data: g.data[off : off+n : off+n], list: l}
+		l.mu.Lock()
+		if f.gen.Load() == g { // under mu, as the protocol demands
+			l.add(p)
+			l.mu.Unlock()
 			return p, nil
 		}
+		l.mu.Unlock()
 	}
-}
-
-// admitPin adds p to a list of its region and reports whether it did: only if
-// g is still current. It looks at gen under the list's mutex, as the protocol
-// in lifetime.go demands.
-func (f *File) admitPin(g *generation, p *Pin) bool {
-	l := stripe.Of(g.region.pins)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if f.gen.Load() != g {
-		return false
-	}
-	p.list = l
-	l.add(p)
-	return true
 }
 
 // end returns the window's offset of the byte behind the pin.
@@ -131,7 +124,7 @@ func (p *Pin) withGuard(op string, fn func(b []byte) error) (err error) {
 		return p.file.fail(op, fs.ErrClosed)
 	}
 	u := p.begin()
-	defer p.file.end(op, u, &err)
+	defer p.file.end(op, &u, &err)
 	return fn(p.data)
 }
 

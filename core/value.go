@@ -49,7 +49,7 @@ func Get[T Fixed](f *File, off int64, order binary.ByteOrder) (v T, err error) {
 	if err != nil {
 		return v, f.fail("get", err)
 	}
-	defer f.end("get", u, &err)
+	defer f.end("get", &u, &err)
 	n := width[T]()
 	if !bounds.Within(off, n, int64(len(u.g.data))) {
 		return v, f.fail("get", ErrRange)
@@ -73,7 +73,7 @@ func Put[T Fixed](f *File, off int64, order binary.ByteOrder, v T) (err error) {
 	if err != nil {
 		return f.fail("put", err)
 	}
-	defer f.end("put", u, &err)
+	defer f.end("put", &u, &err)
 	n := width[T]()
 	if !bounds.Within(off, n, int64(len(u.g.data))) {
 		return f.fail("put", ErrRange)

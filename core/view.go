@@ -37,7 +37,7 @@ func (f *File) View(fn func(b []byte) error) (err error) {
 	if err != nil {
 		return f.fail("view", err)
 	}
-	defer f.end("view", u, &err)
+	defer f.end("view", &u, &err)
 	return f.lostBytes("view", u.g.region, 0, int64(len(u.g.data)), fn(u.g.data))
 }
 
@@ -54,7 +54,7 @@ func (f *File) Update(fn func(b []byte) error) (err error) {
 	if err != nil {
 		return f.fail("update", err)
 	}
-	defer f.end("update", u, &err)
+	defer f.end("update", &u, &err)
 	return f.lostBytes("update", u.g.region, 0, int64(len(u.g.data)), fn(u.g.data))
 }
 
@@ -66,7 +66,7 @@ func (f *File) ReadAt(p []byte, off int64) (n int, err error) {
 	if err != nil {
 		return 0, f.fail("read", err)
 	}
-	defer f.end("read", u, &err)
+	defer f.end("read", &u, &err)
 	switch {
 	case off < 0:
 		return 0, f.fail("read", ErrRange)
@@ -91,7 +91,7 @@ func (f *File) WriteAt(p []byte, off int64) (n int, err error) {
 	if err != nil {
 		return 0, f.fail("write", err)
 	}
-	defer f.end("write", u, &err)
+	defer f.end("write", &u, &err)
 	if !bounds.Within(off, int64(len(p)), int64(len(u.g.data))) {
 		return 0, f.fail("write", ErrRange)
 	}

@@ -11,7 +11,7 @@ func (f *File) Zero(off, n int64) (err error) {
 	if err != nil {
 		return f.fail("zero", err)
 	}
-	defer f.end("zero", u, &err)
+	defer f.end("zero", &u, &err)
 	if !bounds.Within(off, n, int64(len(u.g.data))) {
 		return f.fail("zero", ErrRange)
 	}
