@@ -88,10 +88,12 @@ func TestAdviceThatLosesBytes(t *testing.T) {
 func TestAdviceGoesAlongWithTheWindow(t *testing.T) {
 	name := tempFile(t, pattern(64*KiB, 1))
 	f := opened(t, name, core.Options{Access: core.ReadWrite, Reserve: 1})
-	if err := f.Advise(core.AdviceRandom, 0, f.Len()); missingHere(err) {
-		t.Skip(err)
-	} else {
-		check(t, err)
+	for _, a := range []core.Advice{core.AdviceDontDump, core.AdviceDoDump, core.AdviceRandom} {
+		if err := f.Advise(a, 0, f.Len()); missingHere(err) {
+			t.Skip(err)
+		} else {
+			check(t, err)
+		}
 	}
 	during(t, sys.OpMmap, func() { check(t, f.Advise(core.AdviceDontDump, 0, f.Len())) })
 	check(t, f.Truncate(64*MiB))

@@ -136,7 +136,7 @@ func (c *conditions) test(dir, pkg string) error {
 	if ofSources.MatchString(from) && !c.sources {
 		return nil
 	}
-	args := []string{binary, "-test.v", "-test.timeout=4m"}
+	args := []string{binary, "-test.v", "-test.timeout=10m"}
 	if !c.full {
 		args = append(args, "-test.short")
 	}

@@ -41,6 +41,7 @@ var rows = []row{
 	{name: "ordinary user, programs of busybox", root: true, user: true, bare: true, full: true, sources: true},
 	{name: "ordinary user", user: true},
 	{name: "root, programs of busybox", root: true, bare: true},
+	{name: "no programs at all", user: true, env: []string{"PATH="}},
 	{name: "container", root: true, bare: true, full: true, build: container, stage: stageOptions{drop: capsOfContainer}},
 	{name: "no capabilities", root: true, stage: stageOptions{drop: allCaps}},
 	{name: "temporary directory on tmpfs", root: true, build: onTmpfs},
@@ -48,6 +49,11 @@ var rows = []row{
 	{name: "temporary directory with a space and umlauts", tmp: "große Dateien", sources: true},
 	{name: "64 descriptors", stage: stageOptions{descriptors: 64}},
 	{name: "4 GiB of address space", stage: stageOptions{addressSpace: 4 << 30, drop: capResource}},
+	// The tests left out are those of mincore itself.
+	{
+		name: "mincore refused", env: []string{"FMMAP_REFUSE=mincore=EPERM"},
+		flags: []string{"-test.skip=^(TestPopulateLarge|TestResident|TestResidentInPieces|TestResidentTellsNoStranger)$"},
+	},
 	{name: "one processor", env: []string{"GOMAXPROCS=1"}},
 	// Order and repetition say nothing new about how much a test does.
 	{name: "any order, three times", flags: []string{"-test.shuffle=on", "-test.count=3"}},
