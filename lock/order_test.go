@@ -64,3 +64,55 @@ func TestDeadlockThatWasAskedForFirst(t *testing.T) {
 		}
 	})
 }
+
+// TestRequestBehindAnotherOfItsLock: a lock is waited for twice, to be exclusive
+// and then shared. The second request does not wait for the first.
+func TestRequestBehindAnotherOfItsLock(t *testing.T) {
+	still(t, func(t *testing.T, k kind) {
+		f := open(t, tempFile(t))
+		holder, l := k.lock(f, 0), k.lock(f, 1)
+		nested := holder.Nested()
+		try(t, holder, lock.Shared)
+		try(t, nested, lock.Exclusive)
+		exclusive, shared := start(t, l, lock.Exclusive), start(t, l, lock.Shared)
+		wantWaiting(t, shared)
+		release(t, nested)
+		wantOutcome(t, shared, nil)
+		wantWaiting(t, exclusive)
+		release(t, holder)
+		wantOutcome(t, exclusive, nil)
+		release(t, l)
+	})
+}
+
+// TestConversionMovesWhatItWaitsFor: a lock is waited for twice, to be shared
+// and then exclusive. Once it is shared its conversion goes before an earlier
+// request that waits for it, and so does a request that the conversion waits
+// for.
+func TestConversionMovesWhatItWaitsFor(t *testing.T) {
+	kinds[1].require(t)
+	synctest.Test(t, func(t *testing.T) {
+		f := lock.New(open(t, tempFile(t)))
+		owner, l, left := f.Range(1, 1), f.Range(0, 2), f.Range(0, 1)
+		first, second := owner.Nested(), owner.Nested()
+		try(t, owner, lock.Shared)
+		try(t, first, lock.Exclusive)
+		shared := start(t, l, lock.Shared)         // waits for first
+		stranger := start(t, left, lock.Exclusive) // behind shared
+		turn := start(t, second, lock.Shared)      // waits for first
+		exclusive := start(t, l, lock.Exclusive)
+		wantWaiting(t, turn)
+		release(t, first)
+		wantOutcome(t, shared, nil)
+		wantOutcome(t, turn, nil) // or the owner, which may wait for it, keeps exclusive waiting
+		wantWaiting(t, exclusive)
+		wantWaiting(t, stranger)
+		release(t, second)
+		release(t, owner)
+		wantOutcome(t, exclusive, nil)
+		wantWaiting(t, stranger)
+		release(t, l)
+		wantOutcome(t, stranger, nil)
+		release(t, left)
+	})
+}

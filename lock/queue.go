@@ -191,11 +191,11 @@ func (e *entry) onGranted(l *Lock) {
 			waiters = append(waiters, w)
 		}
 	}
-	e.free(l)
 	waiters = slices.DeleteFunc(waiters, func(w *waiter) bool {
 		stuck := e.blocked(w.request) && e.deadlocked(w.request)
 		if stuck {
 			e.finish(w, ErrDeadlock)
+			e.free(w.l)
 		}
 		return stuck
 	})
@@ -373,13 +373,20 @@ func (e *entry) advance() {
 }
 
 // blocksAll reports whether no waiter behind w, which stays in the queue, can
-// be granted a byte from lo to hi: all have to wait behind w.
+// be granted a byte from lo to hi. It may report false although none can.
 func (e *entry) blocksAll(w *waiter, lo, hi int64) bool {
-	if !e.key.ranged {
+	switch {
+	case w.mode == Exclusive && w.l.pending == 1:
+		// All wait behind w, except further requests of its own lock.
+		return w.l.lo <= lo && hi <= w.l.hi
+	case e.key.ranged:
+		return false
+	case w.mode == Shared && e.blocked(w.request):
+		// The exclusive holder blocks all: requests of locks nested in that
+		// one are queued before w.
 		return true
 	}
-	// Another request of the same lock would not wait behind w.
-	return w.mode == Exclusive && w.l.lo <= lo && hi <= w.l.hi && w.l.pending == 1
+	return w.polling
 }
 
 // serve grants w if that is possible, and reports whether w has left the queue,
