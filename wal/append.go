@@ -2,8 +2,10 @@ package wal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
+	"os"
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/flush"
@@ -87,30 +89,47 @@ func (l *Log) AppendAt(first uint64, records ...[]byte) *Ticket {
 	}
 	if watch != nil {
 		// Not under writer, as the batch may be over, and calls back at once then.
-		watch.batch.OnDone(func(err error) { l.resolved(watch, err, began) })
+		watch.batch.OnDone(func(err error) { l.resolved(&watch.ticket, err, began) })
 	}
 	return t
 }
 
 // Write is Append and Await. Alone, it flushes in the calling goroutine, which
-// saves two switches of goroutines.
+// saves two switches of goroutines. Nothing is stored if ctx is done before the
+// call.
 func (l *Log) Write(ctx context.Context, records ...[]byte) (last uint64, err error) {
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
 	began := l.counters.now()
 	t := &Ticket{log: l}
 	l.writer.Lock()
 	err = l.store(t, 0, records)
-	l.writer.Unlock()
 	if err != nil || t.seg == nil {
-		return t.last, err
-	}
-	from := t.seg.durable.Load()
-	if err := t.seg.committer.Flush(ctx, from, t.end-from); err != nil {
-		if context.Cause(ctx) != err {
-			l.fail(err)
+		l.writer.Unlock()
+		if err != nil {
+			return 0, err
 		}
-		return 0, err
+		return t.last, nil
 	}
-	l.counters.committed(began)
+	c := t.seg.committer
+	t.seg.writes.Add(1)
+	l.writer.Unlock()
+	defer t.seg.writes.Done()
+
+	from := t.seg.durable.Load()
+	if from < t.end { // else a batch of records that came later has served these
+		if err := c.Flush(ctx, from, t.end-from); err != nil {
+			if ctx.Err() == nil {
+				l.fail(err)
+				return 0, err
+			}
+			// Flush may have requested nothing. A log that has failed refuses.
+			c.Commit(from, t.end-from).OnDone(func(err error) { l.resolved(t, err, began) })
+			return 0, err
+		}
+		l.counters.committed(began)
+	}
 	t.arrive()
 	return t.last, nil
 }
@@ -125,9 +144,11 @@ func (l *Log) append(t *Ticket, first uint64, records [][]byte) (watch *joined, 
 	// its own, but not flushed them yet, come before these and become durable
 	// with them.
 	from := t.seg.durable.Load()
-	t.batch = t.seg.committer.Commit(from, t.end-from)
+	// The batch may be over when Commit returns. Its callback waits for waiting,
+	// and so does not miss this ticket.
 	l.waiting.Lock()
 	defer l.waiting.Unlock()
+	t.batch = t.seg.committer.Commit(from, t.end-from)
 	if l.joined == nil || l.joined.batch != t.batch {
 		l.joined = &joined{batch: t.batch}
 		watch = l.joined
@@ -189,6 +210,11 @@ func (l *Log) put(s *segment, records [][]byte) error {
 	if err != nil {
 		// Frames that have been stored must not pass behind later ones. At the
 		// last generation the segment has no room any more.
+		next := l.meta.state
+		next.gen = s.gen + 1
+		if merr := l.storeMeta(next); merr != nil {
+			return errors.Join(err, merr)
+		}
 		s.gen++
 		return err
 	}
@@ -201,15 +227,15 @@ func (l *Log) put(s *segment, records [][]byte) error {
 	return nil
 }
 
-// resolved is called when a batch is over.
-func (l *Log) resolved(j *joined, err error, began int64) {
+// resolved is called when a batch is over whose last ticket is t.
+func (l *Log) resolved(last *Ticket, err error, began int64) {
 	if err != nil {
 		l.fail(err)
 		return
 	}
 	l.counters.committed(began)
 	l.waiting.Lock()
-	t := j.ticket // none joins any more
+	t := *last // none joins any more
 	l.waiting.Unlock()
 	t.arrive()
 }
@@ -218,8 +244,6 @@ func (l *Log) resolved(j *joined, err error, began int64) {
 // durable.
 func (t *Ticket) arrive() {
 	l := t.log
-	for now := t.seg.durable.Load(); now < t.end && !t.seg.durable.CompareAndSwap(now, t.end); now = t.seg.durable.Load() {
-	}
 	if l.durable.Load() >= t.last {
 		return
 	}
@@ -228,6 +252,7 @@ func (t *Ticket) arrive() {
 	if t.epoch != l.epoch || l.durable.Load() >= t.last {
 		return // cut off since, or noted by another
 	}
+	t.seg.durable.Store(t.end)
 	l.durable.Store(t.last)
 	l.wakeLocked()
 }
@@ -255,11 +280,6 @@ func (l *Log) fail(err error) {
 // roll seals the tail, if there is one, and begins a segment that has room for
 // count records whose frames take total bytes. l.writer is held.
 func (l *Log) roll(total int64, count int) (*segment, error) {
-	if t := l.tail(); t != nil {
-		if err := l.seal(t); err != nil {
-			return nil, err
-		}
-	}
 	size := l.opts.SegmentSize
 	if need := pageSize + total + indexSize(uint64(count)) + trailerSize; need > size {
 		if need > math.MaxUint32*frameAlign-pageSize {
@@ -267,13 +287,19 @@ func (l *Log) roll(total int64, count int) (*segment, error) {
 		}
 		size = (need + pageSize - 1) / pageSize * pageSize
 	}
+	if t := l.tail(); t != nil {
+		if err := l.seal(t); err != nil {
+			return nil, err
+		}
+	}
 	name, err := l.takeFile(size)
 	if err != nil {
 		return nil, err
 	}
 	s, err := l.startSegment(name, size)
 	if err != nil {
-		l.giveBack(name, size)
+		// Not kept: a file whose flush has failed cannot be trusted with another.
+		_ = os.Remove(name)
 		return nil, err
 	}
 	l.mu.Lock()
@@ -287,8 +313,7 @@ func (l *Log) roll(total int64, count int) (*segment, error) {
 // the next segment be begun: that a segment exists proves that the one before is
 // whole.
 func (l *Log) seal(s *segment) error {
-	if err := s.committer.Close(); err != nil {
-		l.fail(err)
+	if err := l.quiesce(s); err != nil {
 		return err
 	}
 	sum, err := s.storeIndex()
@@ -304,9 +329,24 @@ func (l *Log) seal(s *segment) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s.sealed, s.cuts, s.committer = true, t.cuts, nil
+	s.sealed, s.cuts = true, t.cuts
 	l.closeIdle()
 	return nil
+}
+
+// quiesce waits until all that was stored in the tail is durable. The tail has no
+// committer then. l.writer is held.
+func (l *Log) quiesce(s *segment) error {
+	if s.committer == nil {
+		return l.failed()
+	}
+	s.writes.Wait() // what they have stored, they may not have requested yet
+	err := s.committer.Close()
+	s.committer = nil
+	if err != nil {
+		l.fail(err)
+	}
+	return l.failed()
 }
 
 // lost makes err the failure of the log: its tail has no committer any more.
@@ -332,7 +372,7 @@ func (l *Log) startSegment(name string, size int64) (*segment, error) {
 	l.meta.nextSeq++ // also when this fails: link takes the latest that follows
 	l.mu.Unlock()
 	next := l.meta.state
-	next.tailSeq = h.seq
+	next.tailSeq, next.gen = h.seq, 0
 	if len(l.segments) == 0 {
 		next.firstSeq = h.seq
 	}

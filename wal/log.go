@@ -38,8 +38,8 @@ type Log struct {
 	closed   bool
 
 	made chan struct{} // closed when the spare under way is there; nil without one
-	// background counts goroutines that write ahead or wait to recycle. Each
-	// ends when ctx does.
+	// background counts goroutines that write ahead, which end when ctx does, or
+	// wait to recycle, which end when readers have released their records.
 	background sync.WaitGroup
 	ctx        context.Context
 	cancel     context.CancelFunc
@@ -129,31 +129,10 @@ func (l *Log) pool() *async.Pool { return l.opts.Pool }
 // Appends and reads after it fail with [fs.ErrClosed], and so does a second
 // Close.
 func (l *Log) Close() error {
-	l.writer.Lock()
-	defer l.writer.Unlock()
-	if l.closed {
+	closing, first, begun := l.startClose()
+	if !begun {
 		return fs.ErrClosed
 	}
-	first := l.failed()
-	tail := l.tail()
-	if tail != nil {
-		if err := tail.committer.Close(); first == nil {
-			first = err
-		}
-	}
-	if first == nil {
-		first = l.closeClean(tail)
-	}
-	l.mu.Lock()
-	l.closed = true
-	var closing []*async.Future[struct{}]
-	for _, s := range l.segments {
-		if s.file != nil {
-			closing = append(closing, s.file.StartClose(context.Background()))
-		}
-	}
-	l.mu.Unlock()
-
 	l.cancel()
 	l.wake()
 	for _, f := range closing {
@@ -168,6 +147,32 @@ func (l *Log) Close() error {
 	return first
 }
 
+// startClose makes what was appended durable, and begins to close what is mapped.
+// It reports whether that had not been done before.
+func (l *Log) startClose() (closing []*async.Future[struct{}], err error, begun bool) {
+	l.writer.Lock()
+	defer l.writer.Unlock()
+	if l.closed {
+		return nil, nil, false
+	}
+	err = l.failed()
+	tail := l.tail()
+	if tail != nil {
+		err = l.quiesce(tail)
+	}
+	if err == nil {
+		err = l.closeClean(tail)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for _, s := range l.segments {
+		s.unmap()
+		closing = append(closing, s.closing...)
+	}
+	return closing, err, true
+}
+
 // closeClean notes where the log ends, so that opening it need not look.
 func (l *Log) closeClean(tail *segment) error {
 	next := l.meta.state
@@ -177,11 +182,11 @@ func (l *Log) closeClean(tail *segment) error {
 		if err != nil {
 			return err
 		}
-		next.clean = clean{true, tail.seq, tail.end, tail.count, tail.gen, sum}
-		next.tailSeq = tail.seq
+		next.clean = clean{true, tail.seq, tail.end, tail.count, sum}
+		next.tailSeq, next.gen = tail.seq, tail.gen
 	}
 	if err := l.storeMeta(next); err != nil {
 		return err
 	}
-	return l.storeMeta(next) // the other slot too: see meta.read
+	return l.storeMeta(next) // either slot can be lost then
 }

@@ -26,6 +26,7 @@ type state struct {
 	firstSeq uint64 // segment that holds it; 0 without a segment
 	tailSeq  uint64 // the last segment that is known to have been begun
 	nextSeq  uint64 // for the next segment; never used before
+	gen      uint16 // no frame of tailSeq has a later generation; durable before one has it
 	cut      cut
 	clean    clean
 	values   map[string][]byte // of Log.Set
@@ -57,7 +58,6 @@ type clean struct {
 	seq    uint64 // of the tail, 0 without one
 	end    int64  // of its frames; its index begins there
 	count  uint64 // of its records
-	gen    uint16
 	index  uint32 // checksum of its index
 }
 
@@ -65,7 +65,7 @@ type clean struct {
 func (s *state) body() []byte {
 	b := append([]byte{}, s.id[:]...)
 	for _, v := range []uint64{s.first, s.firstSeq, s.tailSeq, s.nextSeq, s.cut.number, s.cut.seq, uint64(s.cut.off), uint64(s.cut.gen),
-		s.clean.seq, uint64(s.clean.end), s.clean.count, uint64(s.clean.gen), uint64(s.clean.index)} {
+		s.clean.seq, uint64(s.clean.end), s.clean.count, uint64(s.gen), uint64(s.clean.index)} {
 		b = le.AppendUint64(b, v)
 	}
 	closed := byte(0)
@@ -95,7 +95,8 @@ func decodeBody(b []byte) (s state, ok bool) {
 	}
 	s.first, s.firstSeq, s.tailSeq, s.nextSeq = v[0], v[1], v[2], v[3]
 	s.cut = cut{v[4], v[5], int64(v[6]), uint16(v[7])}
-	s.clean = clean{b[16+13*8] != 0, v[8], int64(v[9]), v[10], uint16(v[11]), uint32(v[12])}
+	s.clean = clean{b[16+13*8] != 0, v[8], int64(v[9]), v[10], uint32(v[12])}
+	s.gen = uint16(v[11])
 	s.values = map[string][]byte{}
 	n := le.Uint32(b[fixed-4:])
 	b = b[fixed:]
@@ -200,11 +201,8 @@ func (m *meta) read() (fresh bool, err error) {
 		return true, nil // the first store, to slot 1, was interrupted
 	case whole == 0:
 		return false, &CorruptError{m.file.Name(), 0, "neither slot is whole"}
-	case whole == 1 && m.clean.closed:
-		// Closing writes both, and waits for each: a crash leaves one whole
-		// slot that says that the log is open.
-		return false, &CorruptError{m.file.Name(), int64((m.counter+1)%2) * slotSize, "one slot is not whole, although the log was closed"}
 	}
+	// One whole slot is what a crash leaves: that of a Close or of an Open too.
 	return false, nil
 }
 

@@ -48,12 +48,16 @@ func Open(ctx context.Context, dir string, o Options) (*Log, error) {
 	return l, nil
 }
 
-// makeDir makes dir, durably, if it is absent.
+// makeDir makes dir and the directories it lies in, durably, as far as they are
+// absent.
 func makeDir(dir string) error {
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := makeDir(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return core.SyncParent(dir)
@@ -96,6 +100,9 @@ func (l *Log) recover(ctx context.Context) error {
 	l.durable.Store(l.next() - 1)
 	next := l.meta.state
 	next.clean = clean{}
+	if s := l.tail(); s != nil {
+		next.tailSeq, next.gen = s.seq, s.gen
+	}
 	return l.storeMeta(next)
 }
 
@@ -106,6 +113,14 @@ func (l *Log) begin(found []*segment, others []string) error {
 	}
 	s := state{first: 1, nextSeq: 1, values: map[string][]byte{}}
 	_, _ = rand.Read(s.id[:]) // never fails
+	// The process that has made the directory or the file may have been killed
+	// before their names were durable.
+	if err := core.SyncDir(l.dir); err != nil {
+		return err
+	}
+	if err := core.SyncParent(l.dir); err != nil {
+		return err
+	}
 	return l.storeMeta(s)
 }
 
@@ -175,7 +190,9 @@ func (l *Log) link(found []*segment) error {
 		return nil
 	}
 	var s *segment
+	after := map[uint64][]*segment{} // by prevSeq
 	for _, c := range found {
+		after[c.prevSeq] = append(after[c.prevSeq], c)
 		if c.seq == l.meta.firstSeq {
 			s = c
 		}
@@ -186,9 +203,9 @@ func (l *Log) link(found []*segment) error {
 		reached = reached || s.seq == l.meta.tailSeq
 		last := s
 		s = nil
-		for _, c := range found {
+		for _, c := range after[last.seq] {
 			// Of several, the latest: the others could not be begun.
-			if last.sealed && c.prevSeq == last.seq && c.prevCuts == last.cuts && c.first == last.last()+1 &&
+			if last.sealed && c.prevCuts == last.cuts && c.first == last.last()+1 &&
 				c.seq > last.seq && (s == nil || c.seq > s.seq) {
 				s = c
 			}
@@ -217,16 +234,22 @@ func (l *Log) findEnd(ctx context.Context) error {
 	if f.Core().Len() != s.size {
 		return &CorruptError{s.name, f.Core().Len(), fmt.Sprintf("the file has not its length of %d bytes", s.size)}
 	}
+	latest := uint16(0)
+	if s.seq == l.meta.tailSeq {
+		latest = l.meta.gen
+	}
 	if c := l.meta.clean; c.closed {
-		s.count, s.end, s.gen = c.count, c.end, c.gen
+		s.count, s.end = c.count, c.end
 		err = s.loadIndex(c.index)
 	} else {
-		err = s.scan(ctx, l.meta.cut)
+		err = s.scan(ctx, l.meta.cut, latest)
 	}
 	if err != nil {
 		return err
 	}
-	if s.gen < maxGeneration {
+	// Not the generation of the last frame: later ones may have been lost, and
+	// frames that had followed them may be there.
+	if s.gen = latest; s.gen < maxGeneration {
 		s.gen++ // what is left over behind the end does not pass again
 	}
 	s.committer = flush.NewCommitter(f.Core(), flush.Options{})
@@ -252,8 +275,8 @@ func (s *segment) loadIndex(sum uint32) error {
 const scanAhead = 4 << 20
 
 // scan finds the end of a segment that is not sealed: the first frame that is
-// not whole, or was cut off.
-func (s *segment) scan(ctx context.Context, cut cut) error {
+// not whole, or was cut off. No frame has a generation after latest.
+func (s *segment) scan(ctx context.Context, cut cut, latest uint16) error {
 	pin, err := s.file.Core().Pin(0, s.size)
 	if err != nil {
 		return err
@@ -286,15 +309,15 @@ func (s *segment) scan(ctx context.Context, cut cut) error {
 			if !ok || !f.follows(s.first+s.count, s.gen) || cut.covers(s.seq, s.end, f.gen) {
 				break
 			}
+			if f.gen > latest {
+				return &CorruptError{s.name, s.end, "the frame is newer than the meta file"}
+			}
 			s.took(f)
-		}
-		if cut.seq == s.seq && s.end >= cut.off {
-			s.gen = max(s.gen, cut.gen)
 		}
 		if err := need(limit); err != nil {
 			return err
 		}
-		return s.explain(b[:limit], cut)
+		return s.explain(b[:limit], cut, latest)
 	})
 }
 
@@ -310,11 +333,11 @@ func (s *segment) took(f frame) {
 
 // explain looks behind the end that scan has found for a frame that claims that
 // the end had been durable: then a durable frame has been damaged.
-func (s *segment) explain(b []byte, cut cut) error {
+func (s *segment) explain(b []byte, cut cut, latest uint16) error {
 	for off := s.end; off+frameHeader <= int64(len(b)); off += frameAlign {
 		f := readFrame(b[off:])
 		claim := int64(f.durable) * frameAlign
-		if claim <= s.end || claim > off || cut.covers(s.seq, off, f.gen) {
+		if claim <= s.end || claim > off || f.gen < s.gen || f.gen > latest || cut.covers(s.seq, off, f.gen) {
 			continue
 		}
 		if _, ok := valid(b[off:], s.sum); ok {

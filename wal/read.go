@@ -18,10 +18,15 @@ type place struct {
 	off, end int64
 	from     uint64 // index of the first record there
 	index    uint64 // of the record
+	last     uint64 // index of the last record there that may be read
 }
 
 // locate finds where a durable record is. Its segment is mapped then.
-func (l *Log) locate(index uint64) (place, error) {
+func (l *Log) locate(index uint64) (place, error) { return l.locateRun(index, index, 0) }
+
+// locateRun is locate for the records from index to last, as far as they lie in
+// one segment, and n bytes or the next entry of its index do not come first.
+func (l *Log) locateRun(index, last uint64, n int64) (place, error) {
 	for {
 		l.mu.RLock()
 		if l.closed {
@@ -39,12 +44,17 @@ func (l *Log) locate(index uint64) (place, error) {
 		}
 		s.used.Store(l.clock.Add(1))
 		if s.file != nil {
-			p := place{file: s.file, seg: s, index: index, end: s.end}
 			k := (index - s.first) / stride
-			p.from = s.first + k*stride
-			p.off = int64(s.marks[k]) * frameAlign
-			if k+1 < uint64(len(s.marks)) {
-				p.end = int64(s.marks[k+1]) * frameAlign
+			p := place{file: s.file, seg: s, index: index, from: s.first + k*stride, off: int64(s.marks[k]) * frameAlign}
+			// What TruncateBack hides may change at any moment.
+			last = min(last, s.last(), l.durable.Load())
+			for more := true; more; {
+				k++
+				p.last, p.end = min(s.first+k*stride-1, last), s.end
+				if k < uint64(len(s.marks)) {
+					p.end = int64(s.marks[k]) * frameAlign
+				}
+				more = p.last < last && p.end-p.off < n
 			}
 			l.mu.RUnlock()
 			return p, nil
@@ -114,8 +124,8 @@ func (l *Log) closeIdle() {
 		if open <= l.opts.OpenSegments {
 			return
 		}
-		oldest.file.StartClose(context.Background())
-		oldest.file, oldest.marks = nil, nil
+		oldest.unmap()
+		oldest.marks = nil
 	}
 }
 
@@ -276,8 +286,8 @@ type Record struct {
 }
 
 const (
-	rangeChunk = 256 << 10 // bytes that Range brings in and pins together
-	rangeAhead = 4         // how many chunks it brings in ahead
+	rangeChunk  = 256 << 10 // bytes that Range brings in and pins together
+	chunksAhead = 4         // that it brings in ahead
 )
 
 // Range yields the durable records from the index from on, in order, up to the
@@ -292,7 +302,9 @@ func (l *Log) Range(ctx context.Context, from uint64) iter.Seq2[Record, error] {
 
 // Tail yields the durable records from the index from on, and waits for those
 // that do not exist yet, until ctx is done or the log is closed: the sequence
-// ends with the cause, or [fs.ErrClosed]. Waiting costs no polling.
+// ends with the cause, or [fs.ErrClosed]. Waiting costs no polling. A sequence
+// does not go back: when TruncateBack removes records that it has yielded, what
+// is appended in their place is not yielded again.
 func (l *Log) Tail(ctx context.Context, from uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		for {
@@ -312,10 +324,10 @@ func (l *Log) Tail(ctx context.Context, from uint64) iter.Seq2[Record, error] {
 // await waits until the record with the given index is durable.
 func (l *Log) await(ctx context.Context, index uint64) error {
 	for {
-		l.mu.RLock()
+		l.mu.RLock() // held until this waits for arrived: Close sets closed, and wakes
+		l.waiting.Lock()
 		closed := l.closed
 		l.mu.RUnlock()
-		l.waiting.Lock()
 		switch {
 		case l.durable.Load() >= index:
 			l.waiting.Unlock()
@@ -344,30 +356,37 @@ func (l *Log) await(ctx context.Context, index uint64) error {
 // A chunk is a run of records of one segment that is brought in together.
 type chunk struct {
 	place
-	last uint64
 	load *async.Future[*core.Pin]
 }
 
 // rangeTo yields the records from from to last, and reports whether the caller
 // wants more: not after an error, which it has yielded.
 func (l *Log) rangeTo(ctx context.Context, from, last uint64, yield func(Record, error) bool) (more bool) {
-	// What arrives once the context is done is given back.
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var ahead []chunk
-	drop := func() {
-		for _, c := range ahead {
-			release(c.load)
-		}
-		ahead = nil
+	for more = true; more && from <= last; {
+		from, more = l.rangeAhead(ctx, from, last, yield)
 	}
-	defer func() { drop() }()
+	return more
+}
+
+// rangeAhead is rangeTo until a mapping is replaced that was to be read next. It
+// returns where to go on.
+func (l *Log) rangeAhead(ctx context.Context, from, last uint64, yield func(Record, error) bool) (next uint64, more bool) {
+	loading, cancel := context.WithCancel(ctx)
+	var ahead []chunk
+	defer func() {
+		cancel() // what arrives from now on is released
+		for _, c := range ahead {
+			if pin, err, ok := c.load.TryResult(); ok && err == nil {
+				pin.Release()
+			}
+		}
+	}()
 	for next := from; from <= last; {
-		for next <= last && len(ahead) <= rangeAhead {
-			c, err := l.chunk(ctx, next, last)
+		for next <= last && len(ahead) <= chunksAhead {
+			c, err := l.chunk(loading, next, last)
 			if err != nil && len(ahead) == 0 {
 				yield(Record{}, err)
-				return false
+				return from, false
 			}
 			if err != nil {
 				break // what is there comes first
@@ -378,58 +397,34 @@ func (l *Log) rangeTo(ctx context.Context, from, last uint64, yield func(Record,
 		c := ahead[0]
 		pin, err := c.load.Await(ctx)
 		if err != nil && ctx.Err() == nil && l.remapped(c.place) {
-			drop()
-			next = from
-			continue
+			return from, true
 		}
 		ahead = ahead[1:]
 		if err != nil {
 			yield(Record{}, err)
-			return false
+			return from, false
 		}
-		more := c.yield(pin, from, !l.opts.NoVerify, yield)
-		pin.Release()
-		if !more {
-			return false
+		if !c.yield(pin, from, !l.opts.NoVerify, yield) {
+			return from, false
 		}
 		from = c.last + 1
 	}
-	return true
-}
-
-// release gives a pin back that has arrived; one that has not is given back
-// since its context is done.
-func release(load *async.Future[*core.Pin]) {
-	if pin, err, ok := load.TryResult(); ok && err == nil {
-		pin.Release()
-	}
+	return from, true
 }
 
 // chunk begins to bring in records of one segment from the index from on.
 func (l *Log) chunk(ctx context.Context, from, last uint64) (chunk, error) {
-	p, err := l.locate(from)
+	p, err := l.locateRun(from, last, rangeChunk)
 	if err != nil {
 		return chunk{}, err
 	}
-	l.mu.RLock()
-	s := p.seg
-	c := chunk{place: p, last: min(p.from+stride-1, s.last())}
-	for k := (from-s.first)/stride + 1; k < uint64(len(s.marks)) && c.end-c.off < rangeChunk; k++ {
-		c.last = min(s.first+(k+1)*stride-1, s.last())
-		c.end = s.end
-		if k+1 < uint64(len(s.marks)) {
-			c.end = int64(s.marks[k+1]) * frameAlign
-		}
-	}
-	c.last = min(c.last, last)
-	l.mu.RUnlock()
-	c.load = p.file.Load(ctx, c.off, c.end-c.off)
-	return c, nil
+	return chunk{p, p.file.Load(ctx, p.off, p.end-p.off)}, nil
 }
 
-// yield yields the chunk's records from the index from on, and reports whether
-// the caller wants more.
+// yield yields the chunk's records from the index from on, releases the pin, and
+// reports whether the caller wants more.
 func (c chunk) yield(pin *core.Pin, from uint64, verify bool, yield func(Record, error) bool) (more bool) {
+	defer pin.Release() // also when the loop's body panics
 	b := pin.Bytes()
 	at := c.place
 	for off := int64(0); at.from <= c.last; at.from++ {

@@ -1,11 +1,14 @@
 package wal
 
 import (
+	"context"
 	"fmt"
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/fmmap-go/fmmap/async"
@@ -144,23 +147,43 @@ type segment struct {
 	name string
 	sum  uint32 // seed()
 
-	durable atomic.Int64 // where the frames that are durable end; may lag behind
+	// durable is where the frames that are durable end; it may lag behind. It
+	// changes together with Log.durable, under Log.waiting.
+	durable atomic.Int64
+	// writes counts calls of Write that have stored and not flushed yet. Log.writer
+	// is held where it grows, and by whatever waits for it.
+	writes sync.WaitGroup
 
-	file   *async.File   // nil while a sealed segment is not mapped
-	used   atomic.Uint64 // Log.clock when a reader last came
-	marks  []uint32      // offset/8 of every stride-th record; nil with file for a sealed one
-	count  uint64        // records
-	end    int64         // where the next frame goes
-	gen    uint16        // of the frames to come
-	cuts   uint64        // of the trailer, once sealed
-	sealed bool
-	dead   bool // no part of the log any more
+	file    *async.File               // nil while the segment is not mapped
+	closing []*async.Future[struct{}] // earlier mappings that pins may still keep
+	used    atomic.Uint64             // Log.clock when a reader last came
+	marks   []uint32                  // offset/8 of every stride-th record; nil with file for a sealed one
+	count   uint64                    // records
+	end     int64                     // where the next frame goes
+	gen     uint16                    // of the frames to come
+	cuts    uint64                    // of the trailer, once sealed
+	sealed  bool
+	dead    bool // no part of the log any more
 
 	committer *flush.Committer // of the tail; guarded by Log.writer
 }
 
 // last is the index of the last record, first-1 without any.
 func (s *segment) last() uint64 { return s.first + s.count - 1 }
+
+// unmap closes the mapping. Pins keep their bytes until they are released.
+// Log.mu is held.
+func (s *segment) unmap() {
+	if s.file == nil {
+		return
+	}
+	s.closing = slices.DeleteFunc(s.closing, func(f *async.Future[struct{}]) bool {
+		_, _, over := f.TryResult()
+		return over
+	})
+	s.closing = append(s.closing, s.file.StartClose(context.Background()))
+	s.file = nil
+}
 
 // room reports whether count records whose frames take total bytes fit behind
 // what is there, with the index and the trailer.

@@ -89,18 +89,20 @@ func (l *Log) makeSpare() {
 func (l *Log) recycle(dead []*segment) {
 	for _, s := range dead {
 		l.mu.Lock()
-		f := s.file
-		s.file, s.marks, s.dead = nil, nil, true
+		s.unmap()
+		s.marks, s.dead = nil, true
+		closing := s.closing
 		l.mu.Unlock()
-		if f == nil {
+		if len(closing) == 0 {
 			l.giveBack(s.name, s.size)
 			continue
 		}
-		closing := f.StartClose(context.Background())
 		l.background.Add(1)
 		go func() { // ends with the last reader's Release
 			defer l.background.Done()
-			_ = closing.Wait() // the file is closed in any case
+			for _, f := range closing {
+				_ = f.Wait() // the file is closed in any case
+			}
 			l.giveBack(s.name, s.size)
 		}()
 	}

@@ -3,6 +3,7 @@ package wal
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
@@ -57,8 +58,11 @@ func (l *Log) drop(i, j int) {
 
 // TruncateBack removes the records after the index last, which becomes the last
 // one, and returns when that is durable; the next record gets the index last+1.
-// It waits for readers that hold records of the segment that it cuts: when ctx
-// is done first nothing has changed, and the error is the context's cause.
+// It waits for readers that hold records of the segment that it cuts, and
+// whatever changes the log waits for it: when ctx is done first nothing has
+// changed, and the error is the context's cause. So a goroutine that holds a
+// record, as the body of a loop over Range or Tail does, releases it before it
+// calls TruncateBack, or appends while another goroutine may call that.
 //
 // An index that is not earlier than the last one changes nothing. One that is
 // earlier than First-1 is [ErrNotFound].
@@ -69,17 +73,19 @@ func (l *Log) TruncateBack(ctx context.Context, last uint64) error {
 		return err
 	}
 	switch {
+	case last >= l.next()-1:
+		return nil
 	case last+1 < l.meta.first:
 		return fmt.Errorf("%w: %d, the first is %d", ErrNotFound, last, l.meta.first)
-	case last+1 >= l.next():
-		return nil
 	}
 	at := 0
 	for l.segments[at].last() <= last {
 		at++
 	}
-	if err := l.closeTail(); err != nil {
-		return err
+	if t := l.tail(); t != nil {
+		if err := l.quiesce(t); err != nil {
+			return err
+		}
 	}
 	before := l.hide(last)
 	s := l.segments[at]
@@ -96,21 +102,6 @@ func (l *Log) TruncateBack(ctx context.Context, last uint64) error {
 	}
 	l.drop(at+1, len(l.segments))
 	return nil
-}
-
-// closeTail waits until all that was appended is durable. The tail has no
-// committer then. l.writer is held.
-func (l *Log) closeTail() error {
-	t := l.tail()
-	if t == nil {
-		return nil
-	}
-	err := t.committer.Close()
-	t.committer = nil
-	if err != nil {
-		l.fail(err)
-	}
-	return err
 }
 
 // openTail maps the tail for storing, and gives it a committer. l.writer is
@@ -132,12 +123,9 @@ func (l *Log) openTail() error {
 func (l *Log) install(t *segment, f *async.File) {
 	t.committer = flush.NewCommitter(f.Core(), flush.Options{})
 	l.mu.Lock()
-	readers := t.file
+	defer l.mu.Unlock()
+	t.unmap()
 	t.file = f
-	l.mu.Unlock()
-	if readers != nil {
-		readers.StartClose(context.Background()) // pins keep their bytes
-	}
 }
 
 // hide keeps readers from records after last, and lets tickets for them no
@@ -145,6 +133,11 @@ func (l *Log) install(t *segment, f *async.File) {
 func (l *Log) hide(last uint64) (before uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.hideLocked(last)
+}
+
+// hideLocked is hide with mu held.
+func (l *Log) hideLocked(last uint64) (before uint64) {
 	l.waiting.Lock()
 	defer l.waiting.Unlock()
 	before = l.durable.Load()
@@ -162,22 +155,23 @@ func (l *Log) show(last uint64) {
 	l.wakeLocked()
 }
 
-// closeReaders closes the mapping of s, and waits until its readers have
-// released their records. Readers that come meanwhile map it anew, and see what
-// is not hidden. l.writer is held.
+// closeReaders closes the mapping of s, and waits until its readers, and those of
+// earlier mappings, have released their records. Readers that come meanwhile map
+// it anew, and see what is not hidden. l.writer is held.
 func (l *Log) closeReaders(ctx context.Context, s *segment) error {
 	l.mu.Lock()
-	f := s.file
-	s.file = nil
+	s.unmap()
+	closing := slices.Clone(s.closing)
 	l.mu.Unlock()
-	if f == nil {
-		return nil
+	for _, f := range closing {
+		if _, err := f.Await(ctx); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return err
+		}
 	}
-	_, err := f.StartClose(context.Background()).Await(ctx)
-	if ctx.Err() != nil && err != nil {
-		return context.Cause(ctx)
-	}
-	return err
+	return nil
 }
 
 // cut ends the log in the segment s, the at-th, behind the record last. l.writer
@@ -191,7 +185,7 @@ func (l *Log) cut(s *segment, at int, last uint64) error {
 	if err == nil {
 		next := l.meta.state
 		next.cut = cut{next.cut.number + 1, s.seq, end, s.gen}
-		next.tailSeq = s.seq
+		next.tailSeq, next.gen = s.seq, min(s.gen, maxGeneration-1)+1
 		err = l.storeMeta(next)
 	}
 	if err != nil {
@@ -200,10 +194,7 @@ func (l *Log) cut(s *segment, at int, last uint64) error {
 	}
 	l.mu.Lock()
 	s.marks, s.end, s.count = marks, end, last+1-s.first
-	s.sealed = false
-	if s.gen < maxGeneration {
-		s.gen++
-	}
+	s.sealed, s.gen = false, l.meta.gen
 	l.mu.Unlock()
 	s.durable.Store(end)
 	l.install(s, f)
@@ -252,15 +243,23 @@ func (l *Log) Reset(next uint64) error {
 	if next == 0 {
 		return fmt.Errorf("%w: 0", ErrIndex)
 	}
-	if err := l.closeTail(); err != nil {
-		return err
+	if t := l.tail(); t != nil {
+		if err := l.quiesce(t); err != nil {
+			return err
+		}
 	}
 	s := l.meta.state
 	s.first, s.firstSeq, s.tailSeq, s.cut = next, 0, 0, cut{number: s.cut.number}
-	if err := l.storeMeta(s); err != nil {
+	if err := l.meta.write(s); err != nil {
+		l.fail(err)
 		return err
 	}
-	l.hide(next - 1)
-	l.drop(0, len(l.segments))
+	l.mu.Lock()
+	dead := l.segments
+	l.segments, l.meta.state = nil, s
+	l.hideLocked(next - 1)
+	l.mu.Unlock()
+	l.wake() // a Tail that waits for a record that has been skipped
+	l.recycle(dead)
 	return nil
 }

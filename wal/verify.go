@@ -17,15 +17,11 @@ import (
 // used meanwhile; segments that are truncated away are left out.
 func (l *Log) Verify(ctx context.Context) error {
 	for index := l.First(); index <= l.Last(); {
-		p, err := l.locate(index)
-		if errors.Is(err, ErrNotFound) && index < l.First() {
-			index = l.First()
+		c, err := l.chunk(ctx, index, l.Last())
+		if errors.Is(err, ErrNotFound) { // truncated away
+			index = max(index, l.First())
 			continue
 		}
-		if err != nil {
-			return err
-		}
-		c, err := l.chunk(ctx, index, l.Last())
 		if err != nil {
 			return err
 		}
@@ -37,11 +33,10 @@ func (l *Log) Verify(ctx context.Context) error {
 			return err
 		}
 		bad := error(nil)
-		c.yield(pin, p.from, true, func(_ Record, err error) bool {
+		c.yield(pin, c.from, true, func(_ Record, err error) bool {
 			bad = err
 			return err == nil
 		})
-		pin.Release()
 		if bad != nil && index >= l.First() {
 			return bad
 		}
@@ -153,6 +148,7 @@ func cutDamage(ctx context.Context, dir string, o Options, damage *CorruptError,
 			}
 			// Nothing behind the end passes again, whatever its generation.
 			next.cut = cut{next.cut.number + 1, s.seq, end, maxGeneration}
+			next.gen = maxGeneration
 		}
 	}
 	if err := keepAside(dir, drop, r); err != nil {
