@@ -44,10 +44,11 @@
 // Reading. Touching a page that is not in memory holds a P of the Go scheduler
 // for the time of a disk read. [File.Load] returns a pin whose bytes are in
 // memory: at once if they are there already, otherwise after one goroutine, the
-// pager, has waited for the reads that the callers have started. [File.PageIn]
-// does it without a pin, [File.TryLoad] without a future. [File.Stream] goes
-// through a range in chunks, and loads the next ones while the loop body works on
-// one. [File.ReadAt] and [File.WriteAt] copy, and bring in what is cold first.
+// pager of the device, has waited for the reads that the callers have started.
+// [File.PageIn] does it without a pin, [File.TryLoad] without a future.
+// [File.Stream] goes through a range in chunks, and loads the next ones while the
+// loop body works on one. [File.ReadAt] and [File.WriteAt] copy, and bring in
+// what is cold first.
 //
 // Durability. [File.FlushRange] and [File.Flush] join a batch. While one batch is
 // being flushed all further requests gather in the next one, so that a thousand

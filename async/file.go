@@ -8,6 +8,8 @@ import (
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/flush"
+	"github.com/fmmap-go/fmmap/internal/lane"
+	"github.com/fmmap-go/fmmap/internal/medium"
 )
 
 // A File is a mapped file whose operations return futures: except the closers,
@@ -31,6 +33,7 @@ type File struct {
 	memoryOnly bool              // memory without a file: nothing to lock or to flush
 	succeeded  *Future[struct{}] // an already successful future
 
+	medium     atomic.Pointer[medium.Medium] // see mediumOf
 	hints      hints
 	counters   counters
 	committer  *flush.Committer
@@ -56,7 +59,7 @@ func (f *File) Remove(ctx context.Context) *Future[struct{}] {
 		return failClosed[struct{}](f, opRemove.String())
 	}
 	remove := func(context.Context) (struct{}, error) { return struct{}{}, f.core.Remove() }
-	return dispatch(ctx, f, LaneMeta, opRemove, nil, remove, nil)
+	return dispatch(ctx, f, LaneMeta, opRemove, remove)
 }
 
 // ref keeps the file open until unref. It reports false when closing has begun.
@@ -107,12 +110,13 @@ func outcome[T any](v T, err error) *Future[T] {
 }
 
 // A fileOp is what an operation on a lane holds until its future has resolved,
-// for whatever reason: a reference to the file, and perhaps a pin.
+// for whatever reason: a reference to the file, and perhaps a request and a pin.
 type fileOp struct {
 	callback
-	file   *File
-	pin    *core.Pin                // nil if there is none
-	result interface{ Err() error } // whose success passes the pin on; nil if it stays here
+	file    *File
+	request *request                 // for pages; nil if there is none
+	pin     *core.Pin                // nil if there is none
+	result  interface{ Err() error } // whose success passes the pin on; nil if it stays here
 }
 
 // resolved implements waiter.
@@ -120,18 +124,26 @@ func (o *fileOp) resolved(int) *callback {
 	if o.pin != nil && (o.result == nil || o.result.Err() != nil) {
 		o.pin.Release()
 	}
+	if o.request != nil {
+		o.request.over()
+	}
 	o.file.unref()
 	return nil
 }
 
 // dispatch queues fn in l for an operation that holds a reference to f, and
-// drops that when the future has resolved. A pin, unless it is nil, is released
-// by then: by dispatch, or when the future fails, if release indicates that its
-// value is the pin.
-func dispatch[T any](ctx context.Context, f *File, l Lane, o op, pin *core.Pin,
+// drops that when the future has resolved.
+func dispatch[T any](ctx context.Context, f *File, l Lane, o op,
+	fn func(context.Context) (T, error)) *Future[T] {
+	return dispatchOp(ctx, f.pool.lane(l), o, &fileOp{file: f}, fn, nil)
+}
+
+// dispatchOp is dispatch of an operation that holds what p names. The pin is
+// released when the future has resolved, or, if release is not nil and so the
+// pin its value, when the future has failed.
+func dispatchOp[T any](ctx context.Context, l *lane.Lane, o op, p *fileOp,
 	fn func(context.Context) (T, error), release func(T)) *Future[T] {
-	t := newTask(ctx, f.pool.lane(l), o, fn, release)
-	p := &fileOp{file: f, pin: pin}
+	t := newTask(ctx, l, o, fn, release)
 	p.w = p
 	if release != nil {
 		p.result = &t.Future
@@ -148,7 +160,7 @@ func dispatch[T any](ctx context.Context, f *File, l Lane, o op, pin *core.Pin,
 //
 // Neither function may panic, or wait for anything but the disk. end is called in
 // place of a step that the lane does not accept, or drops.
-func (f *File) inSteps(ctx context.Context, l Lane, o op, step func() (done bool, err error), end func(error)) {
+func inSteps(ctx context.Context, l *lane.Lane, o op, step func() (done bool, err error), end func(error)) {
 	var run func(error)
 	run = func(err error) {
 		for err == nil {
@@ -161,7 +173,7 @@ func (f *File) inSteps(ctx context.Context, l Lane, o op, step func() (done bool
 				end(failed)
 				return
 			}
-			if err = f.pool.execute(l, o, run); err == nil {
+			if err = executeIn(l, o, run); err == nil {
 				return
 			}
 			if err == ErrOverloaded {
@@ -170,7 +182,7 @@ func (f *File) inSteps(ctx context.Context, l Lane, o op, step func() (done bool
 		}
 		end(err)
 	}
-	if err := f.pool.execute(l, o, run); err != nil {
+	if err := executeIn(l, o, run); err != nil {
 		run(err)
 	}
 }

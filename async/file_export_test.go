@@ -55,3 +55,24 @@ func Locks(f *File) int {
 	defer f.mu.Unlock()
 	return len(f.locks)
 }
+
+// OccupyPager keeps the pager of a file's device busy until quit is closed.
+func OccupyPager(f *File, quit <-chan struct{}) error {
+	r, _ := f.pool.pagers.enter(f, 0, 0)
+	return executeIn(r.lane, opGo, func(dropped error) {
+		if dropped == nil {
+			<-quit
+		}
+		r.over()
+	})
+}
+
+// Devices returns how many devices requests for pages are under way for.
+func Devices(p *Pool) int {
+	p.pagers.mu.Lock()
+	defer p.pagers.mu.Unlock()
+	return len(p.pagers.devices)
+}
+
+// MaxPagers bounds the pagers of a pool.
+const MaxPagers = maxPagers

@@ -95,7 +95,7 @@ func (t transfer) copyWarm(ctx context.Context) *Future[int] {
 	if !t.file.ref() {
 		return failClosed[int](t.file, t.op.String())
 	}
-	return dispatch(ctx, t.file, LaneShort, t.op, nil, func(context.Context) (int, error) { return t.copy() }, nil)
+	return dispatch(ctx, t.file, LaneShort, t.op, func(context.Context) (int, error) { return t.copy() })
 }
 
 // copyCold copies when the bytes of a pin, which it releases, have been brought
@@ -137,7 +137,7 @@ func (f *File) CopyTo(ctx context.Context, name string, off, n int64) *Future[st
 		}
 		return c.Step()
 	}
-	f.inSteps(ctx, LaneMeta, opCopy, step, func(err error) {
+	inSteps(ctx, f.pool.lane(LaneMeta), opCopy, step, func(err error) {
 		if c != nil {
 			c.Cancel() // does nothing to a copy that is complete
 		}

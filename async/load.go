@@ -16,10 +16,10 @@ import (
 // later. To be sure that they stay mapped as well, use Load.
 //
 // If the bytes are resident the future has resolved when PageIn returns.
-// Otherwise the caller starts the reads and the pager waits for them. A range
-// outside the window fails with [core.ErrRange], and pages that are not
-// available, because another process made the file shorter or the device fails,
-// with [core.ErrFault].
+// Otherwise the caller starts the read, if the device takes it at once, and the
+// pager of the device waits for it. A range outside the window fails with
+// [core.ErrRange], and pages that are not available, because another process
+// made the file shorter or the device fails, with [core.ErrFault].
 func (f *File) PageIn(ctx context.Context, off, n int64) *Future[struct{}] {
 	if ctx.Err() != nil {
 		return Failed[struct{}](context.Cause(ctx))
@@ -104,17 +104,8 @@ func (f *File) checkRange(op string, off, n int64) error {
 	return f.pathError(op, err)
 }
 
-// The read of a cold page is started by the caller who wants it, and waited for
-// by the pager: a worker of lane Page, of which there is one. So any number of
-// reads are in flight at once, and while the pager is in a system call one P is
-// unavailable, and not all of them. Touching the pages instead holds a P each
-// for the time of a read, and populating them on many workers is bistable: the
-// scheduler retakes the P from a system call of this length only now and then
-// [go.dev/issue/28701].
-
-// readStep is how many bytes are read at once: what the caller starts to read,
-// and what the pager waits for before it turns to the next request. Starting to
-// read more than the device's queue holds would make the caller wait for it.
+// readStep is how many bytes are read at once: what a caller starts to read, and
+// what the pager waits for before it turns to the next request.
 const readStep = 2 << 20
 
 // fetch has the pager bring in the bytes of a pin and then call then, whose
@@ -126,14 +117,19 @@ func fetch[T any](ctx context.Context, f *File, o op, pin *core.Pin, then func()
 		return failClosed[T](f, o.String())
 	}
 	f.counters.cold.Add(1)
-	if pin.Len() > readStep {
-		return fetchLong(ctx, f, o, pin, then, release)
+	r, start := f.pool.pagers.enter(f, pin.Offset(), pin.Len())
+	if start {
+		r.read()
 	}
-	_ = pin.Advise(core.AdviceWillNeed) // what the system does not start the pager reads
-	return dispatch(ctx, f, LanePage, o, pin, func(context.Context) (v T, err error) {
+	if pin.Len() > readStep {
+		return fetchLong(ctx, f, o, r, pin, then, release)
+	}
+	p := &fileOp{file: f, request: r, pin: pin}
+	return dispatchOp(ctx, r.lane, o, p, func(context.Context) (v T, err error) {
 		if release == nil {
 			defer pin.Release() // before the future resolves
 		}
+		r.turn()
 		if err := pin.Populate(); err != nil {
 			return v, err
 		}
@@ -144,17 +140,14 @@ func fetch[T any](ctx context.Context, f *File, o op, pin *core.Pin, then func()
 
 // fetchLong is fetch of more than a step, by a caller that holds a reference to f.
 // Each step is a task of its own, with the reads of the next one under way.
-func fetchLong[T any](ctx context.Context, f *File, o op, pin *core.Pin, then func() (T, error), release func(T)) *Future[T] {
+func fetchLong[T any](ctx context.Context, f *File, o op, r *request, pin *core.Pin, then func() (T, error), release func(T)) *Future[T] {
 	out := newOwned(release)
 	at, end := pin.Offset(), pin.Offset()+pin.Len()
-	startReads := func(off int64) {
-		if off < end {
-			_ = f.core.Advise(core.AdviceWillNeed, off, min(readStep, end-off))
-		}
-	}
-	startReads(at)
 	step := func() (done bool, err error) {
-		startReads(at + readStep)
+		r.turn()
+		if next := at + readStep; next < end {
+			_ = f.core.Advise(core.AdviceWillNeed, next, min(readStep, end-next))
+		}
 		err = f.core.Populate(at, min(readStep, end-at))
 		if errors.Is(err, core.ErrRange) || errors.Is(err, fs.ErrClosed) {
 			return true, pin.Populate() // the window ends before the pin does
@@ -162,7 +155,7 @@ func fetchLong[T any](ctx context.Context, f *File, o op, pin *core.Pin, then fu
 		at += readStep
 		return at >= end, err
 	}
-	f.inSteps(ctx, LanePage, o, step, func(err error) {
+	inSteps(ctx, r.lane, o, step, func(err error) {
 		var v T
 		if err == nil {
 			f.hints.set(pin, f.core.Len())
@@ -171,6 +164,7 @@ func fetchLong[T any](ctx context.Context, f *File, o op, pin *core.Pin, then fu
 		if release == nil || err != nil {
 			pin.Release()
 		}
+		r.over()
 		out.resolveFor(ctx, v, err)
 		f.unref()
 	})

@@ -19,9 +19,12 @@ type PoolOptions struct {
 	Executor Executor
 
 	// Short, Flush, Page and Meta shape the lanes. By default Short is as
-	// wide as GOMAXPROCS, Page has one worker, Flush and Meta have two, or
-	// one if GOMAXPROCS is 4 or less: their work is in system calls that
-	// may keep a P each. Every queue holds 1024.
+	// wide as GOMAXPROCS, Page has one worker per device, Flush and Meta have
+	// two, or one if GOMAXPROCS is 4 or less: their work is in system calls
+	// that may keep a P each. Every queue holds 1024.
+	//
+	// Page is the shape of each pager. There is one per device that pages are
+	// asked of at the moment, up to 16; more devices than that share them.
 	Short, Flush, Page, Meta LaneOptions
 
 	// Hooks observe the tasks. Setting any costs two clock readings per task.
@@ -41,11 +44,13 @@ type LaneOptions struct {
 const defaultQueue = 1024
 
 // A Pool runs tasks in four lanes, see [Lane], each a queue with a width of its
-// own over one [Executor]. No lane waits for another. Its methods may be called
+// own over one [Executor]. No lane waits for another, and on the lane Page no
+// device for another. Its methods may be called
 // concurrently. While a pool has nothing to do it owns no goroutine, and one
 // that is no longer used may be dropped without Close.
 type Pool struct {
 	group   *lane.Group
+	pagers  pagers
 	endless bool // it is the default pool
 }
 
@@ -116,7 +121,13 @@ func newPool(o PoolOptions, endless bool) (*Pool, error) {
 		}
 		lo.Lanes = append(lo.Lanes, lane.Shape{Width: x.Width, Queue: x.Queue})
 	}
-	return &Pool{group: lane.New(lo), endless: endless}, nil
+	p := &Pool{group: lane.New(lo), endless: endless}
+	p.pagers = pagers{
+		group:   p.group,
+		devices: make(map[uint64]*device),
+		lanes:   []pagerLane{{Lane: p.group.Lane(int(LanePage))}},
+	}
+	return p, nil
 }
 
 // Done returns a channel that is closed when the pool has been closed and its
@@ -155,7 +166,7 @@ type Lane uint8
 const (
 	LaneShort Lane = iota // tasks of [Go] and [Then], copying reads and writes
 	LaneFlush             // making bytes durable
-	LanePage              // bringing pages in
+	LanePage              // bringing pages in, in a queue per device
 	LaneMeta              // opening, resizing, removing, closing
 	lanes
 )
@@ -185,7 +196,9 @@ type Stats struct {
 }
 
 // LaneStats describe one lane. The counts of a future's task include it by the
-// time the future is resolved.
+// time the future is resolved. The lane Page has a queue and workers for each
+// device: its Width and Queue are those of one of them, its counts those of all
+// together, and its LongestWait is the longest of any.
 type LaneStats struct {
 	Width      int    `json:"width"`      // how many tasks may run at once
 	Queue      int    `json:"queue"`      // how many may wait for that
@@ -205,15 +218,28 @@ type LaneStats struct {
 }
 
 // Stats returns a snapshot. The figures of one lane belong together; different
-// lanes are read one after the other. It may be called at any time.
+// lanes, and the pagers of different devices, are read one after the other. It
+// may be called at any time.
 func (p *Pool) Stats() Stats {
 	stats := func(l Lane) LaneStats { return LaneStats(p.lane(l).Stats()) }
 	return Stats{
 		Short: stats(LaneShort),
 		Flush: stats(LaneFlush),
-		Page:  stats(LanePage),
+		Page:  LaneStats(p.orDefault().pagers.stats()),
 		Meta:  stats(LaneMeta),
 	}
+}
+
+// stats returns the figures of all pagers together.
+func (p *pagers) stats() lane.Stats {
+	p.mu.Lock()
+	lanes := p.lanes // elements up to its length keep their Lane
+	p.mu.Unlock()
+	s := lanes[0].Stats()
+	for i := 1; i < len(lanes); i++ {
+		s = s.Plus(lanes[i].Stats())
+	}
+	return s
 }
 
 // Hooks are called at the events of a pool's tasks; each may be nil. op names

@@ -201,18 +201,20 @@ func (f *File) probe(pin *core.Pin) bool {
 	return true
 }
 
-// Advise tells the kernel how the bytes [off, off+n) of the window will be
-// used, as [core.File.Advise] does, on the Page lane: some advice waits for the
-// disk. Advice that evicts pages should be given here and not to [File.Core],
-// since the file then forgets that it has seen them.
+// Advise tells the kernel how the bytes [off, off+n) of the window will be used,
+// as [core.File.Advise] does, by the pager of the file's device: some advice
+// waits for the disk. Advice that evicts pages should be given here and not to
+// [File.Core], since the file then forgets that it has seen them.
 func (f *File) Advise(ctx context.Context, a core.Advice, off, n int64) *Future[struct{}] {
 	if !f.ref() {
 		return failClosed[struct{}](f, opAdvise.String())
 	}
-	return dispatch(ctx, f, LanePage, opAdvise, nil, func(context.Context) (struct{}, error) {
+	r, _ := f.pool.pagers.enter(f, off, 0)
+	advise := func(context.Context) (struct{}, error) {
 		defer f.hints.drop() // whatever the outcome
 		return struct{}{}, f.core.Advise(a, off, n)
-	}, nil)
+	}
+	return dispatchOp(ctx, r.lane, opAdvise, &fileOp{file: f, request: r}, advise, nil)
 }
 
 // FileStats describe what a [File] has done. They are plain data, fit for

@@ -155,8 +155,13 @@ func (t *taskFuture[T]) cancelled(unlinked bool) {
 // with the reason why it will never be on one. It must not panic: as there is no
 // future to fail, that ends the process.
 func (p *Pool) execute(l Lane, o op, fn func(dropped error)) error {
+	return executeIn(p.lane(l), o, fn)
+}
+
+// executeIn is execute for a lane.
+func executeIn(l *lane.Lane, o op, fn func(dropped error)) error {
 	c := &call{fn: fn}
-	c.Init(context.Background(), p.lane(l), o, c)
+	c.Init(context.Background(), l, o, c)
 	return c.Submit()
 }
 

@@ -45,6 +45,10 @@ type Group struct {
 	lanes  []Lane
 	epoch  time.Time // start of the group's clock
 
+	mu      sync.Mutex // guards what follows; a leaf
+	added   []*Lane    // by Add; no longer written once closing
+	closing bool       // no lane accepts tasks, or soon none will
+
 	// ctx ends with the group. It is nil in an endless one, which so has no
 	// channel that could belong to a synctest bubble.
 	ctx     context.Context
@@ -74,13 +78,7 @@ func New(o Options) *Group {
 	}
 	g.open.Store(int32(len(o.Lanes)))
 	for i, s := range o.Lanes {
-		l := &g.lanes[i]
-		l.group, l.index, l.width, l.limit = g, i, s.Width, s.Queue
-		l.drainFn = l.drain
-		l.spinner.slow = slowSpin
-		if !o.Inline {
-			l.maxSpins = maxSpins
-		}
+		g.lanes[i].prepare(g, i, s)
 	}
 	if !o.Endless {
 		g.ctx, g.cancel = context.WithCancelCause(context.Background())
@@ -90,8 +88,44 @@ func New(o Options) *Group {
 	return g
 }
 
+// prepare makes a lane of zeros one of g.
+func (l *Lane) prepare(g *Group, index int, s Shape) {
+	l.group, l.index, l.width, l.limit = g, index, s.Width, s.Queue
+	l.drainFn = l.drain
+	l.spinner.slow = slowSpin
+	if !g.inline {
+		l.maxSpins = maxSpins
+	}
+}
+
 // Lane returns the i-th lane.
 func (g *Group) Lane(i int) *Lane { return &g.lanes[i] }
+
+// Add makes one more lane, of the shape of the i-th and with the same index for
+// hooks. It cannot be removed.
+func (g *Group) Add(i int) *Lane {
+	l := new(Lane)
+	l.prepare(g, i, Shape{Width: g.lanes[i].width, Queue: g.lanes[i].limit})
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closing { // what has been drained is not to wait for this one
+		l.closed, l.drained = true, true
+		return l
+	}
+	g.added = append(g.added, l)
+	g.open.Add(1)
+	return l
+}
+
+// each calls do for every lane of a group that is closing.
+func (g *Group) each(do func(*Lane)) {
+	for i := range g.lanes {
+		do(&g.lanes[i])
+	}
+	for _, l := range g.added {
+		do(l)
+	}
+}
 
 // now reads the group's clock, which never shows zero.
 func (g *Group) now() time.Duration { return time.Since(g.epoch) + 1 }
@@ -117,9 +151,10 @@ func (g *Group) Close(ctx context.Context) error {
 		return ErrSelfWait
 	}
 	g.shut.Do(func() {
-		for i := range g.lanes {
-			g.lanes[i].shut()
-		}
+		g.mu.Lock()
+		g.closing = true
+		g.mu.Unlock()
+		g.each((*Lane).shut)
 	})
 	select {
 	case <-g.drained:
@@ -134,9 +169,7 @@ func (g *Group) Close(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	g.abort.Do(func() {
-		for i := range g.lanes {
-			g.lanes[i].abort()
-		}
+		g.each((*Lane).abort)
 		g.cancel(ErrClosed)
 		go func() { // ends with the last running task
 			<-g.drained

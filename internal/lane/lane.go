@@ -284,6 +284,20 @@ type Stats struct {
 	LongestWait time.Duration
 }
 
+// Plus returns the figures of two lanes of one shape together: the counts of
+// both, and the longer of the two longest waits.
+func (s Stats) Plus(t Stats) Stats {
+	s.Queued += t.Queued
+	s.Waiting += t.Waiting
+	s.Running += t.Running
+	s.Done += t.Done
+	s.Panicked += t.Panicked
+	s.Dropped += t.Dropped
+	s.Overloaded += t.Overloaded
+	s.LongestWait = max(s.LongestWait, t.LongestWait)
+	return s
+}
+
 // Stats returns figures that were all true at one moment.
 func (l *Lane) Stats() Stats {
 	l.mu.Lock()

@@ -11,10 +11,10 @@ import (
 // allowed lists the packages of the module that each package may import, except
 // in tests.
 var allowed = map[string][]string{
-	"core":                  {"lock", "internal/sys", "internal/bounds", "internal/invariant", "internal/stripe"},
+	"core":                  {"lock", "internal/sys", "internal/bounds", "internal/invariant", "internal/medium", "internal/stripe"},
 	"lock":                  {"internal/sys", "internal/invariant"},
 	"flush":                 {"internal/bounds", "internal/invariant"},
-	"async":                 {"core", "lock", "flush", "internal/bounds", "internal/invariant", "internal/stripe", "internal/lane"},
+	"async":                 {"core", "lock", "flush", "internal/bounds", "internal/invariant", "internal/medium", "internal/stripe", "internal/lane"},
 	"async/antspool":        {"async"},
 	"wal":                   {"async", "core", "flush"},
 	"async/asynctest":       {"async"},
@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"internal/stripe":       {},
 	"internal/invariant":    {},
 	"internal/lane":         {"internal/invariant"},
+	"internal/medium":       {},
 	"internal/sys":          {},
 	"internal/sys/sandbox":  {},
 	"internal/sys/systest":  {},

@@ -1,0 +1,209 @@
+package async
+
+import (
+	"container/list"
+	"sync"
+
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/lane"
+	"github.com/fmmap-go/fmmap/internal/medium"
+)
+
+// The read of a cold page is started by the caller who wants it, and waited for
+// by a pager: a worker of lane Page, of which there is one per device. So any
+// number of reads are in flight at once, and while a pager is in a system call
+// one P is unavailable, and not all of them. Touching the pages instead holds a
+// P each for the time of a read, and populating them on many workers is
+// bistable: the scheduler retakes the P from a system call of this length only
+// now and then [go.dev/issue/28701].
+//
+// What the queue of the device does not take the caller does not start, since
+// it would wait for the device then. Those reads are remembered in order, and
+// the pager starts them as others arrive, before it waits for the next one:
+//
+//	caller ──► started ──► pager waits ──► leave
+//	   └─────► waiting ──► started by the pager, or brought in when its turn comes
+
+// maxPagers bounds the pagers of a pool. Devices beyond that share them.
+const maxPagers = 16
+
+// pagers assigns the requests of each device to a lane of their own. A device
+// has one while requests for it are under way, so that one without requests
+// costs nothing.
+type pagers struct {
+	group *lane.Group
+
+	mu      sync.Mutex // guards what follows; the group's mu is taken within it
+	devices map[uint64]*device
+	lanes   []pagerLane // at most maxPagers; the first is the pool's lane Page
+}
+
+// A pagerLane is a lane, and how many devices it serves now.
+type pagerLane struct {
+	*lane.Lane
+	devices int
+}
+
+// A device is a device that requests are under way for.
+type device struct {
+	id       uint64
+	pager    int // index of its lane
+	requests int
+	started  int       // reads, in units, that were started and not waited for
+	waiting  list.List // of *request: not started, oldest first
+}
+
+// A request is a request for pages, from when it is made until it is over.
+type request struct {
+	pool   *pagers
+	device *device
+	lane   *lane.Lane // of the device's pager
+	depth  int        // of the device
+
+	file   *core.File
+	off, n int64
+	units  int           // counted in device.started
+	place  *list.Element // in device.waiting, or nil
+	waited bool          // the pager has begun to wait for the pages
+}
+
+// units returns what the read of n bytes takes of a device's depth.
+func units(n int64) int { return int((n + medium.Unit - 1) / medium.Unit) }
+
+// enter makes a request for the first step of [off, off+n) of f, or, if n is 0,
+// for something else that may have to wait for the device. It reports whether
+// the caller is to start the read.
+func (p *pagers) enter(f *File, off, n int64) (r *request, start bool) {
+	m := f.mediumOf()
+	r = &request{pool: p, depth: m.Depth, file: f.core, off: off, n: min(n, readStep)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := p.devices[m.Device]
+	if d == nil {
+		d = &device{id: m.Device, pager: p.choose()}
+		p.lanes[d.pager].devices++
+		p.devices[d.id] = d
+	}
+	d.requests++
+	r.device, r.lane = d, p.lanes[d.pager].Lane
+	switch {
+	case n == 0:
+	case d.waiting.Len() == 0 && r.fits():
+		r.startNow()
+		return r, true
+	default:
+		r.place = d.waiting.PushBack(r)
+	}
+	return r, false
+}
+
+// choose returns the index of a lane that serves as few devices as any. It makes
+// another lane if all serve some and there may be more. The caller holds mu.
+func (p *pagers) choose() int {
+	best := 0
+	for i, l := range p.lanes {
+		if l.devices < p.lanes[best].devices {
+			best = i
+		}
+	}
+	if p.lanes[best].devices > 0 && len(p.lanes) < maxPagers {
+		best = len(p.lanes)
+		p.lanes = append(p.lanes, pagerLane{Lane: p.group.Add(int(LanePage))})
+	}
+	return best
+}
+
+// fits reports whether the device takes the read at once. The caller holds mu.
+func (r *request) fits() bool { return r.device.started+units(r.n) <= r.depth }
+
+// startNow counts the read as started. The caller holds mu, and starts it when
+// it has unlocked that.
+func (r *request) startNow() {
+	r.units = units(r.n)
+	r.device.started += r.units
+	if r.place != nil {
+		r.device.waiting.Remove(r.place)
+		r.place = nil
+	}
+}
+
+// read starts the read. What the system does not start the pager reads.
+func (r *request) read() { _ = r.file.Advise(core.AdviceWillNeed, r.off, r.n) }
+
+// turn is called by the pager before it waits for the pages of r. It starts
+// their read, if that has not been done, and then those of the requests behind
+// it that the device takes.
+func (r *request) turn() {
+	p := r.pool
+	p.mu.Lock()
+	r.waited = true
+	next := r
+	if r.place == nil {
+		next = p.next(r.device)
+	} else {
+		r.startNow() // also if it does not fit: the pager may wait
+	}
+	for next != nil {
+		p.mu.Unlock()
+		next.read()
+		p.mu.Lock()
+		next = p.next(r.device)
+	}
+	p.mu.Unlock()
+}
+
+// next counts as started the oldest read of d that waits, if the device takes
+// it, and returns it. The caller holds mu.
+func (p *pagers) next(d *device) *request {
+	if e := d.waiting.Front(); e != nil {
+		if r := e.Value.(*request); r.fits() {
+			r.startNow()
+			return r
+		}
+	}
+	return nil
+}
+
+// over ends a request. If its read is under way and the pager has not waited
+// for it, as it was given up, the pager does that still: the device is as busy
+// as before.
+func (r *request) over() {
+	p := r.pool
+	p.mu.Lock()
+	givenUp := r.units > 0 && !r.waited
+	p.mu.Unlock()
+	if givenUp && executeIn(r.lane, opPageIn, func(dropped error) {
+		if dropped == nil {
+			_ = r.file.Populate(r.off, r.n)
+		}
+		r.leave()
+	}) == nil {
+		return
+	}
+	r.leave()
+}
+
+// leave undoes enter.
+func (r *request) leave() {
+	p, d := r.pool, r.device
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d.started -= r.units
+	if r.place != nil {
+		d.waiting.Remove(r.place)
+	}
+	if d.requests--; d.requests == 0 {
+		p.lanes[d.pager].devices--
+		delete(p.devices, d.id)
+	}
+}
+
+// mediumOf returns what f is read from, which never changes.
+func (f *File) mediumOf() medium.Medium {
+	if m := f.medium.Load(); m != nil {
+		return *m
+	}
+	m := medium.Of(f.core)
+	f.medium.Store(&m)
+	return m
+}

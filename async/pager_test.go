@@ -1,0 +1,166 @@
+package async_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/fmmap-go/fmmap/async"
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/medium"
+	"github.com/fmmap-go/fmmap/internal/sys"
+)
+
+// onMedia opens n files of 1 MiB, each as if it were on a device of its own that
+// takes depth reads at once. Every request for their pages that a hint does not
+// serve goes to the pager.
+func onMedia(t *testing.T, p *async.Pool, n, depth int) ([]*async.File, *calls) {
+	t.Helper()
+	c := watchCalls(t)
+	c.failing(sys.OpMincore, errors.ErrUnsupported)
+	media := make(map[any]medium.Medium)
+	of := medium.Of
+	t.Cleanup(func() { medium.Of = of })
+	medium.Of = func(file any) medium.Medium { return media[file] }
+	files := make([]*async.File, n)
+	for i := range files {
+		files[i] = onDisk(t, p, 1<<20)
+		media[files[i].Core()] = medium.Medium{Device: uint64(i), Depth: depth}
+	}
+	return files, c
+}
+
+// occupyPagers keeps the pagers of files busy until the returned function is
+// called or the test ends.
+func occupyPagers(t *testing.T, files ...*async.File) (free func()) {
+	t.Helper()
+	quit := make(chan struct{})
+	free = sync.OnceFunc(func() { close(quit) })
+	t.Cleanup(free)
+	for _, f := range files {
+		check(t, async.OccupyPager(f, quit))
+	}
+	return free
+}
+
+// A device that does not respond holds up the requests for its own pages, and
+// those for no other.
+func TestSlowDeviceHoldsUpItsOwnRequests(t *testing.T) {
+	p := narrow(t)
+	files, _ := onMedia(t, p, 3, 8)
+	slow := files[0]
+	free := occupyPagers(t, slow)
+	in, advised := slow.PageIn(bg, 0, 10), slow.Advise(bg, core.AdviceRandom, 0, 10)
+	for _, f := range files[1:] {
+		check(t, f.PageIn(bg, 0, 10).Wait())
+		check(t, f.PageIn(bg, 0, 1<<20).Wait())
+		check(t, f.Advise(bg, core.AdviceRandom, 0, 10).Wait())
+		want(t, f.ReadAt(bg, make([]byte, 10), 500_000), 10, nil)
+	}
+	pending(t, in)
+	pending(t, advised)
+	free()
+	check(t, in.Wait())
+	check(t, advised.Wait())
+}
+
+// There are never more than MaxPagers pagers; further devices share them. What
+// is idle is kept by no device. The statistics are those of all pagers.
+func TestPagersAreBounded(t *testing.T) {
+	const more = 5
+	p := narrow(t)
+	files, _ := onMedia(t, p, async.MaxPagers+more, 8)
+	free := occupyPagers(t, files...)
+	settled(func() bool { return p.Stats().Page.Running == async.MaxPagers })
+	if s := p.Stats().Page; s.Queued != more || s.Width != 1 {
+		t.Errorf("page lane: got %d queued and width %d, want %d and 1", s.Queued, s.Width, more)
+	}
+	free()
+	for _, f := range files {
+		check(t, f.PageIn(bg, 0, 10).Wait())
+	}
+	settled(func() bool { return async.Devices(p) == 0 })
+	if s := p.Stats().Page; s.Done != 2*uint64(len(files)) || s.Running != 0 {
+		t.Errorf("page lane: got %d done and %d running, want %d and 0", s.Done, s.Running, 2*len(files))
+	}
+}
+
+// Callers start no more reads than the device takes at once. The pager starts
+// the others, and each read is started once.
+func TestCallersStartWhatTheDeviceTakes(t *testing.T) {
+	const loads = 10
+	for _, depth := range []int{0, 1, 3, 100} {
+		t.Run(fmt.Sprint("depth ", depth), func(t *testing.T) {
+			p := narrow(t)
+			files, c := onMedia(t, p, 1, depth)
+			f := files[0]
+			free := occupyPagers(t, f)
+			before := c.of(sys.OpMadvise)
+			var in []*async.Future[struct{}]
+			for i := range int64(loads) {
+				in = append(in, f.PageIn(bg, i*100_000, 10))
+			}
+			if n, want := c.of(sys.OpMadvise)-before, min(depth, loads); n != want {
+				t.Errorf("reads that callers started: got %d, want %d", n, want)
+			}
+			free()
+			for _, in := range in {
+				check(t, in.Wait())
+			}
+			if n := c.of(sys.OpMadvise) - before; n != 2*loads {
+				t.Errorf("calls of madvise: got %d, want a WILLNEED and a populate for each of %d", n, loads)
+			}
+			settled(func() bool { return async.Devices(p) == 0 })
+		})
+	}
+}
+
+// A read of several units takes as much of the depth, and one that is longer
+// than the depth is left to the pager.
+func TestLongReadsTakeMoreOfTheDepth(t *testing.T) {
+	p := narrow(t)
+	files, c := onMedia(t, p, 1, 4)
+	f := files[0]
+	free := occupyPagers(t, f)
+	before := c.of(sys.OpMadvise)
+	var in []*async.Future[struct{}]
+	for _, n := range []int64{3 * medium.Unit, 2 * medium.Unit, 1} { // the third may not overtake the second
+		in = append(in, f.PageIn(bg, 0, n))
+	}
+	in = append(in, f.PageIn(bg, 0, 8*medium.Unit))
+	if n := c.of(sys.OpMadvise) - before; n != 1 {
+		t.Errorf("reads that callers started: got %d, want 1", n)
+	}
+	free()
+	for _, in := range in {
+		check(t, in.Wait())
+	}
+}
+
+// A read that was given up after it had been started counts until the pager has
+// waited for it.
+func TestReadGivenUpStillCounts(t *testing.T) {
+	p := narrow(t)
+	files, c := onMedia(t, p, 1, 1)
+	f := files[0]
+	free := occupyPagers(t, f)
+	before := c.of(sys.OpMadvise)
+	first := f.PageIn(bg, 0, 10)
+	if !first.Cancel(nil) {
+		t.Fatal("a queued page-in cannot be cancelled")
+	}
+	second, third := f.PageIn(bg, 100_000, 10), f.PageIn(bg, 200_000, 10)
+	if !third.Cancel(nil) { // was not started
+		t.Fatal("a queued page-in cannot be cancelled")
+	}
+	if n := c.of(sys.OpMadvise) - before; n != 1 {
+		t.Errorf("reads that callers started: got %d, want 1", n)
+	}
+	free()
+	check(t, second.Wait())
+	settled(func() bool { return async.Devices(p) == 0 })
+	if n := c.of(sys.OpMadvise) - before; n != 4 {
+		t.Errorf("calls of madvise: got %d, want a WILLNEED and a populate for each of two", n)
+	}
+}

@@ -1,0 +1,16 @@
+package sys
+
+import "golang.org/x/sys/unix"
+
+// readDepth returns the Depth of a medium. A FUSE connection takes 12 requests
+// in the background by default and makes the reader wait for the next one; 9P
+// reads ahead in its caller. The queue of a block device holds 64 or more.
+func readDepth(fd uintptr) int {
+	switch fileSystem(fd) {
+	case unix.FUSE_SUPER_MAGIC:
+		return 8
+	case unix.V9FS_MAGIC:
+		return 0
+	}
+	return defaultDepth
+}

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package sys
+
+func readDepth(uintptr) int { return defaultDepth }
