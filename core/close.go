@@ -81,10 +81,9 @@ func (s *closeStep) undo(*File)                 {}
 func (s *closeStep) apply(_ context.Context, f *File) error {
 	f.mu.Lock()
 	f.reap()
-	r := f.gen.Load().region
+	r, first := f.gen.Load().region, f.reapErr
 	f.mu.Unlock()
 
-	var first error
 	keep := func(err error) {
 		if first == nil {
 			first = err

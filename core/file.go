@@ -33,6 +33,7 @@ type File struct {
 	// functions are called; pinList.mu is taken within it.
 	mu       sync.Mutex
 	retired  []*region // replaced by growth; unmapped after their last use
+	reapErr  error     // the first one of unmapping a retired region
 	queue    list.List // of *Change, in order; the front is under way
 	length   int64     // of the window, closed or not
 	advice   []Advice  // given for the whole window, for regions to come

@@ -214,15 +214,17 @@ func (f *File) retire(r *region) {
 	f.reap()
 }
 
-// reap unmaps the retired regions that nothing uses any longer. The caller
-// holds mu.
+// reap unmaps the retired regions that nothing uses any longer. What ran into
+// them cannot be told of a failure, and the addresses are not used again: Close
+// returns the first one. The caller holds mu.
 func (f *File) reap() {
 	kept := f.retired[:0]
 	for _, r := range f.retired {
 		f.steps++
 		if r.idle(nil) && !r.pinned() {
-			// An error changes nothing: the addresses are not used again.
-			_ = r.unmap()
+			if err := r.unmap(); err != nil && f.reapErr == nil {
+				f.reapErr = err
+			}
 			continue
 		}
 		kept = append(kept, r)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"unsafe"
@@ -81,6 +82,25 @@ func TestPinKeepsItsBytesInGrowth(t *testing.T) {
 				return nil
 			}))
 		})
+	}
+}
+
+// A region that growth has replaced and that cannot be unmapped is an error of
+// Close, which goes on all the same.
+func TestCloseReportsThatARetiredRegionStaysMapped(t *testing.T) {
+	f := opened(t, tempFile(t, pattern(64*KiB, 2)), core.Options{Access: core.ReadWrite, Reserve: 1})
+	unmappings := failing(t, sys.OpMunmap, 1, syscall.ENOMEM)
+	for n := int64(128 * KiB); unmappings() == 0; n *= 2 {
+		if n > 64*MiB {
+			t.Skip("growth moves no window here")
+		}
+		check(t, f.Truncate(n))
+	}
+	if err := f.Close(); !errors.Is(err, syscall.ENOMEM) {
+		t.Errorf("Close: got %v, want %v", err, syscall.ENOMEM)
+	}
+	if n := unmappings(); n < 2 {
+		t.Errorf("%d regions were unmapped, want that of the window as well", n)
 	}
 }
 

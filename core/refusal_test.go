@@ -255,6 +255,37 @@ func TestCopyToRefusesWhatIsNoRegularFile(t *testing.T) {
 	}
 }
 
+// What takes the name while the copy is made stays too, and nothing is copied
+// where the name is refused from the start.
+func TestCopyToChecksTheNameFirstAndLast(t *testing.T) {
+	needsFiles(t)
+	if runtime.GOOS == "windows" {
+		t.Skip("needs a device with a name in the file system")
+	}
+	dir := t.TempDir()
+	name := filepath.Join(dir, "copy")
+	f := core.NewMemory("memory", []byte("hello, world"))
+	during(t, sys.OpFsync, func() { symlink(t, os.DevNull, name) })
+	for _, when := range []string{"during the copy", "before it"} {
+		fsyncs := func() int { return 0 }
+		if when == "before it" {
+			fsyncs = failing(t, sys.OpFsync, 0, nil)
+		}
+		if err := f.CopyTo(name, 0, 12); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("a link to a device that came %s: %v, want ErrUnsupported", when, err)
+		}
+		if fsyncs() != 0 {
+			t.Error("a copy was made for a name that was refused from the start")
+		}
+		if got := entries(t, dir); len(got) != 1 || got[0] != "copy" {
+			t.Errorf("the directory has %v, want only the link", got)
+		}
+		if to, err := os.Readlink(name); err != nil || to != os.DevNull {
+			t.Errorf("the link leads to %q, %v", to, err)
+		}
+	}
+}
+
 // A directory cannot be mapped, with whatever access it is opened.
 func TestOpenOfADirectoryIsUnsupported(t *testing.T) {
 	needsFiles(t)
