@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/fmmap-go/fmmap/async"
@@ -49,6 +50,49 @@ func TestAbandonedOpenLeavesNothing(t *testing.T) {
 			check(t, err)
 			check(t, f.Close())
 		})
+	}
+}
+
+// An endingContext ends, but only once it has been looked at some times.
+type endingContext struct {
+	context.Context
+	looks atomic.Int64 // that find it not done
+}
+
+func (c *endingContext) Err() error {
+	if c.looks.Add(-1) < 0 {
+		return errEnough
+	}
+	return nil
+}
+
+// At whichever look Open finds its context done, either the file is open or
+// nothing is left of it.
+func TestOpenFailsOnlyIfNothingIsLeft(t *testing.T) {
+	needsFiles(t)
+	p := narrow(t)
+	dir := t.TempDir()
+	succeeded, failed := 0, 0
+	for looks := range int64(30) {
+		name := filepath.Join(dir, "file")
+		ctx := &endingContext{Context: bg}
+		ctx.looks.Store(looks)
+		f, err := async.Open(ctx, p, name, core.Options{Access: core.ReadWrite, Create: true, Size: 10}).Await(bg)
+		_, statErr := os.Stat(name)
+		switch {
+		case err == nil:
+			succeeded++
+			check(t, statErr)
+			check(t, f.Close())
+			check(t, os.Remove(name))
+		case !errors.Is(statErr, fs.ErrNotExist):
+			t.Fatalf("done after %d looks: %v, but the file was left behind: %v", looks, err, statErr)
+		default:
+			failed++
+		}
+	}
+	if succeeded == 0 || failed == 0 {
+		t.Errorf("%d openings succeeded and %d failed, want some of both", succeeded, failed)
 	}
 }
 

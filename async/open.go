@@ -12,8 +12,9 @@ import (
 // the [Default] pool serves this file.
 //
 // When ctx is done while the file is being opened, what was made until then is
-// taken back as [core.OpenFileContext] does. A file in a future that is collected
-// before any caller has taken it is closed.
+// taken back as [core.OpenFileContext] does, and the future fails; once the file
+// is open, the future succeeds. A file in a future that is collected before any
+// caller has taken it is closed.
 func Open(ctx context.Context, p *Pool, name string, o core.Options) *Future[*File] {
 	open := func(ctx context.Context) (*File, error) {
 		f, err := core.OpenFileContext(ctx, name, o)
@@ -22,7 +23,10 @@ func Open(ctx context.Context, p *Pool, name string, o core.Options) *Future[*Fi
 		}
 		return Wrap(p, f), nil
 	}
-	return submitOwned(ctx, p.lane(LaneMeta), opOpen, open, func(f *File) { f.StartClose(context.Background()) })
+	t := newTask(ctx, p.lane(LaneMeta), opOpen, open, func(f *File) { f.StartClose(context.Background()) })
+	t.inTime = true // a file that was created is taken back by its opening alone
+	t.submit()
+	return &t.Future
 }
 
 // Wrap makes a File of one that is open already, served by p, or by the

@@ -39,7 +39,9 @@ var (
 // A panic in fn makes the future fail with a [*PanicError], a call of
 // [runtime.Goexit] with [ErrGoexit].
 func Go[T any](ctx context.Context, p *Pool, fn func(context.Context) (T, error)) *Future[T] {
-	return submitOwned(ctx, p.lane(LaneShort), opGo, fn, nil)
+	t := newTask(ctx, p.lane(LaneShort), opGo, fn, nil)
+	t.submit()
+	return &t.Future
 }
 
 // GoWait is [Go], except that it waits for room in the queue instead of failing
@@ -58,29 +60,23 @@ func GoWait[T any](ctx context.Context, p *Pool, fn func(context.Context) (T, er
 	return &t.Future
 }
 
-// submitOwned queues fn in l and returns the future of what it returns. It
-// never blocks: a lane that is full or closed, or a context that is done, makes
-// a future that has failed already.
-//
-// If release is not nil, the result is a resource that it releases. One that
-// arrives when ctx is done goes to release, and so does one in a future
-// that was collected without its value having been taken (by Await, TryResult,
-// Then, All or Any). release must not block; the garbage collector's finalizer
-// goroutine may call it.
-func submitOwned[T any](ctx context.Context, l *lane.Lane, o op, fn func(context.Context) (T, error), release func(T)) *Future[T] {
-	t := newTask(ctx, l, o, fn, release)
-	t.submit()
-	return &t.Future
-}
-
 // A taskFuture is a future and the task that resolves it, in one allocation.
 type taskFuture[T any] struct {
 	Future[T] // first: a finalizer must be set on the start of the allocation
 	lane.Node
 	fn func(context.Context) (T, error)
+	// inTime accepts a resource that arrives when the context is done: fn has
+	// had the last look at it, and what it did then cannot be taken back.
+	inTime bool
 }
 
 // newTask returns a future whose task is still to be submitted.
+//
+// If release is not nil, the result is a resource that it releases. One that
+// arrives when ctx is done goes to release, unless inTime is set, and so does
+// one in a future that was collected without its value having been taken (by
+// Await, TryResult, Then, All or Any). release must not block; the garbage
+// collector's finalizer goroutine may call it.
 func newTask[T any](ctx context.Context, l *lane.Lane, o op, fn func(context.Context) (T, error), release func(T)) *taskFuture[T] {
 	t := &taskFuture[T]{fn: fn}
 	t.release = release
@@ -119,13 +115,13 @@ func (t *taskFuture[T]) Run(ctx context.Context) error { return t.keep(t.fn(ctx)
 
 // keep stores what the work returned until Finish publishes it, and returns the
 // outcome of the future: a resource that arrives when the context of the work
-// is done is released, and the future fails.
+// is done is released, and the future fails, unless inTime is set.
 func (t *taskFuture[T]) keep(v T, err error) error {
 	if t.release != nil {
 		if err != nil {
 			return err
 		}
-		if ctx := t.Parent(); ctx.Err() != nil {
+		if ctx := t.Parent(); ctx.Err() != nil && !t.inTime {
 			t.release(v)
 			return context.Cause(ctx)
 		}
