@@ -48,6 +48,9 @@ type File struct {
 	locks  map[*FileLock]struct{}
 }
 
+// String describes the file as [core.File.String] does.
+func (f *File) String() string { return f.core.String() }
+
 // Core returns the file below, for everything that needs no future: views, pins,
 // cursors, typed values. Its methods block as their documentation says.
 func (f *File) Core() *core.File { return f.core }

@@ -3,6 +3,7 @@ package lock
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"sync/atomic"
@@ -103,6 +104,21 @@ func New(f *os.File) *Lock {
 		l.bad = errors.ErrUnsupported
 	}
 	return l
+}
+
+// String describes the lock for people: the name of its file and, if it is on a
+// range, the first byte and the one behind the last. It does not say whether the
+// lock is held.
+func (l *Lock) String() string {
+	switch {
+	case l.file == nil:
+		return "lock of no file"
+	case !l.ranged:
+		return "lock of " + l.file.Name()
+	case l.hi == sys.EndOfFile:
+		return fmt.Sprintf("lock of %s[%d:]", l.file.Name(), l.lo)
+	}
+	return fmt.Sprintf("lock of %s[%d:%d]", l.file.Name(), l.lo, l.hi+1)
 }
 
 // Range returns a lock, not held, on the n bytes of the same file from offset

@@ -2,6 +2,7 @@ package lock_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -403,6 +404,26 @@ func TestTableDoesNotGrow(t *testing.T) {
 		}
 		if n, _ := lock.Cached(); n > most {
 			t.Fatalf("the table keeps %d unused entries, want at most %d", n, most)
+		}
+	}
+}
+
+// The text of a lock names what it is on, and may be made while the lock is
+// used.
+func TestLockAsText(t *testing.T) {
+	f := open(t, tempFile(t))
+	l := lock.New(f)
+	for _, tt := range []struct {
+		l    *lock.Lock
+		want string
+	}{
+		{l, "lock of " + f.Name()},
+		{l.Range(5, 10), "lock of " + f.Name() + "[5:15]"},
+		{l.Range(5, 0), "lock of " + f.Name() + "[5:]"},
+		{lock.New(nil), "lock of no file"},
+	} {
+		if got := fmt.Sprintf("%v", tt.l); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
 		}
 	}
 }
