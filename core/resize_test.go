@@ -152,11 +152,11 @@ func TestRefreshFollowsOthers(t *testing.T) {
 		f := opened(t, name, core.Options{Access: a, Reserve: 256 * KiB})
 		p := pinned(t, f, 0, 64*KiB)
 		for _, n := range []int64{100 * KiB, 300 * KiB, 10, 4 * MiB, 0, 64 * KiB} {
-			had := f.Len()
+			before := f.Len()
 			check(t, os.Truncate(name, n))
 			got, err := f.Refresh()
 			if a == core.CopyOnWrite && (n == 4*MiB || n > 64*KiB && !sys.CanReserve) {
-				if !errors.Is(err, errors.ErrUnsupported) || f.Len() != had {
+				if !errors.Is(err, errors.ErrUnsupported) || f.Len() != before {
 					t.Errorf("copy-on-write past its room: %d, %v", got, err)
 				}
 				continue

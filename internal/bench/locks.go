@@ -121,14 +121,14 @@ func handRound(open func() (take, give func() error, closer func(), err error)) 
 		}
 		wg.Go(func() {
 			defer closer()
-			var mine []time.Duration
+			var own []time.Duration
 			var err error
 			for range rounds {
 				begin := time.Now()
 				if err = take(); err != nil {
 					break
 				}
-				mine = append(mine, time.Since(begin))
+				own = append(own, time.Since(begin))
 				for held := time.Now(); time.Since(held) < 10*time.Microsecond; {
 				}
 				if err = give(); err != nil {
@@ -137,7 +137,7 @@ func handRound(open func() (take, give func() error, closer func(), err error)) 
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			waits = append(waits, mine...)
+			waits = append(waits, own...)
 			if first == nil {
 				first = err
 			}

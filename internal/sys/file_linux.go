@@ -180,8 +180,8 @@ func copyFileRange(dst int, dstOff int64, src int, srcOff, n, step int64) (int64
 			continue
 		case unix.EXDEV, unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP, unix.EPERM, unix.EBADF, unix.EIO:
 			// Other file systems, overlapping ranges, seccomp, append mode, and
-			// a device that fails, which may be that of either file: by other
-			// means, which tell.
+			// a device that fails, which may be that of either file: copying by
+			// other means shows which.
 			return done, errors.ErrUnsupported
 		default:
 			return done, err
@@ -194,8 +194,9 @@ func copyFileRange(dst int, dstOff int64, src int, srcOff, n, step int64) (int64
 	return done, nil
 }
 
-// endOrRefusal says what a copy of no bytes means: the end of the source, or a
-// kernel or file system (proc, some FUSE) that reports success without copying.
+// endOrRefusal returns the error for a copy of no bytes: it is the end of the
+// source, or a kernel or file system (proc, some FUSE) has reported success
+// without copying.
 func endOrRefusal(src int, off int64) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(src, &st); err != nil {

@@ -53,11 +53,11 @@ func seekHoles(fd int, off, end int64) (holes []Span, err error) {
 		})
 		return at, err
 	}
-	was, err := seek(0, 1)
+	before, err := seek(0, 1)
 	if err != nil {
 		return nil, unsupported(err)
 	}
-	defer func() { _, _ = seek(was, 0) }()
+	defer func() { _, _ = seek(before, 0) }()
 	for off < end {
 		from, err := seek(off, unix.SEEK_HOLE)
 		switch {

@@ -52,8 +52,8 @@ func (m *Mapping) unmap() error {
 	return nil
 }
 
-// protect has nothing that would hold a store up: the heap is writable, and no
-// memory is executable.
+// protect cannot prevent a store: the heap is writable, and no memory is
+// executable.
 func (m *Mapping) protect(a Access) error {
 	if a == ReadExec {
 		return errors.ErrUnsupported
@@ -74,8 +74,8 @@ func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
 	return 0, 0, errors.ErrUnsupported
 }
 
-// populate has nothing to do: the heap is never on disk alone as far as anybody
-// here knows.
+// populate has nothing to do: this package does not know when memory of the heap
+// has been swapped out.
 func (m *Mapping) populate(off, n int64, write bool) error {
 	if _, _, ok := m.pageOutward(off, n); !ok {
 		return errInvalid

@@ -39,8 +39,8 @@ func (m *Mapping) sync(off, n int64) error {
 	return syncFile(m.file)
 }
 
-// discard clears first and then tells the kernel that it may drop the pages: whether it
-// does or not, they read as zero.
+// discard clears the pages first and then lets the kernel drop them: they read
+// as zeros whether or not it does.
 func (m *Mapping) discard(off, n int64) error {
 	if m.file != nil || off < 0 || n < 0 || off > m.size {
 		return unix.EINVAL
@@ -67,8 +67,8 @@ func (m *Mapping) populate(off, n int64, write bool) error {
 	return m.populateByHand(from, length, write)
 }
 
-// allocateUnder leaves it to the touch: no call here allocates without being able to
-// change the file's length.
+// allocateUnder does nothing, so that a touch may find the disk full: every call
+// here that allocates may also change the file's length.
 func (m *Mapping) allocateUnder(int64, int64) error { return nil }
 
 // madvise is the number of an advice, or -1.
@@ -125,7 +125,7 @@ func (m *Mapping) advise(a Advice, off, n int64) error {
 	return refusedAdvice(retryEINTR(func() error { return unix.Madvise(m.bytes(from, length), advice) }))
 }
 
-// residentNowait has no call here; mincore is missing in tests alone.
+// residentNowait has no system call here; mincore is missing only in tests.
 func (m *Mapping) residentNowait(int64, int64) (pages, of int64, err error) {
 	return 0, 0, CallMincore.unsupported()
 }

@@ -70,21 +70,21 @@ func createFile(name string, flag int, perm fs.FileMode) (windows.Handle, error)
 // unlink deletes by a handle. Package os could not: it asks for a check that
 // refuses files with views on them.
 func unlink(dir *os.Root, name string, f *os.File) error {
-	mine, err := Identity(f)
+	want, err := Identity(f)
 	if err != nil {
 		return err
 	}
-	there, err := dir.Open(name)
+	found, err := dir.Open(name)
 	if err != nil {
 		return err
 	}
-	defer there.Close()
-	if id, err := Identity(there); err != nil {
+	defer found.Close()
+	if id, err := Identity(found); err != nil {
 		return err
-	} else if id != mine {
+	} else if id != want {
 		return fs.ErrNotExist
 	}
-	if control(there, deletePosix) == nil {
+	if control(found, deletePosix) == nil {
 		return nil
 	}
 	return dir.Remove(name)

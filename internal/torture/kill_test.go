@@ -189,8 +189,8 @@ func (w *recorder) write(n int64) error {
 func (w *recorder) reach(size int64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if had := w.f.Core().Len(); had < size {
-		return w.f.Truncate(bg, max(had+4*kib, size)).Wait()
+	if n := w.f.Core().Len(); n < size {
+		return w.f.Truncate(bg, max(n+4*kib, size)).Wait()
 	}
 	return nil
 }

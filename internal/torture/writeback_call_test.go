@@ -157,8 +157,8 @@ func (s *failingFile) run(p *async.Pool, rnd *rand.Rand) error {
 	outcomes := make(chan error)
 	const goroutines = 8
 	for i := range goroutines {
-		mine := rand.New(rand.NewPCG(rnd.Uint64(), 0))
-		go func() { outcomes <- s.flushes(mine, i) }()
+		own := rand.New(rand.NewPCG(rnd.Uint64(), 0))
+		go func() { outcomes <- s.flushes(own, i) }()
 	}
 	for range goroutines {
 		err = errors.Join(err, <-outcomes)

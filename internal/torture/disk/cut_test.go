@@ -108,8 +108,8 @@ func TestCutIsRepeatable(t *testing.T) {
 			t.Fatalf("at record %d of %d two cuts with the same seed differ", pos, n)
 		}
 	}
-	mine := must[string](t)(d.Cut(n, 3))
-	if b := must[[]byte](t)(os.ReadFile(mine)); !bytes.Equal(b, want[n]) {
+	name := must[string](t)(d.Cut(n, 3))
+	if b := must[[]byte](t)(os.ReadFile(name)); !bytes.Equal(b, want[n]) {
 		t.Error("the cut of the disk's own cutter differs")
 	}
 	for _, pos := range []int64{-1, n + 1} {
