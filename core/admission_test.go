@@ -72,11 +72,23 @@ func TestChangeWaitsForEarlierPinsOnly(t *testing.T) {
 			delete(earlier, all[i])
 			all = append(all[:i], all[i+1:]...)
 		}
+		share := func() { // as old as the pin that it is a part of
+			of := all[rng.IntN(len(all))]
+			part, err := of.Slice(0, of.Len())
+			check(t, err)
+			all = append(all, part)
+			if earlier[of] {
+				earlier[part] = true
+			}
+		}
 		take(true)
 		core.Supersede(f)
 		take(true)
 		core.Supersede(f)
 		take(false)
+		for range len(all) / 3 {
+			share()
+		}
 		for range len(all) / 3 {
 			release()
 		}
@@ -88,6 +100,9 @@ func TestChangeWaitsForEarlierPinsOnly(t *testing.T) {
 			}
 			if len(all) == 0 {
 				break
+			}
+			if rng.IntN(3) == 0 {
+				share()
 			}
 			release()
 		}

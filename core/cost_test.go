@@ -214,6 +214,12 @@ func TestChangeIsReadyWithTheLastPinThatBlocks(t *testing.T) {
 					if next == nil {
 						break
 					}
+					if rng.IntN(3) == 0 { // another owner of some of the bytes
+						off := rng.Int64N(next.Len() + 1)
+						part, err := next.Slice(off, rng.Int64N(next.Len()-off+1))
+						check(t, err)
+						pins[part] = true
+					}
 					next.Release()
 					delete(pins, next)
 				}

@@ -199,6 +199,54 @@ func ExamplePin() {
 	// <nil> 100
 }
 
+// Two consumers own one part each of what was pinned at once, and the bytes are
+// free after the last of them, even while the file is closing.
+func ExamplePin_Slice() {
+	f := core.NewMemory("m", []byte("key=value"))
+	record, err := f.Pin(0, 9)
+	if err != nil {
+		log.Fatal(err)
+	}
+	closing, err := f.StartClose(func(*core.Change) { fmt.Println("unused") })
+	if err != nil {
+		log.Fatal(err)
+	}
+	key, _ := record.Slice(0, 3)
+	value, _ := record.Slice(4, 5)
+	record.Release()
+
+	fmt.Println(string(key.Bytes()))
+	key.Release()
+	fmt.Println(string(value.Bytes()))
+	value.Release()
+	fmt.Println(closing.Finish())
+	// Output:
+	// key
+	// value
+	// unused
+	// <nil>
+}
+
+// An engine keeps a pointer to the start of its file, and gets a new one when
+// the file has grown.
+func ExamplePin_Extend() {
+	f := core.NewMemory("m", append(make([]byte, 0, 100), "header"...))
+	defer f.Close()
+	base, err := f.Pin(0, f.Len())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { base.Release() }() // whichever it is by then
+
+	if err := f.Truncate(100); err != nil {
+		log.Fatal(err)
+	}
+	var moved bool
+	base, moved, err = base.Extend(f.Len())
+	fmt.Println(base.Len(), moved, err)
+	// Output: 100 false <nil>
+}
+
 // A shrink that must wait for a pin holds no goroutine meanwhile.
 func ExampleChange() {
 	f := core.NewMemory("m", make([]byte, 1000))

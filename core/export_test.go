@@ -91,3 +91,10 @@ func AwaitEarlierPins(f *File) (held func() bool) {
 	w.block(f)
 	return func() bool { return w.lists.Load() > 0 }
 }
+
+// Retired returns how many regions of f growth has replaced and are mapped yet.
+func Retired(f *File) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.retired)
+}

@@ -59,6 +59,10 @@ import (
 // A region is retired when growth has moved the window to another one. Its
 // last pin or operation wakes the changes too, and wakeChanges unmaps it.
 //
+// [Pin.Slice] adds a pin of an earlier generation. It does so in the list of the
+// pin that it takes a part of, under that list's mu and only while that pin is
+// held: a change that the part blocks is waiting for the list already.
+//
 // Locks are taken in this order: File.mu, pinList.mu. Neither is held across
 // a wait or a call of the caller's code.
 //

@@ -86,6 +86,55 @@ func (p *Pin) Release() {
 	}
 }
 
+// Slice pins n of the pinned bytes, starting at off within them, once more, for
+// another owner: the two pins are released independently, in any order. It
+// works as long as p is held, whatever the file does: while a change waits for
+// p, and while the file is closing. The new pin is one more that the change
+// waits for, if its bytes are. Slice(0, p.Len()) makes a second pin of all.
+//
+// It returns [ErrRange] for bytes outside p, and [fs.ErrClosed] when p has been
+// released. The pin is counted with p, on the P that p was taken on.
+func (p *Pin) Slice(off, n int64) (*Pin, error) {
+	if !bounds.Within(off, n, p.Len()) {
+		return nil, p.file.fail("slice", ErrRange)
+	}
+	part := &Pin{file: p.file, gen: p.gen, off: p.off + off, data: p.data[off : off+n : off+n], list: p.list}
+	p.list.mu.Lock()
+	held := !p.released.Load()
+	if held {
+		p.list.addPart(part)
+	}
+	p.list.mu.Unlock()
+	if !held {
+		return nil, p.file.fail("slice", fs.ErrClosed)
+	}
+	return part, nil
+}
+
+// Extend pins n bytes of the window from the start of p, releases p, and
+// returns the new pin. It reports whether the window has moved: then pointers
+// into the old bytes are to be replaced by ones into the new. For a file that
+// has grown:
+//
+//	pin, moved, err = pin.Extend(file.Len() - pin.Offset())
+//
+// n may be less than the length of p, too. If it fails, Extend returns p, which
+// stays pinned, with the errors of [File.Pin], and [fs.ErrClosed] when p has
+// been released.
+func (p *Pin) Extend(n int64) (extended *Pin, moved bool, err error) {
+	if p.released.Load() {
+		return p, false, p.file.fail("extend", fs.ErrClosed)
+	}
+	extended, err = p.file.pin("extend", p.off, n, false)
+	if err != nil {
+		return p, false, err
+	}
+	// A region keeps its address while it is pinned, and p was until now.
+	moved = extended.gen.region != p.gen.region
+	p.Release()
+	return extended, moved, nil
+}
+
 // Bytes returns the pinned bytes, nil after Release. Touching them directly is
 // as fast as any memory and as dangerous as any mapping: a page that cannot be
 // brought in kills the process. [Pin.Do] turns that into an error.

@@ -48,6 +48,19 @@ func (l *pinList) add(p *Pin) {
 	l.up(p)
 }
 
+// addPart adds a pin of a part of one that the list holds, on the generation of
+// that one. So whatever waits for the part was waiting for the list already.
+// The caller holds mu.
+func (l *pinList) addPart(p *Pin) {
+	if p.gen.seq < l.seq {
+		l.older++
+	}
+	if l.waiting != nil && p.gen.seq < l.waiting.seq {
+		l.left++
+	}
+	l.add(p)
+}
+
 // remove removes p. It returns the wait that no pin of the list blocks any
 // longer because of that, nil if there is none. The caller holds mu, and must
 // pass the wait to done.

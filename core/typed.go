@@ -38,7 +38,7 @@ func At[T any](p *Pin, off int64) (*T, error) {
 }
 
 // Slice returns n values of T that lie off bytes into the pin, in place; see
-// [At]. The slice has no spare capacity.
+// [At]. The slice has no spare capacity. ([Pin.Slice] makes a pin of a part.)
 func Slice[T any](p *Pin, off int64, n int) ([]T, error) {
 	s, err := inPlace[T](p, off, n)
 	return s, p.file.fail("slice", err)

@@ -165,7 +165,7 @@ func (p place) pin(around *core.Pin, verify bool) (record *core.Pin, err error) 
 	if err != nil {
 		return nil, err
 	}
-	return p.file.Core().Pin(p.off+off, n)
+	return around.Slice(off, n)
 }
 
 // Load returns a future of the record with the given index, pinned in memory,

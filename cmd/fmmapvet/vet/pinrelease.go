@@ -242,15 +242,15 @@ func (s *leakSearch) isResult() bool {
 }
 
 // borrows reports whether a use of a pin neither releases it nor hands it on:
-// a method other than Release, a typed access, a comparison, an assignment to
-// the variable itself.
+// a method other than Release and Extend, a typed access, a comparison, an
+// assignment to the variable itself.
 func borrows(info *types.Info, id *ast.Ident, stack []ast.Node) bool {
 	if len(stack) == 0 {
 		return false
 	}
 	switch parent := stack[len(stack)-1].(type) {
 	case *ast.SelectorExpr:
-		return parent.X == id && parent.Sel.Name != "Release"
+		return parent.X == id && parent.Sel.Name != "Release" && parent.Sel.Name != "Extend"
 	case *ast.CallExpr:
 		c := calleeOf(info, parent)
 		return c.pkg == corePkg && (c.name == "At" || c.name == "Slice")

@@ -209,7 +209,7 @@ func usesPin(id *ast.Ident, stack []ast.Node) bool {
 		return false
 	}
 	switch sel.Sel.Name {
-	case "Bytes", "Do", "Populate", "Resident", "Advise", "Slice", "Retain":
+	case "Bytes", "Do", "Populate", "Resident", "Advise", "Slice", "Extend":
 		return true
 	}
 	return false

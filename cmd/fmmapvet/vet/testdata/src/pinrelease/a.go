@@ -128,3 +128,26 @@ var inLiteral = func(f *core.File) {
 	}
 	_ = p.Bytes()
 }
+
+func part(p *core.Pin) error {
+	q, err := p.Slice(0, 4) // want "not released on all paths"
+	if err != nil {
+		return err
+	}
+	_ = q.Bytes()
+	return nil // want "may not be released here"
+}
+
+func extended(f *core.File) error {
+	p, err := f.Pin(0, 8)
+	if err != nil {
+		return err
+	}
+	q, _, err := p.Extend(16) // want "not released on all paths"
+	if err != nil {
+		p.Release()
+		return err
+	}
+	_ = q.Bytes()
+	return nil // want "may not be released here"
+}

@@ -74,3 +74,15 @@ func storeAfter(f *core.File) {
 	p.Release()
 	b[0] = 1 // want "b refers to bytes of the pin p"
 }
+
+func takeAfter(f *core.File) (*core.Pin, error) {
+	p, _ := f.Pin(0, 8)
+	p.Release()
+	return p.Slice(0, 4) // want "the pin p was released on line"
+}
+
+func extendedAfter(f *core.File) (*core.Pin, bool, error) {
+	p, _ := f.Pin(0, 8)
+	p.Release()
+	return p.Extend(4) // want "the pin p was released on line"
+}

@@ -145,3 +145,18 @@ func abandoned(f *async.Future[*core.Pin]) {
 		p.Release()
 	}
 }
+
+func extend(f *core.File) (*core.Pin, error) {
+	p, err := f.Pin(0, 8)
+	if err != nil {
+		return nil, err
+	}
+	p, moved, err := p.Extend(16)
+	if err != nil {
+		p.Release()
+		return nil, err
+	}
+	_ = moved
+	defer p.Release()
+	return p.Slice(0, 4)
+}

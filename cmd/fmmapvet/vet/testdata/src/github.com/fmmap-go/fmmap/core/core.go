@@ -25,6 +25,8 @@ func (p *Pin) Offset() int64                         { return 0 }
 func (p *Pin) Do(fn func(b []byte) error) error      { return nil }
 func (p *Pin) Populate() error                       { return nil }
 func (p *Pin) Release()                              {}
+func (p *Pin) Slice(off, n int64) (*Pin, error)      { return nil, nil }
+func (p *Pin) Extend(n int64) (*Pin, bool, error)    { return nil, false, nil }
 
 func At[T any](p *Pin, off int64) (*T, error)            { return nil, nil }
 func Slice[T any](p *Pin, off int64, n int) ([]T, error) { return nil, nil }

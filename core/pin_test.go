@@ -1,0 +1,119 @@
+package core_test
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"testing"
+	"unsafe"
+
+	"github.com/fmmap-go/fmmap/core"
+)
+
+// A part of a pin is a pin of its own: of the same bytes, at the same address,
+// and held after the pin that it was taken of.
+func TestSliceOfAPin(t *testing.T) {
+	onEach(t, func(t *testing.T, b backend) {
+		want := pattern(1000, 1)
+		f := b.open(t, want)
+		p := shortPin(t, f, 100, 200)
+		part, err := p.Slice(10, 20)
+		check(t, err)
+		all, err := part.Slice(0, part.Len())
+		check(t, err)
+		if part.Offset() != 110 || part.Len() != 20 || &part.Bytes()[0] != &p.Bytes()[10] || cap(part.Bytes()) != 20 {
+			t.Errorf("the part is %v, of capacity %d", part, cap(part.Bytes()))
+		}
+		for _, r := range [][2]int64{{-1, 1}, {0, -1}, {0, 101}, {101, 0}, {100, 1}, {1, 1<<63 - 1}} {
+			_, err := p.Slice(r[0], r[1])
+			wantError(t, f, fmt.Sprint("Slice", r), err, core.ErrRange)
+		}
+		empty, err := p.Slice(100, 0)
+		check(t, err)
+		empty.Release()
+		ready := false
+		c, err := f.StartClose(func(*core.Change) { ready = true })
+		check(t, err)
+		p.Release()
+		p.Release()
+		_, err = p.Slice(0, 1)
+		wantError(t, f, "Slice after Release", err, fs.ErrClosed)
+		late, err := part.Slice(0, 1)
+		check(t, err)
+		part.Release()
+		late.Release()
+		if ready {
+			t.Error("closing did not wait for a part of a part")
+		}
+		if !bytes.Equal(all.Bytes(), want[110:130]) {
+			t.Error("the bytes of a part differ")
+		}
+		all.Release()
+		if !ready {
+			t.Error("the last part did not end the wait")
+		}
+		check(t, c.Finish())
+	})
+}
+
+// A part keeps a region mapped that growth has replaced.
+func TestSliceOfAPinInARetiredRegion(t *testing.T) {
+	f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{Access: core.ReadWrite, Reserve: 64 * KiB})
+	p := shortPin(t, f, 0, 64*KiB)
+	check(t, f.Truncate(8*MiB))
+	part, err := p.Slice(KiB, KiB)
+	check(t, err)
+	p.Release()
+	if !bytes.Equal(part.Bytes(), pattern(64*KiB, 1)[KiB:2*KiB]) {
+		t.Error("the bytes of the part differ")
+	}
+	if n := core.Retired(f); n != 1 {
+		t.Errorf("%d regions are retired while a part is held, want 1", n)
+	}
+	part.Release()
+	if n := core.Retired(f); n != 0 {
+		t.Errorf("%d regions are retired after the last part, want 0", n)
+	}
+}
+
+// Extend returns a pin of the grown window, reports whether the address is
+// another one, and releases the old pin; when it fails, it does not.
+func TestExtend(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		room  int64
+		moved bool
+	}{{"in place", 16 * MiB, false}, {"to another region", 64 * KiB, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{Access: core.ReadWrite, Reserve: c.room})
+			p := shortPin(t, f, KiB, 64*KiB)
+			first := p
+			before := unsafe.Pointer(&p.Bytes()[0])
+			_, _, err := p.Extend(64 * KiB)
+			wantError(t, f, "Extend beyond the window", err, core.ErrRange)
+			check(t, f.Truncate(8*MiB))
+			p, moved, err := p.Extend(f.Len() - KiB)
+			check(t, err)
+			if moved != c.moved || (unsafe.Pointer(&p.Bytes()[0]) != before) != c.moved {
+				t.Errorf("moved: %v, want %v", moved, c.moved)
+			}
+			if p.Offset() != KiB || p.Len() != 8*MiB-KiB || !bytes.Equal(p.Bytes()[:63*KiB], pattern(64*KiB, 1)[KiB:]) {
+				t.Errorf("the pin is %v, or its bytes differ", p)
+			}
+			if first.Bytes() != nil || core.Retired(f) != 0 {
+				t.Error("the old pin was not released")
+			}
+			_, _, err = first.Extend(1)
+			wantError(t, f, "Extend after Release", err, fs.ErrClosed)
+			closing, err := f.StartClose(nil)
+			check(t, err)
+			same, _, err := p.Extend(10)
+			wantError(t, f, "Extend while closing", err, fs.ErrClosed)
+			if same != p || p.Bytes() == nil {
+				t.Error("a failed Extend did not keep the pin")
+			}
+			p.Release()
+			check(t, closing.Finish())
+		})
+	}
+}
