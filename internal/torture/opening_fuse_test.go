@@ -26,6 +26,7 @@ var (
 	_ fs.NodeWriter    = (*secretive)(nil)
 	_ fs.NodeGetattrer = (*secretive)(nil)
 	_ fs.NodeSetattrer = (*secretive)(nil)
+	_ fs.NodeStatfser  = (*secretive)(nil)
 )
 
 func (f *secretive) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall.Errno) {
@@ -49,23 +50,21 @@ func (f *secretive) Setattr(ctx context.Context, h fs.FileHandle, _ *fuse.SetAtt
 	return f.Getattr(ctx, h, out)
 }
 
-// secretRoot is the directory of two such files, on a disk that has 1 MiB free.
+// Statfs tells of a disk that has 1 MiB free. The kernel asks the file itself.
+func (f *secretive) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Errno {
+	out.Bsize, out.Frsize, out.Blocks, out.Bfree, out.Bavail = 4096, 4096, 1<<20, 256, 256
+	return 0
+}
+
+// secretRoot is the directory of two such files.
 type secretRoot struct{ fs.Inode }
 
-var (
-	_ fs.NodeOnAdder  = (*secretRoot)(nil)
-	_ fs.NodeStatfser = (*secretRoot)(nil)
-)
+var _ fs.NodeOnAdder = (*secretRoot)(nil)
 
 func (r *secretRoot) OnAdd(ctx context.Context) {
 	for name, flags := range map[string]uint32{"cached": fuse.FOPEN_KEEP_CACHE, "direct": fuse.FOPEN_DIRECT_IO} {
 		r.AddChild(name, r.NewPersistentInode(ctx, &secretive{flags: flags}, fs.StableAttr{Mode: syscall.S_IFREG}), true)
 	}
-}
-
-func (r *secretRoot) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Errno {
-	out.Bsize, out.Frsize, out.Blocks, out.Bfree, out.Bavail = 4096, 4096, 1<<20, 256, 256
-	return 0
 }
 
 // A file system that does not tell what blocks a file has is no full disk, and
@@ -82,7 +81,12 @@ func TestFileSystemInUserSpace(t *testing.T) {
 		check(t, server.Unmount())
 		server.Wait()
 	}()
-	f := must[*core.File](t)(core.OpenFile(filepath.Join(dir, "cached"), core.Options{Access: core.ReadWrite}))
+	name := filepath.Join(dir, "cached")
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(name, &st); err != nil || int64(st.Bavail)*st.Bsize != mib {
+		t.Fatalf("the disk has %d blocks of %d bytes free, %v; want 1 MiB", st.Bavail, st.Bsize, err)
+	}
+	f := must[*core.File](t)(core.OpenFile(name, core.Options{Access: core.ReadWrite}))
 	if f.Len() != 10*mib {
 		t.Errorf("%d bytes", f.Len())
 	}
