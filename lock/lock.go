@@ -107,7 +107,7 @@ func New(f *os.File) *Lock {
 }
 
 // String describes the lock for people: the name of its file and, if it is on a
-// range, the first byte and the one behind the last. It does not say whether the
+// range, the first byte and the one behind the last. It does not show whether the
 // lock is held.
 func (l *Lock) String() string {
 	switch {
