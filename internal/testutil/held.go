@@ -12,7 +12,7 @@ import (
 // Held returns what the process holds now. Mappings without a file are the
 // runtime's own affair and not counted, nor are the descriptors by which the
 // runtime polls. It reads /proc/self/fd, /proc/self/maps and /proc/locks
-// [proc(5)], and knows nothing but on Linux.
+// [proc(5)], and returns nothing except on Linux.
 func Held() (h Holdings, err error) {
 	if runtime.GOOS != "linux" {
 		return h, nil
@@ -54,8 +54,8 @@ func descriptors(files map[string]string) (map[string]int, error) {
 			name = kind // a pipe's or a socket's number says nothing to anybody
 		}
 		count[name]++
-		// The locks by which a descriptor holds its file tell the file's device
-		// and inode [proc_pid_fdinfo(5)].
+		// The locks of a descriptor are listed with the file's device and inode
+		// [proc_pid_fdinfo(5)].
 		info, _ := os.ReadFile(filepath.Join("/proc/self/fdinfo", fd)) // closed meanwhile
 		for line := range strings.Lines(string(info)) {
 			if lock, ok := strings.CutPrefix(line, "lock:"); ok {

@@ -15,10 +15,10 @@ import (
 	"testing"
 )
 
-// roleEnv names what a second process of the test binary is there for.
+// roleEnv is the environment variable with the role of a second process.
 const roleEnv = "FMMAP_TEST_ROLE"
 
-// nothing is the role of doing nothing.
+// nothing is the role that does nothing.
 const nothing = "nothing"
 
 // Role is the role that [Reexec] gave to this process, and empty in one that
@@ -26,9 +26,9 @@ const nothing = "nothing"
 func Role() string { return os.Getenv(roleEnv) }
 
 // RunRole is the first call of a TestMain whose tests use [Reexec]. In a
-// process that runs tests it returns. In a second process it does what roles
-// has for it and exits: with 0 when that returns nil, with 1 after writing the
-// error to the standard error. A role should end when [Hear] returns false.
+// process that runs tests it returns. In a second process it calls the function
+// that roles has for it and exits: with 0 when that returns nil, with 1 after
+// writing the error to the standard error. A role should end when [Hear] returns false.
 func RunRole(roles map[string]func() error) {
 	name := Role()
 	if name == "" {
@@ -53,8 +53,8 @@ func RunRole(roles map[string]func() error) {
 // [Process.Hear].
 func Say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 
-// heard is the standard input of a process with a role, made when it is first
-// asked for.
+// heard reads the standard input of a process with a role. It is made on first
+// use.
 var heard = sync.OnceValue(func() *bufio.Reader { return bufio.NewReader(os.Stdin) })
 
 // Hear returns the next line that the process that started this one has written
@@ -65,8 +65,8 @@ func Hear() (string, bool) {
 	return strings.TrimSuffix(line, "\n"), err == nil
 }
 
-// A Process is another process, with which a test speaks in lines. Its methods
-// are for one goroutine, but Kill and Pid, which any may call.
+// A Process is another process, with which a test exchanges lines. Its methods
+// are for one goroutine, except Kill and Pid, which any may call.
 type Process struct {
 	t      testing.TB
 	cmd    *exec.Cmd
@@ -150,10 +150,10 @@ func cannotStart(err error) bool {
 	return errors.Is(err, errors.ErrUnsupported) || strings.Contains(err.Error(), "exec format error")
 }
 
-// Pid is the number of the process.
+// Pid returns the number of the process.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Say writes a line to the process. A process that is gone does not hear it.
+// Say writes a line to the process. It does nothing if the process has ended.
 func (p *Process) Say(format string, args ...any) { fmt.Fprintf(p.in, format+"\n", args...) }
 
 // Hear waits for the next line that the process writes to its standard output,
@@ -168,9 +168,9 @@ func (p *Process) Hear() string {
 	return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
 }
 
-// Wait tells the process that nothing more will be said, waits for its end, and
-// returns what it had still to say. The error is nil when it ended well, and
-// carries what it wrote to its standard error when not.
+// Wait closes the standard input of the process, waits for its end, and returns
+// the rest of its standard output. The error is nil if it exited with 0, and
+// otherwise has what it wrote to its standard error.
 func (p *Process) Wait() (rest string, err error) {
 	p.in.Close()
 	b, _ := io.ReadAll(p.out)

@@ -21,7 +21,7 @@ const CIEnv = "FMMAP_CI"
 // [capabilities(7)].
 type Capability int
 
-// The capabilities that tests ask for.
+// The capabilities that tests need.
 const (
 	CapChown       Capability = 0
 	CapDACOverride Capability = 1
@@ -76,8 +76,7 @@ func RequireCapability(t testing.TB, all ...Capability) {
 	}
 }
 
-// RequireLinux skips the test on other systems, which have no such thing as
-// what.
+// RequireLinux skips the test on other systems, which do not have what.
 func RequireLinux(t testing.TB, what string) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
