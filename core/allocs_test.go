@@ -16,6 +16,7 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 		aligned := int64(-uintptr(unsafe.Pointer(&p.Bytes()[0])) & 7)
 		r := reader(t, f, 0, f.Len())
 		buf := make([]byte, 100)
+		ints := make([]uint64, 10)
 		calls := map[string]func() error{
 			"View":        func() error { return f.View(func([]byte) error { return nil }) },
 			"Pin.Do":      func() error { return p.Do(func([]byte) error { return nil }) },
@@ -23,6 +24,7 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 			"Get":         func() error { return second(core.Get[uint64](f, 3, binary.LittleEndian)) },
 			"Get 128":     func() error { return second(core.Get[core.Uint128](f, 3, binary.BigEndian)) },
 			"Get native":  func() error { return second(core.Get[float32](f, 3, binary.NativeEndian)) },
+			"GetSlice":    func() error { return core.GetSlice(f, 3, binary.BigEndian, ints) },
 			"Next":        func() error { r.Seek(0, 0); return second(core.Next[int16](r, binary.LittleEndian)) },
 			"ReadByte":    func() error { r.Seek(0, 0); return second(r.ReadByte()) },
 			"Reader.Read": func() error { r.Seek(0, 0); return second(r.Read(buf)) },
@@ -35,6 +37,7 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 			calls["WriteAt"] = func() error { return second(f.WriteAt(buf, 5)) }
 			calls["Zero"] = func() error { return f.Zero(10, 10) }
 			calls["Put"] = func() error { return core.Put(f, 3, binary.BigEndian, uint64(1)) }
+			calls["PutSlice"] = func() error { return core.PutSlice(f, 3, binary.BigEndian, ints) }
 			calls["Put 128"] = func() error { return core.Put(f, 3, binary.LittleEndian, core.Int128{}) }
 			calls["PutNext"] = func() error { w.Seek(0, 0); return core.PutNext(w, binary.LittleEndian, 1.5) }
 			calls["WriteByte"] = func() error { w.Seek(0, 0); return w.WriteByte(1) }

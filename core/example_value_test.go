@@ -30,6 +30,19 @@ func ExampleGet() {
 	// true
 }
 
+// A column of values is stored and loaded in one call each.
+func ExampleGetSlice() {
+	f := core.NewMemory("m", make([]byte, 64))
+	defer f.Close()
+	if err := core.PutSlice(f, 8, binary.BigEndian, []uint32{2, 3, 5, 7}); err != nil {
+		log.Fatal(err)
+	}
+	primes := make([]uint32, 3)
+	err := core.GetSlice(f, 12, binary.BigEndian, primes)
+	fmt.Println(primes, err)
+	// Output: [3 5 7] <nil>
+}
+
 // A record of values, one after the other.
 func ExampleNext() {
 	f := core.NewMemory("m", make([]byte, 16))

@@ -61,6 +61,8 @@ func TestFaultsBecomeErrors(t *testing.T) {
 		{"WriteAt", func() error { return second(f.WriteAt(buf, 64*KiB)) }, 64 * KiB},
 		{"Get", func() error { return second(core.Get[uint16](f, 64*KiB, binary.BigEndian)) }, 64 * KiB},
 		{"Put", func() error { return core.Put(f, 64*KiB, binary.BigEndian, core.Uint128{Hi: 1}) }, 64 * KiB},
+		{"GetSlice", func() error { return core.GetSlice(f, 64*KiB, binary.LittleEndian, make([]uint32, 100)) }, 64 * KiB},
+		{"PutSlice", func() error { return core.PutSlice(f, 64*KiB, binary.BigEndian, make([]uint32, 100)) }, 64 * KiB},
 		{"Next", func() error { return second(core.Next[float64](r, binary.LittleEndian)) }, 64 * KiB},
 		{"PutNext", func() error { return core.PutNext(w, binary.LittleEndian, 1) }, 64 * KiB},
 		{"Zero", func() error { return f.Zero(64*KiB, 8*KiB) }, 64 * KiB},

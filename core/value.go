@@ -10,8 +10,8 @@ import (
 	"github.com/fmmap-go/fmmap/internal/bounds"
 )
 
-// Fixed is every type that [Get], [Put], [Next] and [PutNext] know a fixed
-// layout for.
+// Fixed is every type that [Get], [Put], [GetSlice], [PutSlice], [Next] and
+// [PutNext] know a fixed layout for.
 //
 // A value occupies its own size, except int, uint and uintptr: they are stored
 // as 64 bits, so that a file means the same to programs of either word size.
@@ -41,6 +41,8 @@ var errNarrow = fmt.Errorf("the stored value does not fit into the word of this 
 // Get loads a value of the given byte order from the window at off. It returns
 // [ErrRange] if the value does not lie within the window, or not within the
 // type: an int of 64 bits on a 32-bit platform.
+//
+// To load many values, use [GetSlice], which costs a small part of as many calls.
 //
 // The load is not atomic; use [At] with a type of sync/atomic for that. A nil
 // order returns [fs.ErrInvalid].
@@ -79,6 +81,123 @@ func Put[T Fixed](f *File, off int64, order binary.ByteOrder, v T) (err error) {
 		return f.fail("put", ErrRange)
 	}
 	return f.fail("put", encode(u.g.data[off:off+n], order, v))
+}
+
+// GetSlice loads len(dst) values of the given byte order, one after the other,
+// from the window at off into dst. It is [Get] for many values at the cost of
+// one call: values of up to 64 bits in one of the orders of encoding/binary are
+// copied, and turned round if the order is not the machine's. For records of
+// several types, use encoding/binary on the bytes that [File.View] passes.
+//
+// If the values do not all lie within the window, it returns [ErrRange] and
+// leaves dst alone. After any other error the contents of dst are undefined.
+func GetSlice[T Fixed](f *File, off int64, order binary.ByteOrder, dst []T) (err error) {
+	u, err := f.begin(false)
+	if err != nil {
+		return f.fail("get", err)
+	}
+	defer f.end("get", &u, &err)
+	b, err := values[T](u.g.data, off, len(dst), order)
+	if err != nil || len(dst) == 0 {
+		return f.fail("get", err)
+	}
+	switch native, known := knownOrder[T](order); {
+	case native:
+		// In bounds: the values occupy as many bytes in both. Alive: as dst.
+		copy(unsafe.Slice((*byte)(unsafe.Pointer(&dst[0])), len(b)), b)
+		return nil
+	case known:
+		reverse(unsafe.Slice((*byte)(unsafe.Pointer(&dst[0])), len(b)), b, int(width[T]()))
+		return nil
+	}
+	n := int(width[T]())
+	for i := range dst {
+		if dst[i], err = decode[T](b[i*n:i*n+n], order); err != nil {
+			return f.fail("get", err)
+		}
+	}
+	return nil
+}
+
+// PutSlice stores the values of src in the given byte order, one after the
+// other, into the window at off; see [GetSlice]. It returns [ErrRange], and
+// stores nothing, if they do not all fit into the window. After a [*FaultError]
+// some of them may have been stored.
+func PutSlice[T Fixed](f *File, off int64, order binary.ByteOrder, src []T) (err error) {
+	u, err := f.begin(true)
+	if err != nil {
+		return f.fail("put", err)
+	}
+	defer f.end("put", &u, &err)
+	b, err := values[T](u.g.data, off, len(src), order)
+	if err != nil || len(src) == 0 {
+		return f.fail("put", err)
+	}
+	switch native, known := knownOrder[T](order); {
+	case native:
+		// In bounds: the values occupy as many bytes in both. Alive: as src.
+		copy(b, unsafe.Slice((*byte)(unsafe.Pointer(&src[0])), len(b)))
+		return nil
+	case known:
+		reverse(b, unsafe.Slice((*byte)(unsafe.Pointer(&src[0])), len(b)), int(width[T]()))
+		return nil
+	}
+	n := int(width[T]())
+	for i, v := range src {
+		if err := encode(b[i*n:i*n+n], order, v); err != nil {
+			return f.fail("put", err)
+		}
+	}
+	return nil
+}
+
+// values returns the bytes of n values of T in the window at off.
+func values[T Fixed](window []byte, off int64, n int, order binary.ByteOrder) ([]byte, error) {
+	size := width[T]()
+	switch {
+	case int64(n) > int64(len(window))/size, !bounds.Within(off, int64(n)*size, int64(len(window))):
+		return nil, ErrRange
+	case order == nil:
+		return nil, fs.ErrInvalid
+	}
+	return window[off : off+int64(n)*size], nil
+}
+
+// knownOrder reports whether a T is stored in the given order as it is in
+// memory (native), and whether it is either that or with its bytes reversed.
+func knownOrder[T Fixed](order binary.ByteOrder) (native, known bool) {
+	size := unsafe.Sizeof(*new(T))
+	switch order {
+	case binary.LittleEndian, binary.BigEndian, binary.NativeEndian:
+	default:
+		return false, false
+	}
+	if size > 8 || widened[T]() {
+		return false, false
+	}
+	return size == 1 || bigEndian(order) == bigEndian(binary.NativeEndian), true
+}
+
+// reverse copies values of the given size from src to dst, which are as long,
+// with the bytes of each value in reverse order.
+func reverse(dst, src []byte, size int) {
+	switch size {
+	case 2:
+		for len(src) >= 2 && len(dst) >= 2 {
+			binary.BigEndian.PutUint16(dst, binary.LittleEndian.Uint16(src))
+			dst, src = dst[2:], src[2:]
+		}
+	case 4:
+		for len(src) >= 4 && len(dst) >= 4 {
+			binary.BigEndian.PutUint32(dst, binary.LittleEndian.Uint32(src))
+			dst, src = dst[4:], src[4:]
+		}
+	case 8:
+		for len(src) >= 8 && len(dst) >= 8 {
+			binary.BigEndian.PutUint64(dst, binary.LittleEndian.Uint64(src))
+			dst, src = dst[8:], src[8:]
+		}
+	}
 }
 
 // width is the number of bytes that a value occupies.

@@ -36,7 +36,7 @@ type line struct {
 
 // workloads returns all workloads, in the order of printing.
 func workloads() []workload {
-	return slices.Concat(commits(), appends(), colds(), slows(), hots(), opens(), grows(), locks(), futures(), copies())
+	return slices.Concat(commits(), appends(), colds(), slows(), hots(), values(), opens(), grows(), locks(), futures(), copies())
 }
 
 // contest runs the rounds of one workload. Each side runs once per round; the

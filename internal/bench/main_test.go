@@ -79,7 +79,7 @@ func TestJSONAndPlots(t *testing.T) {
 // docs/figures.md has these names.
 func TestNames(t *testing.T) {
 	want := "commit/1 commit/8 commit/64 commit/256 commit4k/1 commit4k/8 commit4k/64 commit4k/256 scatter/64 scatter4k/64 append/64 " +
-		"cold/4k cold/64k slow/4k slow/ticker hot/view hot/readat4k hot/parallel hot/far open grow/small grow/large " +
+		"cold/4k cold/64k slow/4k slow/ticker hot/view hot/readat4k hot/parallel hot/far values/get values/put open grow/small grow/large " +
 		"lock/idle lock/64 lock/64files future/1 future/256 copy"
 	var got []string
 	for _, w := range workloads() {
