@@ -96,7 +96,14 @@ func (l *Log) recover(ctx context.Context) error {
 	if err := l.findEnd(ctx); err != nil {
 		return err
 	}
-	l.collectSpares(others)
+	if !fresh && !l.meta.clean.closed {
+		if err := l.restore(); err != nil {
+			return err
+		}
+	}
+	if err := l.collectSpares(others); err != nil {
+		return err
+	}
 	l.durable.Store(l.next() - 1)
 	next := l.meta.state
 	next.clean = clean{}
@@ -253,7 +260,9 @@ func (l *Log) findEnd(ctx context.Context) error {
 		s.gen++ // what is left over behind the end does not pass again
 	}
 	s.committer = flush.NewCommitter(f.Core(), flush.Options{})
-	s.durable.Store(s.end)
+	if l.meta.clean.closed {
+		s.durable.Store(s.end)
+	}
 	return nil
 }
 
@@ -313,6 +322,9 @@ func (s *segment) scan(ctx context.Context, cut cut, latest uint16) error {
 				return &CorruptError{s.name, s.end, "the frame is newer than the meta file"}
 			}
 			s.took(f)
+			if claim := int64(f.durable) * frameAlign; claim <= s.end {
+				s.durable.Store(max(s.durable.Load(), claim))
+			}
 		}
 		if err := need(limit); err != nil {
 			return err
@@ -347,9 +359,54 @@ func (s *segment) explain(b []byte, cut cut, latest uint16) error {
 	return nil
 }
 
+// restore makes the end of a log durable that was not closed. What is there may
+// be in memory alone: the process was killed before it had flushed it, or the
+// flush has failed, after which the system takes the pages for clean. So it is
+// stored again first.
+func (l *Log) restore() error {
+	if len(l.segments) == 0 {
+		return nil
+	}
+	s := l.segments[len(l.segments)-1]
+	f := s.file
+	if s.sealed { // its frames were durable before its trailer was stored
+		var err error
+		if f, err = mapSegment(l.pool(), s.name, core.ReadWrite); err != nil {
+			return err
+		}
+		defer f.Close()
+	}
+	again := func(off, end int64) error {
+		b := make([]byte, end-off)
+		if _, err := f.Core().ReadAt(b, off); err != nil {
+			return err
+		}
+		_, err := f.Core().WriteAt(b, off)
+		return err
+	}
+	if err := again(0, headerBytes); err != nil {
+		return err
+	}
+	if s.sealed {
+		if err := again(s.end, s.end+indexSize(s.count)); err != nil {
+			return err
+		}
+		if err := again(s.size-trailerSize, s.size); err != nil {
+			return err
+		}
+	} else {
+		if err := again(max(s.durable.Load(), pageSize), s.end); err != nil {
+			return err
+		}
+		s.durable.Store(s.end)
+	}
+	return f.Core().FlushRange(0, s.size)
+}
+
 // collectSpares keeps files of standard size that belong to no segment for
-// later, and removes the others.
-func (l *Log) collectSpares(names []string) {
+// later, and removes the others. What has made the former may have been killed
+// before they, and their names, were durable.
+func (l *Log) collectSpares(names []string) error {
 	live := map[string]bool{}
 	for _, s := range l.segments {
 		live[s.name] = true
@@ -360,11 +417,26 @@ func (l *Log) collectSpares(names []string) {
 		}
 		fi, err := os.Stat(name)
 		if err == nil && fi.Size() == l.opts.SegmentSize && len(l.spares) < l.opts.Spare {
+			if err := syncFile(name); err != nil {
+				return err
+			}
 			l.spares = append(l.spares, name)
 			continue
 		}
 		_ = os.Remove(name) // what stays is found again at the next opening
 	}
+	if len(l.spares) == 0 {
+		return nil
+	}
+	return core.SyncDir(l.dir)
+}
+
+func syncFile(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 func ignoreEOF(err error) error {

@@ -12,6 +12,7 @@ func TestMain(m *testing.M) {
 	testutil.RunRole(map[string]func() error{
 		"created":        created,
 		"doomed":         doomed,
+		"log writer":     writeLog,
 		"limited":        limited,
 		"locked ahead":   lockedAhead,
 		"one descriptor": oneDescriptor,

@@ -30,6 +30,7 @@ type powerRun struct {
 	lie    bool   // the disk flushes nothing
 
 	history *history
+	look    func(dir string, at cut) (looked int, err error) // at what the cut left
 
 	mu       sync.Mutex // guards what follows
 	cuts     int
@@ -55,6 +56,13 @@ func (r *powerRun) start(t *testing.T, rnd *rand.Rand) *disk.Disk {
 	lines, err := p.Wait()
 	check(t, err)
 	r.history = must[*history](t)(historyOf(lines))
+	r.look = func(dir string, at cut) (looked int, err error) {
+		looked, err = r.history.check(dir, at.moment)
+		if err == nil && at.seed%8 == 0 {
+			err = keepWriting(filepath.Join(dir, storeName))
+		}
+		return looked, err
+	}
 	return d
 }
 
@@ -98,10 +106,7 @@ func (r *powerRun) cutAll(d *disk.Disk, cuts []cut, next func() bool) (err error
 		}
 		looked := 0
 		err := c.Check(at.moment, at.seed, r.fstype, func(dir string) (err error) {
-			looked, err = r.history.check(dir, at.moment)
-			if err == nil && at.seed%8 == 0 {
-				err = keepWriting(filepath.Join(dir, storeName))
-			}
+			looked, err = r.look(dir, at)
 			return err
 		})
 		r.addCut(looked, err)
