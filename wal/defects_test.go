@@ -417,3 +417,119 @@ func memoryDir(t testing.TB) string {
 	t.Cleanup(func() { check(t, os.RemoveAll(dir)) })
 	return dir
 }
+
+// A segment that was dropped by a cut does not follow the one before it again,
+// though that has the same number of records once more.
+func TestDroppedSegmentStaysDropped(t *testing.T) {
+	dir := memoryDir(t)
+	o := wal.Options{SegmentSize: 64 << 10, Spare: 10}
+	l := open(t, dir, o)
+	full := uint64(0) // records of a segment
+	for l.Stats().Segments < 2 {
+		check(t, l.Append(make([]byte, 100)).Wait())
+		full = l.Last() - 1
+	}
+	check(t, l.TruncateBack(bg, 100))
+	for l.Last() < full {
+		check(t, l.Append(make([]byte, 100)).Wait())
+	}
+	// The segment is sealed, and then the next one cannot be begun.
+	failed := errors.New("injected")
+	restore := sys.Inject(func(op sys.Op) error {
+		if op == sys.OpMmap {
+			return failed
+		}
+		return nil
+	})
+	if err := l.Append(make([]byte, 100)).Wait(); !errors.Is(err, failed) {
+		t.Errorf("Append: %v", err)
+	}
+	restore()
+	crashed := image(t, dir)
+	check(t, l.Close())
+	l = open(t, crashed, o)
+	if l.Last() != full {
+		t.Errorf("%d records, want %d", l.Last(), full)
+	}
+	if last, err := l.Append([]byte("next")).Await(bg); last != full+1 || err != nil {
+		t.Errorf("the next record is %d, %v", last, err)
+	}
+}
+
+// Whichever call of the system fails, what was acknowledged is there when the
+// log is opened again, and a log whose flush has failed says so.
+func TestTheKthCallFailsOfALog(t *testing.T) {
+	for _, op := range []sys.Op{sys.OpMsync, sys.OpMmap, sys.OpFsyncDir, sys.OpMadvise} {
+		t.Run(string(op), func(t *testing.T) {
+			for k, more := int64(1), true; more; k++ {
+				more = failKth(t, op, k)
+			}
+		})
+	}
+}
+
+// failKth appends, truncates and sets with the k-th call of op failing. It
+// reports whether there were as many calls.
+func failKth(t *testing.T, op sys.Op, k int64) bool {
+	dir := memoryDir(t)
+	l := open(t, dir, small)
+	failed := errors.New("injected")
+	var calls atomic.Int64
+	restore := sys.Inject(func(o sys.Op) error {
+		if o == op && calls.Add(1) == k {
+			return failed
+		}
+		return nil
+	})
+	defer restore()
+	acked, first, value := uint64(0), uint64(1), 0
+	flushFailed := false
+	note := func(err error) bool {
+		if err != nil && !errors.Is(err, failed) {
+			t.Fatalf("%s %d: %v", op, k, err)
+		}
+		if err == nil && flushFailed {
+			t.Fatalf("%s %d: the log goes on after a flush that failed", op, k)
+		}
+		flushFailed = flushFailed || err != nil && op == sys.OpMsync
+		return err == nil
+	}
+	for i := range 12 {
+		r := bytes.Repeat([]byte{byte(i + 1)}, 20_000)
+		var last uint64
+		var err error
+		if i%2 == 0 {
+			last, err = l.Append(r).Await(bg)
+		} else {
+			last, err = l.Write(bg, r)
+		}
+		if note(err) {
+			acked = last
+		}
+		switch {
+		case i == 5 && note(l.TruncateFront(2)):
+			first = 2
+		case i == 7:
+			if note(l.TruncateBack(bg, acked-1)) || l.Last() < acked {
+				acked--
+			}
+		case i == 8 && note(l.Set("i", []byte{8})):
+			value = 8
+		}
+	}
+	err := l.Close()
+	if flushFailed && !errors.Is(err, failed) {
+		t.Errorf("%s %d: Close: %v", op, k, err)
+	}
+	restore()
+	l = open(t, dir, small)
+	if l.Last() < acked || l.First() < first {
+		t.Errorf("%s %d: %d to %d, want %d to %d", op, k, l.First(), l.Last(), first, acked)
+	}
+	if v, _ := l.Get("i"); value == 8 && !bytes.Equal(v, []byte{8}) {
+		t.Errorf("%s %d: the value is %v", op, k, v)
+	}
+	check(t, l.Verify(bg))
+	check(t, l.Close())
+	return calls.Load() >= k
+}

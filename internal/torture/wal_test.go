@@ -234,7 +234,7 @@ func TestLogWhoseWriteBackFails(t *testing.T) {
 		check(t, l.Append(logRecord(0, 22)).Wait())
 		check(t, l.Append(logRecord(0, 23)).Wait())
 		c := must[*disk.Cutter](t)(d.NewCutter())
-		check(t, c.Check(c.Len(), d.rnd.Uint64(), d.fstype, func(dir string) error {
+		err := c.Check(c.Len(), d.rnd.Uint64(), d.fstype, func(dir string) error {
 			l, err := wal.Open(bg, filepath.Join(dir, logName), logOptions)
 			if err != nil {
 				return err
@@ -243,8 +243,7 @@ func TestLogWhoseWriteBackFails(t *testing.T) {
 				err = fmt.Errorf("%d records after a power cut, want %d", l.Last(), found+2)
 			}
 			return errors.Join(err, l.Verify(bg), l.Close())
-		}))
-		check(t, c.Close())
-		check(t, l.Close())
+		})
+		check(t, errors.Join(err, c.Close(), l.Close()))
 	})
 }
