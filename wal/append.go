@@ -298,8 +298,6 @@ func (l *Log) roll(total int64, count int) (*segment, error) {
 	}
 	s, err := l.startSegment(name, size)
 	if err != nil {
-		// Not kept: a file whose flush has failed cannot be trusted with another.
-		_ = os.Remove(name)
 		return nil, err
 	}
 	l.mu.Lock()
@@ -364,6 +362,7 @@ func (l *Log) startSegment(name string, size int64) (*segment, error) {
 	}
 	f, err := mapSegment(l.pool(), name, core.ReadWrite)
 	if err != nil {
+		l.giveBack(name, size)
 		return nil, err
 	}
 	s := &segment{header: h, name: name, sum: h.seed(), file: f, end: pageSize}
@@ -380,11 +379,14 @@ func (l *Log) startSegment(name string, size int64) (*segment, error) {
 	if err == nil {
 		err = f.Core().FlushRange(0, pageSize)
 	}
-	if err == nil {
-		err = l.storeMeta(next)
-	}
 	if err != nil {
+		// Not kept: a file whose flush has failed cannot be trusted with another.
 		_ = f.Close()
+		_ = os.Remove(name)
+		return nil, err
+	}
+	if err := l.storeMeta(next); err != nil {
+		_ = f.Close() // and stays: the state on the disk may name it
 		return nil, err
 	}
 	s.committer = flush.NewCommitter(f.Core(), flush.Options{})
