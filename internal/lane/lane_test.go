@@ -185,6 +185,46 @@ func TestExecutorThatRefuses(t *testing.T) {
 	})
 }
 
+// TestAdmittedTaskGetsAWorker: a lane that the executor refused a worker earlier
+// starts it when a caller that waited for room is admitted, by the worker that
+// has ended a task or by the removal of one.
+func TestAdmittedTaskGetsAWorker(t *testing.T) {
+	for _, removes := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			refuse := false
+			l := group(t, Options{Start: func(f func()) error {
+				if refuse {
+					return errTest
+				}
+				go f()
+				return nil
+			}}, Shape{2, 1}).Lane(0)
+			quitFirst, quit := make(chan struct{}), make(chan struct{})
+			submit(t, l, until(quitFirst))
+			synctest.Wait()
+			refuse = true
+			next := submit(t, l, until(quit))
+			last := submit(t, l, nothing)
+			waiting := make(chan error, 1)
+			go func() { waiting <- newFake(t.Context(), l, nothing).SubmitWait() }()
+			synctest.Wait()
+			stats(t, l, Stats{Queued: 2, Running: 1, Waiting: 1})
+			refuse = false
+			if removes {
+				next.cancel()
+			} else {
+				close(quitFirst)
+			}
+			wantErr(t, "SubmitWait", <-waiting, nil)
+			<-last.done // beside the task that runs until quit, or quitFirst, is closed
+			close(quit)
+			if removes {
+				close(quitFirst)
+			}
+		})
+	}
+}
+
 // TestWorkerCannotBeReplaced: when a Goexit has ended the only worker and the
 // executor refuses another, what is queued and what waits for room fails.
 func TestWorkerCannotBeReplaced(t *testing.T) {
