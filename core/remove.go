@@ -14,13 +14,13 @@ var errReplaced = errors.New("the name belongs to another file now")
 // Remove unlinks the file's name and makes that durable, if the name still
 // means this file; the open file stays usable. A relative name is the one that
 // was opened, whatever directory the process has changed to. With
-// [Options].RemoveOnClose the directory is known even if it has been moved. The
-// identity is
-// compared in the directory that is then unlinked from, through one descriptor
-// of it, so that renamed parents lead nowhere else. A name that is gone returns
-// [fs.ErrNotExist]. One that belongs to another file or to a symbolic link, even
-// to one that leads back to this file, is left alone: the error is
-// [fs.ErrNotExist] too, with a text of its own.
+// [Options].RemoveOnClose the directory is known even if it has been moved.
+//
+// The identity is compared in the directory that is then unlinked from, through
+// one descriptor of it, so that renamed parents lead nowhere else. A name that
+// is gone returns [fs.ErrNotExist]. One that belongs to another file or to a
+// symbolic link, even to one that leads back to this file, is left alone: the
+// error is [fs.ErrNotExist] too, with a text of its own.
 //
 // Any other error may mean that the name is gone but not yet durably so;
 // [SyncParent] can be called again. Between the comparison and the unlinking
