@@ -297,6 +297,18 @@ func TestOpenOfADirectoryIsUnsupported(t *testing.T) {
 	}
 }
 
+// A file of procfs has no length and no mapping. It is no empty file, also where
+// no address space is reserved and so nothing is mapped for an empty window.
+func TestFileWithoutAMappingIsNoEmptyFile(t *testing.T) {
+	const name = "/proc/cpuinfo"
+	if _, err := os.Stat(name); err != nil || runtime.GOOS != "linux" {
+		t.Skipf("needs %s", name)
+	}
+	if f, err := core.Open(name); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("got %v, %v, want ErrUnsupported", f, err)
+	}
+}
+
 // Private memory is charged when it is stored to, not when it is mapped.
 func TestCopyOnWriteOfMoreThanTheMemory(t *testing.T) {
 	if !sys.CanReserve {
