@@ -38,6 +38,8 @@ func Wrap(p *Pool, f *core.File) *File {
 	a := &File{pool: p.orDefault(), core: f, memoryOnly: f.Fd() == noDescriptor, succeeded: Ready(struct{}{})}
 	a.hints.start()
 	a.counters.hinted = stripe.Make[stripe.Counter]()
-	a.committer = flush.NewCommitter(&target{f}, flush.Options{Execute: a.execute})
+	a.committer = flush.NewCommitter(&target{f}, flush.Options{
+		Execute: func(task func(dropped error)) error { return a.pool.execute(LaneFlush, opFlush, task) },
+	})
 	return a
 }
