@@ -35,7 +35,7 @@ func TestSupersededGenerationGetsNoPin(t *testing.T) {
 		stacks := make([]byte, MiB)
 		testutil.WaitUntil(t, "the pin waits for the list", func() bool {
 			all := string(stacks[:runtime.Stack(stacks, true)])
-			for _, g := range strings.Split(all, "\n\n") {
+			for g := range strings.SplitSeq(all, "\n\n") {
 				if strings.Contains(g, "[sync.Mutex.Lock") && strings.Contains(g, "(*File).Pin(") {
 					return true
 				}

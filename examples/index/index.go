@@ -70,8 +70,8 @@ func search(b []byte, key string) []byte {
 
 // line returns the first line of b.
 func line(b []byte) []byte {
-	if i := bytes.IndexByte(b, '\n'); i >= 0 {
-		return b[:i]
+	if before, _, ok := bytes.Cut(b, []byte{'\n'}); ok {
+		return before
 	}
 	return b
 }

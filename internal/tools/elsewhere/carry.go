@@ -193,17 +193,17 @@ func noChildren() error {
 			continue
 		}
 		files, _ := filepath.Glob("/proc/self/task/*/children")
-		left := ""
+		var left strings.Builder
 		for _, name := range files {
 			b, _ := os.ReadFile(name)
 			for pid := range strings.FieldsSeq(string(b)) {
 				command, _ := os.ReadFile("/proc/" + pid + "/cmdline")
-				left += fmt.Sprintf(" %s %q", pid, command)
+				fmt.Fprintf(&left, " %s %q", pid, command)
 				if n, err := strconv.Atoi(pid); err == nil {
 					_ = unix.Kill(n, unix.SIGKILL)
 				}
 			}
 		}
-		return errors.New("left running:" + left)
+		return errors.New("left running:" + left.String())
 	}
 }
