@@ -70,9 +70,7 @@ func (l *Log) makeSpare() {
 	l.made = made
 	l.number++
 	name := segmentName(l.dir, l.number)
-	l.background.Add(1)
-	go func() { // ends when the file is written, or the log is closed
-		defer l.background.Done()
+	l.background.Go(func() { // ends when the file is written, or the log is closed
 		err := writeAhead(name, l.opts.SegmentSize, func() error { return context.Cause(l.ctx) })
 		if err == nil { // else roll makes one, and reports what is wrong
 			l.giveBack(name, l.opts.SegmentSize)
@@ -81,7 +79,7 @@ func (l *Log) makeSpare() {
 		defer l.mu.Unlock()
 		l.made = nil
 		close(made)
-	}()
+	})
 }
 
 // recycle keeps the files of segments that are no part of the log any more for
@@ -97,13 +95,11 @@ func (l *Log) recycle(dead []*segment) {
 			l.giveBack(s.name, s.size)
 			continue
 		}
-		l.background.Add(1)
-		go func() { // ends with the last reader's Release
-			defer l.background.Done()
+		l.background.Go(func() { // ends with the last reader's Release
 			for _, f := range closing {
 				_ = f.Wait() // the file is closed in any case
 			}
 			l.giveBack(s.name, s.size)
-		}()
+		})
 	}
 }

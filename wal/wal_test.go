@@ -49,7 +49,7 @@ func check(t testing.TB, err error) {
 // record is a record whose bytes say which one it is.
 func record(i uint64, n int) []byte {
 	b := bytes.Repeat([]byte{byte(i), byte(i >> 8)}, n/2+1)[:n]
-	return append([]byte(fmt.Sprintf("%d:", i)), b...)
+	return append(fmt.Appendf(nil, "%d:", i), b...)
 }
 
 func TestRecordsAreThereAgain(t *testing.T) {
