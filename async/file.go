@@ -36,7 +36,7 @@ type File struct {
 	medium     atomic.Pointer[medium.Medium] // see mediumOf
 	hints      hints
 	counters   counters
-	committer  *flush.Committer
+	committer  atomic.Pointer[flush.Committer] // nil before the first use, see flushes
 	batches    batchFutures
 	background atomic.Pointer[Background] // the running one, or nil
 

@@ -82,7 +82,7 @@ func BenchmarkLoadResident(b *testing.B) {
 	b.Run("probe", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			async.AgeHints(f, async.HintTicks)
+			async.AgeHints(async.HintTicks)
 			pin, err := f.Load(ctx, 4096, 4096).Await(ctx)
 			if err != nil {
 				b.Fatal(err)

@@ -2,6 +2,7 @@ package async
 
 import (
 	"time"
+	"unsafe"
 
 	"github.com/fmmap-go/fmmap/core"
 )
@@ -9,9 +10,25 @@ import (
 // DropHints removes all hints.
 func DropHints(f *File) { f.hints.drop() }
 
-// AgeHints makes the hints older by a number of ticks. No other goroutine may use
-// the file meanwhile.
-func AgeHints(f *File, ticks int) { f.hints.base = f.hints.base.Add(-time.Duration(ticks) * hintTick) }
+// AgeHints makes all hints older by a number of ticks. No other goroutine may use
+// a file meanwhile.
+func AgeHints(ticks int) { hintBase = hintBase.Add(-time.Duration(ticks) * hintTick) }
+
+// RecordHint records that a range of a window of the given size is resident.
+func RecordHint(f *File, off, n, size int64) { f.hints.record(off, n, size, 0) }
+
+// HintBytes returns how much memory all hints take.
+func HintBytes() (n int) {
+	for g := hintsNow.Load(); g != nil; g = g.older.Load() {
+		n += int(unsafe.Sizeof(*g))
+		for i := range g.chunks {
+			if g.chunks[i].Load() != nil {
+				n += 8 * hintChunk
+			}
+		}
+	}
+	return n
+}
 
 // The lifetime and the unit of hints.
 const (

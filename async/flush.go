@@ -10,6 +10,21 @@ import (
 	"github.com/fmmap-go/fmmap/internal/invariant"
 )
 
+// flushes returns the committer of f. It is made at first use, as many files are
+// only read.
+func (f *File) flushes() *flush.Committer {
+	if c := f.committer.Load(); c != nil {
+		return c
+	}
+	c := flush.NewCommitter(&target{f.core}, flush.Options{
+		Execute: func(task func(dropped error)) error { return f.pool.execute(LaneFlush, opFlush, task) },
+	})
+	if f.committer.CompareAndSwap(nil, c) {
+		return c
+	}
+	return f.committer.Load()
+}
+
 // Flush makes every byte of the window durable, as [core.File.Flush] does. All
 // callers that one flush serves share its future: it has one outcome, and none
 // of them can cancel it.
@@ -22,7 +37,7 @@ func (f *File) Flush() *Future[struct{}] {
 	if refused := f.unflushable(); refused != nil {
 		return refused
 	}
-	return f.shared(f.committer.CommitAll())
+	return f.shared(f.flushes().CommitAll())
 }
 
 // FlushRange is Flush for the bytes [off, off+n) of the window; a batch covers
@@ -36,7 +51,7 @@ func (f *File) FlushRange(off, n int64) *Future[struct{}] {
 	if refused := f.unflushable(); refused != nil {
 		return refused
 	}
-	return f.shared(f.committer.Commit(off, n))
+	return f.shared(f.flushes().Commit(off, n))
 }
 
 // unflushable returns the future of a flush that needs no batch, and nil if a
@@ -144,7 +159,7 @@ func (f *File) StartBackground(p flush.Policy) (*Background, error) {
 	case f.background.Load() != nil:
 		return nil, f.pathError(name, errRunning)
 	}
-	b := &Background{file: f, b: flush.NewBackground(f.committer, p)}
+	b := &Background{file: f, b: flush.NewBackground(f.flushes(), p)}
 	f.background.Store(b)
 	return b, nil
 }

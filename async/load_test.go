@@ -55,7 +55,7 @@ func TestPageInMakesResident(t *testing.T) {
 		if s.Cold != 1 || s.Hinted != 2 || s.Probed != 0 {
 			t.Errorf("stats: got %d cold, %d hinted, %d probed, want 1, 2, 0", s.Cold, s.Hinted, s.Probed)
 		}
-		async.AgeHints(f, async.HintTicks)
+		async.AgeHints(async.HintTicks)
 		check(t, f.PageIn(bg, 5000, 10_000).Wait())
 		if s = f.Stats(); s.Probed != 1 || s.Cold != 1 {
 			t.Errorf("stats after the hint's time: got %d probed, %d cold, want 1, 1", s.Probed, s.Cold)

@@ -4,8 +4,6 @@ import (
 	"context"
 
 	"github.com/fmmap-go/fmmap/core"
-	"github.com/fmmap-go/fmmap/flush"
-	"github.com/fmmap-go/fmmap/internal/stripe"
 )
 
 // Open maps a file as [core.OpenFile] does, on the Meta lane of p. With a nil p
@@ -36,10 +34,5 @@ func Open(ctx context.Context, p *Pool, name string, o core.Options) *Future[*Fi
 func Wrap(p *Pool, f *core.File) *File {
 	const noDescriptor = ^uintptr(0)
 	a := &File{pool: p.orDefault(), core: f, memoryOnly: f.Fd() == noDescriptor, succeeded: Ready(struct{}{})}
-	a.hints.start()
-	a.counters.hinted = stripe.Make[stripe.Counter]()
-	a.committer = flush.NewCommitter(&target{f}, flush.Options{
-		Execute: func(task func(dropped error)) error { return a.pool.execute(LaneFlush, opFlush, task) },
-	})
 	return a
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // A system call that reports whether a page is resident costs as much as a
-// small copy. So a file remembers which pages it has lately seen to be
+// small copy. So the process remembers which pages it has lately seen to be
 // resident, and trusts that for a while. A wrong hint costs a page fault and
 // nothing else.
 const (
@@ -24,67 +24,109 @@ const (
 	hintUnit  = 4 << 10              // bytes per bit: no page is smaller
 	hintUnits = 16                   // bits per stamp
 	hintBlock = hintUnits * hintUnit // bytes per stamp
-	hintChunk = 1024                 // stamps per chunk, of 64 MiB of file
+
+	hintStamps   = 1 << 16 // per generation
+	hintChunk    = 512     // stamps that are allocated together
+	hintTickBits = 3       // of a stamp: less than hintTicks
 )
 
-// hints record the pages of a window that were lately seen to be resident. Call
-// start before use.
+// A hintGeneration holds the stamps made in hintTicks ticks, for blocks of all
+// files of the process. The generation before it is kept, as some of its stamps
+// are valid still, and those before that are forgotten. So the memory follows
+// what was asked for lately: at most 8 bytes per block of 64 KiB, and at most 512
+// KiB in each of the two generations.
+//
+// A stamp has, from the low bits on, a bit for each unit that was resident, the
+// tick in which it was made, and a tag that names file and block. It has two
+// places, of which the first is the better filled: consecutive blocks and files
+// are neighbors there. A third block that comes to one of them replaces the
+// stamp, which costs a system call.
+type hintGeneration struct {
+	start  uint64 // tick of its first stamp
+	older  atomic.Pointer[hintGeneration]
+	chunks [hintStamps / hintChunk]atomic.Pointer[[hintChunk]atomic.Uint64] // made when first written to
+}
+
+var (
+	hintBase  = time.Now() // of the hints' clock
+	hintsNow  atomic.Pointer[hintGeneration]
+	hintNames atomic.Uint64 // last name of hints
+)
+
+// hintNow returns the current tick.
+func hintNow() uint64 { return uint64(time.Since(hintBase) / hintTick) }
+
+// hints select the hints of one file. The zero value has none.
 type hints struct {
-	base  time.Time
-	table atomic.Pointer[hintTable] // nil: nothing is known
-	mu    sync.Mutex                // held while replacing table
+	// name is a number of the process, in its low bits the skew: by how many
+	// bytes the first block, which starts at a page boundary, lies before the
+	// window. It is 0 before the first hint, and a new one drops those of the
+	// last.
+	name atomic.Uint64
+	size atomic.Int64 // of the window at the last hint
+	mu   sync.Mutex   // held while replacing name
 }
-
-// A hintTable has a stamp for each block of a window: the tick in which it was
-// made, and a bit for each unit that was resident then. Blocks start at page
-// boundaries, the first one skew bytes before the window.
-type hintTable struct {
-	size   int64 // of the window when the table was made
-	skew   int64
-	chunks []atomic.Pointer[[hintChunk]atomic.Uint64] // made when first written to
-}
-
-func (h *hints) start() { h.base = time.Now() }
-
-// now returns the current tick, which is never 0.
-func (h *hints) now() uint64 { return uint64(time.Since(h.base)/hintTick) + 1 }
 
 // has reports whether all of [off, off+n), which lies in a window of the given
 // size, was lately seen to be resident.
 func (h *hints) has(off, n, size int64) bool {
-	t := h.table.Load()
-	if t == nil || size < t.size { // it has shrunk, and may have grown since
+	g := hintsNow.Load()
+	if g == nil || size < h.size.Load() { // it has shrunk, and may have grown since
 		return false
 	}
-	now := h.now()
-	for at, end := off+t.skew, off+t.skew+n; at < end; {
-		stamp, mask, next := t.find(at, end)
-		if stamp == nil {
+	name := h.name.Load()
+	if name == 0 {
+		return false
+	}
+	skew := int64(name % hintUnit)
+	first, last := (off+skew)/hintBlock, (off+skew+n-1)/hintBlock
+	if last-first >= hintStamps {
+		return false
+	}
+	now := hintNow()
+	older := g.older.Load()
+	for block := first; block <= last; block++ {
+		mask := unitsOf(off+skew, off+skew+n, block)
+		if !g.has(name, block, now, mask) && (older == nil || !older.has(name, block, now, mask)) {
 			return false
 		}
-		s := stamp.Load()
-		if now-s>>hintUnits >= hintTicks || s&mask != mask {
-			return false
-		}
-		at = next
 	}
 	return true
 }
 
-// find returns the stamp of the block that at lies in, the bits that [at, end)
-// has there, and where the next block begins. at and end count from the start
-// of the first block. The stamp is nil if the table has none.
-func (t *hintTable) find(at, end int64) (stamp *atomic.Uint64, mask uint64, next int64) {
-	block := at / hintBlock
-	next = (block + 1) * hintBlock
-	if i := block / hintChunk; i < int64(len(t.chunks)) {
-		if c := t.chunks[i].Load(); c != nil {
-			stamp = &c[block%hintChunk]
+// unitsOf returns the bits that [at, end) has in a block.
+func unitsOf(at, end, block int64) uint64 {
+	start := block * hintBlock
+	first := uint((max(at, start) - start) / hintUnit)
+	last := uint((min(end, start+hintBlock) - 1 - start) / hintUnit)
+	return (2<<last - 1) &^ (1<<first - 1)
+}
+
+// has reports whether the units of mask were seen in the generation, and lately.
+func (g *hintGeneration) has(name uint64, block int64, now, mask uint64) bool {
+	tag, places := hintPlaces(name, block)
+	for _, i := range places {
+		c := g.chunks[i/hintChunk].Load()
+		if c == nil {
+			continue
+		}
+		s := c[i%hintChunk].Load()
+		if s>>(hintUnits+hintTickBits) == tag && s&mask == mask {
+			return now-(g.start+s>>hintUnits%hintTicks) < hintTicks
 		}
 	}
-	first := uint(at % hintBlock / hintUnit)
-	last := uint((min(end, next) - 1) % hintBlock / hintUnit)
-	return stamp, (2<<last - 1) &^ (1<<first - 1), next
+	return false
+}
+
+// hintPlaces returns the tag of a block's stamp, and where it may be.
+func hintPlaces(name uint64, block int64) (tag uint64, places [2]uint64) {
+	h := name * 0x9e3779b97f4a7c15
+	x := (h ^ h>>32 ^ uint64(block)) * 0xd1b54a32d192ed03
+	x ^= x >> 29
+	x *= 0x9fb21c651e98df25
+	places[0] = (name/hintUnit + uint64(block)) % hintStamps
+	places[1] = (h>>40 + uint64(block)) % hintStamps
+	return x >> (hintUnits + hintTickBits), places
 }
 
 // set records that the bytes of p, a pin in a window of the given size, have
@@ -97,32 +139,54 @@ func (h *hints) set(p *core.Pin, size int64) {
 	// Only the offset within a page is used, which is the same in memory and in
 	// the file.
 	addr := uintptr(unsafe.Pointer(unsafe.SliceData(p.Bytes())))
-	skew := (int64(addr%hintUnit) - p.Offset()) & (hintUnit - 1)
-	t := h.tableFor(size, skew)
-	now := h.now()
-	for at, end := p.Offset()+skew, p.Offset()+skew+n; at < end; {
-		i := at / hintBlock / hintChunk
-		if t.chunks[i].Load() == nil {
-			t.chunks[i].CompareAndSwap(nil, new([hintChunk]atomic.Uint64))
-		}
-		stamp, mask, next := t.find(at, end)
-		mark(stamp, now, mask)
-		at = next
+	h.record(p.Offset(), n, size, (int64(addr%hintUnit)-p.Offset())&(hintUnit-1))
+}
+
+// record records that [off, off+n) has just been seen to be resident.
+func (h *hints) record(off, n, size, skew int64) {
+	name := h.nameFor(size, skew)
+	first, last := (off+skew)/hintBlock, (off+skew+n-1)/hintBlock
+	if last-first >= hintStamps { // it would replace its own stamps
+		return
+	}
+	now := hintNow()
+	g := currentHints(now)
+	for block := first; block <= last; block++ {
+		g.mark(name, block, now, unitsOf(off+skew, off+skew+n, block))
 	}
 }
 
-// mark adds the units of mask to a stamp. Units seen in an earlier tick are
-// dropped: carried over, they would never expire while their neighbors are
-// seen.
-func mark(stamp *atomic.Uint64, now, mask uint64) {
+// currentHints returns the generation for stamps made now.
+func currentHints(now uint64) *hintGeneration {
 	for {
+		g := hintsNow.Load()
+		if g != nil && now-g.start < hintTicks {
+			return g
+		}
+		next := &hintGeneration{start: now}
+		if g != nil && now-g.start < 2*hintTicks {
+			next.older.Store(g)
+		}
+		if hintsNow.CompareAndSwap(g, next) && g != nil {
+			g.older.Store(nil)
+		}
+	}
+}
+
+// mark adds the units of mask to the stamp of a block. Units seen in an earlier
+// tick are dropped: carried over, they would never expire while their neighbors
+// are seen.
+func (g *hintGeneration) mark(name uint64, block int64, now, mask uint64) {
+	tag, places := hintPlaces(name, block)
+	made := tag<<hintTickBits | (now - g.start)
+	for stamp := g.place(tag, places); ; {
 		old := stamp.Load()
-		s := now<<hintUnits | mask
-		switch tick := old >> hintUnits; {
-		case tick > now:
-			return
-		case tick == now:
+		s := made<<hintUnits | mask
+		switch was := old >> hintUnits; {
+		case was == made:
 			s |= old
+		case was>>hintTickBits == tag && was > made: // of a later tick
+			return
 		}
 		if s == old || stamp.CompareAndSwap(old, s) {
 			return
@@ -130,36 +194,46 @@ func mark(stamp *atomic.Uint64, now, mask uint64) {
 	}
 }
 
-// tableFor returns a table for a window of the given size. It makes one if
-// there is none, or if the one there is was made for a window of another size.
-func (h *hints) tableFor(size, skew int64) *hintTable {
-	t := h.table.Load()
-	if t != nil && t.size == size {
-		return t
+// place returns the place for the stamp with a tag: where it is, or the first
+// place that is free, or else the first of all.
+func (g *hintGeneration) place(tag uint64, places [2]uint64) *atomic.Uint64 {
+	var stamps [2]*atomic.Uint64
+	for i, at := range places {
+		chunk := &g.chunks[at/hintChunk]
+		if chunk.Load() == nil {
+			chunk.CompareAndSwap(nil, new([hintChunk]atomic.Uint64))
+		}
+		stamps[i] = &chunk.Load()[at%hintChunk]
+		if s := stamps[i].Load(); s == 0 || s>>(hintUnits+hintTickBits) == tag {
+			return stamps[i]
+		}
+	}
+	return stamps[0]
+}
+
+// nameFor returns the name for hints in a window of the given size: a new one if
+// that has shrunk, so that what was known about it does not come back with
+// growth.
+func (h *hints) nameFor(size, skew int64) uint64 {
+	if name := h.name.Load(); name != 0 && h.size.Load() == size && int64(name%hintUnit) == skew {
+		return name
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	t = h.table.Load()
-	if t != nil && t.size == size {
-		return t
+	name := h.name.Load()
+	if name == 0 || size < h.size.Load() || int64(name%hintUnit) != skew {
+		name = hintNames.Add(1)*hintUnit + uint64(skew)
+		h.name.Store(name) // before size, which has reads first
 	}
-	blocks := (size + skew + hintBlock - 1) / hintBlock
-	grown := &hintTable{size: size, skew: skew}
-	grown.chunks = make([]atomic.Pointer[[hintChunk]atomic.Uint64], (blocks+hintChunk-1)/hintChunk)
-	if t != nil && t.size < size {
-		for i := range t.chunks {
-			grown.chunks[i].Store(t.chunks[i].Load())
-		}
-	}
-	h.table.Store(grown)
-	return grown
+	h.size.Store(size)
+	return name
 }
 
-// drop removes all hints.
+// drop removes all hints of the file.
 func (h *hints) drop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.table.Store(nil)
+	h.name.Store(0)
 }
 
 // resident reports whether the bytes of a pin are in memory, as far as is
@@ -231,20 +305,31 @@ type FileStats struct {
 
 // Stats returns a snapshot.
 func (f *File) Stats() FileStats {
-	return FileStats{
-		Hinted: uint64(stripe.Sum(f.counters.hinted)),
-		Probed: f.counters.probed.Load(),
-		Cold:   f.counters.cold.Load(),
-		Flush:  f.committer.Stats(),
+	s := FileStats{Probed: f.counters.probed.Load(), Cold: f.counters.cold.Load()}
+	if hinted := f.counters.hinted.Load(); hinted != nil {
+		s.Hinted = uint64(stripe.Sum(*hinted))
 	}
+	if c := f.committer.Load(); c != nil {
+		s.Flush = c.Stats()
+	}
+	return s
 }
 
 // counters count requests for pages. Hints are counted in stripes, since a
 // request that a hint serves should not write to a cache line that other Ps
-// write to.
+// write to. Nothing was hinted while hinted is nil.
 type counters struct {
 	probed, cold atomic.Uint64
-	hinted       []stripe.Counter
+	hinted       atomic.Pointer[[]stripe.Counter]
 }
 
-func (c *counters) hint() { stripe.Of(c.hinted).Add(1) }
+// hint counts a request that a hint served.
+func (c *counters) hint() {
+	hinted := c.hinted.Load()
+	if hinted == nil {
+		made := stripe.Make[stripe.Counter]()
+		c.hinted.CompareAndSwap(nil, &made)
+		hinted = c.hinted.Load()
+	}
+	stripe.Of(*hinted).Add(1)
+}

@@ -38,7 +38,7 @@ func testHints(t *testing.T, p *async.Pool) {
 		switch r.IntN(8) {
 		case 0:
 			ticks := r.IntN(3)
-			async.AgeHints(f, ticks)
+			async.AgeHints(ticks)
 			tick += ticks
 		case 1, 2, 3:
 			pin, err := c.Pin(off, n)

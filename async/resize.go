@@ -155,7 +155,7 @@ func (c *closing) closeBackground() {
 
 // closeCommitter ignores the error of a batch, which its members have received.
 func (c *closing) closeCommitter() {
-	c.file.committer.StartClose(func(error) { c.closeCore() })
+	c.file.flushes().StartClose(func(error) { c.closeCore() })
 }
 
 func (c *closing) closeCore() {
