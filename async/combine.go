@@ -195,52 +195,102 @@ func (g *anyOf[T]) resolved(i int) *callback {
 // Breaking out of the loop leaves nothing behind, and the iterator may be used
 // again.
 //
+// Each run of the loop begins with all fs. To go on with those that are left,
+// use [Completions].
+//
 // In a task, with that task's context, futures of the task's own lane are not
 // waited for: they are yielded while pending, and their Await returns
 // [ErrSelfWait].
 func Completed[T any](ctx context.Context, fs ...*Future[T]) iter.Seq2[int, *Future[T]] {
 	fs = slices.Clone(fs)
 	return func(yield func(int, *Future[T]) bool) {
-		c := &completion[T]{
-			gathering: newGathering(fs),
-			ready:     make(chan int, len(fs)),
-		}
-		defer c.unsubscribe()
-		c.start(lane.Of(ctx))
-		for range c.fs {
-			i, ok := c.next(ctx)
-			if !ok || !yield(i, c.fs[i]) {
+		c := NewCompletions(fs...)
+		defer c.Stop()
+		for {
+			i, f, ok := c.Next(ctx)
+			if !ok || !yield(i, f) {
 				return
 			}
 		}
 	}
 }
 
-// A completion is the waiter of one run of the iterator.
-type completion[T any] struct {
+// Completions returns futures in the order in which they resolve, each with its
+// index, once. It is [Completed] for a caller that takes one now and the next
+// later: it subscribes to each future once, however often the caller comes back.
+// It comes from [NewCompletions] and is for one goroutine at a time.
+type Completions[T any] struct {
 	gathering[T]
-	ready chan int // indices; has room for all, so that resolving never blocks
+	ready   chan int // indices; has room for all, so that resolving never blocks
+	left    int      // futures that Next has not returned
+	started bool     // it has subscribed
+	own     *lane.Lane
 }
 
-func (c *completion[T]) resolved(i int) *callback {
+// NewCompletions returns Completions of fs. A caller that does not take all of
+// them calls [Completions.Stop].
+func NewCompletions[T any](fs ...*Future[T]) *Completions[T] {
+	return &Completions[T]{gathering: newGathering(fs), ready: make(chan int, len(fs)), left: len(fs)}
+}
+
+// Len returns how many futures Next has yet to return.
+func (c *Completions[T]) Len() int { return c.left }
+
+// Next waits for the next future to resolve and returns it with its index. It
+// reports false if there is none left, or if ctx is done and none has resolved;
+// in the second case a later call goes on. In a task, with that task's context,
+// pending futures of the task's own lane are returned at once, as by [Completed].
+func (c *Completions[T]) Next(ctx context.Context) (i int, f *Future[T], ok bool) {
+	if c.left == 0 {
+		return 0, nil, false
+	}
+	c.start(lane.Of(ctx))
+	if i, ok = c.next(ctx); !ok {
+		return 0, nil, false
+	}
+	c.left--
+	return i, c.fs[i], true
+}
+
+// Stop ends the Completions: Next returns none from now on, and nothing is left
+// behind in the futures that are pending.
+func (c *Completions[T]) Stop() {
+	if c.started && c.left > 0 {
+		c.unsubscribe()
+	}
+	c.left = 0
+}
+
+func (c *Completions[T]) resolved(i int) *callback {
 	c.ready <- i
 	return nil
 }
 
-// start subscribes to the futures that a task on the given lane may wait for.
-// The lane is nil outside of tasks.
-func (c *completion[T]) start(own *lane.Lane) {
+// start subscribes to the futures that a task on the given lane may wait for, in
+// the first call, and in later ones of a task on another lane ends the waits that
+// this one must not make. The lane is nil outside of tasks.
+func (c *Completions[T]) start(own *lane.Lane) {
+	if c.started && (own == nil || own == c.own) {
+		return
+	}
 	for i, f := range c.fs {
 		sub := &c.subs[i]
+		if c.started {
+			if f.occupies(own) && f.unsubscribe(sub) {
+				c.ready <- i
+			}
+			continue
+		}
 		sub.w, sub.i = c, i
 		if f.occupies(own) || !f.subscribe(sub) {
 			c.ready <- i
 		}
 	}
+	c.started, c.own = true, own
 }
 
 // next waits for an index, or for ctx; an index that is there comes first.
-func (c *completion[T]) next(ctx context.Context) (int, bool) {
+func (c *Completions[T]) next(ctx context.Context) (int, bool) {
 	select {
 	case i := <-c.ready:
 		return i, true

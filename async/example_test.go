@@ -121,6 +121,24 @@ func ExampleCompleted() {
 	// 0 slow <nil>
 }
 
+// Completions can be gone on with, here after one result was enough for a while.
+func ExampleCompletions() {
+	ctx := context.Background()
+	slow, resolve := async.Promise[string]()
+	c := async.NewCompletions(slow, async.Ready("fast"))
+	defer c.Stop()
+	i, f, ok := c.Next(ctx)
+	v, err := f.Await(ctx)
+	fmt.Println(i, v, err, ok, c.Len())
+	resolve("slow", nil)
+	i, f, ok = c.Next(ctx)
+	v, err = f.Await(ctx)
+	fmt.Println(i, v, err, ok, c.Len())
+	// Output:
+	// 1 fast <nil> true 1
+	// 0 slow <nil> true 0
+}
+
 // GoWait holds a producer back to the speed of the pool.
 func ExampleGoWait() {
 	ctx := context.Background()

@@ -61,6 +61,11 @@ func TestNothingIsLeftBehind(t *testing.T) {
 				break
 			}
 		}},
+		{"Completions, stopped", func(fs []*async.Future[*big]) {
+			c := async.NewCompletions(append(fs, async.Ready[*big](nil))...)
+			c.Next(bg)
+			c.Stop()
+		}},
 		{"Completed, context done", func(fs []*async.Future[*big]) {
 			ctx, cancel := context.WithCancel(bg)
 			cancel()
