@@ -267,3 +267,31 @@ func TestFileOfDefaultPool(t *testing.T) {
 	w := async.Wrap(nil, core.NewMemory("memory", pattern(100)))
 	check(t, w.Close())
 }
+
+// The descriptor may be closed once the file is mapped.
+func TestMap(t *testing.T) {
+	needsFiles(t)
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opened, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := async.Map(bg, nil, opened, core.Options{}).Await(bg)
+	opened.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 5)
+	if _, err := f.ReadAt(bg, b, 0).Await(bg); err != nil || string(b) != "hello" {
+		t.Errorf("got %q, %v", b, err)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := async.Map(bg, nil, opened, core.Options{}).Await(bg); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("a closed file: %v", err)
+	}
+}

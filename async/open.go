@@ -2,6 +2,7 @@ package async
 
 import (
 	"context"
+	"os"
 
 	"github.com/fmmap-go/fmmap/core"
 )
@@ -14,17 +15,28 @@ import (
 // is open, the future succeeds. A file in a future that is collected before any
 // caller has taken it is closed.
 func Open(ctx context.Context, p *Pool, name string, o core.Options) *Future[*File] {
-	open := func(ctx context.Context) (*File, error) {
-		f, err := core.OpenFileContext(ctx, name, o)
+	return opening(ctx, p, func(ctx context.Context) (*core.File, error) { return core.OpenFileContext(ctx, name, o) })
+}
+
+// opening returns the future of the file that open opens on the Meta lane.
+func opening(ctx context.Context, p *Pool, open func(context.Context) (*core.File, error)) *Future[*File] {
+	wrapped := func(ctx context.Context) (*File, error) {
+		f, err := open(ctx)
 		if err != nil {
 			return nil, err
 		}
 		return Wrap(p, f), nil
 	}
-	t := newTask(ctx, p.lane(LaneMeta), opOpen, open, func(f *File) { f.StartClose(context.Background()) })
+	t := newTask(ctx, p.lane(LaneMeta), opOpen, wrapped, func(f *File) { f.StartClose(context.Background()) })
 	t.inTime = true // a file that was created is taken back by its opening alone
 	t.submit()
 	return &t.Future
+}
+
+// Map maps a file that is open already, as [core.Map] does, and otherwise as
+// [Open] does. f must not be closed before the future has resolved.
+func Map(ctx context.Context, p *Pool, f *os.File, o core.Options) *Future[*File] {
+	return opening(ctx, p, func(ctx context.Context) (*core.File, error) { return core.MapContext(ctx, f, o) })
 }
 
 // Wrap makes a File of one that is open already, served by p, or by the

@@ -29,6 +29,8 @@ func (f *File) CloseTruncate(size int64) error {
 	switch {
 	case f.access != ReadWrite:
 		return f.fail("close", ErrReadOnly)
+	case f.device:
+		return f.fail("close", errDevice)
 	case size < 0:
 		return f.fail("close", ErrRange)
 	}

@@ -36,6 +36,8 @@ type parent struct {
 	abs  string // name from the root, so that a later os.Chdir does not matter; "" if unknown
 	base string // entry for the file
 
+	nameless bool // no name is known: what is above is empty
+
 	// mu guards what follows, except for loads of unsynced; it is held while
 	// syncing.
 	mu       sync.Mutex
@@ -48,6 +50,9 @@ type parent struct {
 // remember notes the name. When dir, which may be nil, is the directory that
 // the file was created in, it belongs to p from now on.
 func (p *parent) remember(name string, dir *sys.Dir, created, keep bool) {
+	if p.nameless {
+		return
+	}
 	p.name, p.base = splitName(name)
 	p.keep, p.dir = keep, dir
 	p.unsynced.Store(created)
@@ -141,6 +146,9 @@ func (p *parent) syncEntry(f *os.File) error {
 // With RemoveOnClose it follows the directory to another name, else it does not:
 // whether the file was flushed meanwhile makes no difference.
 func (p *parent) remove(f *os.File) error {
+	if p.nameless {
+		return errNoName
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d, done, err := p.open(p.keep)

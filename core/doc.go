@@ -22,8 +22,9 @@
 // a [Reader] or [Writer] goes through a range as a stream, without copying it
 // to the heap. [File.CopyTo] makes a durable file of a range, atomically.
 //
+// [OpenFile] opens a file by its name, and [Map] takes one that is open already.
 // What has no file behind it has the same methods: [NewMemory] and
-// [NewAnonymous].
+// [NewAnonymous]. [NewShared] makes memory that other processes can map.
 //
 // # Faults
 //

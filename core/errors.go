@@ -28,6 +28,9 @@ var (
 	errNotRegular = fmt.Errorf("not a regular file: %w", errors.ErrUnsupported)
 	errNoExec     = fmt.Errorf("memory that cannot be made executable: %w", errors.ErrUnsupported)
 	errNoFile     = fmt.Errorf("not backed by a file: %w", errors.ErrUnsupported)
+	errNoName     = fmt.Errorf("no name of the file is known: %w", errors.ErrUnsupported)
+	errNoMapping  = fmt.Errorf("neither a regular file nor a device: %w", errors.ErrUnsupported)
+	errDevice     = fmt.Errorf("the size of a device is fixed: %w", errors.ErrUnsupported)
 	errPastRoom   = fmt.Errorf("past the reserved address space, where the private changes could not follow: %w", errors.ErrUnsupported)
 )
 

@@ -362,3 +362,28 @@ func ExampleFlushError() {
 	}
 	// Output: durable
 }
+
+// A file that an os.Root has opened is mapped, and needs no other descriptor.
+func ExampleMap() {
+	dir, remove := scratch()
+	defer remove()
+	root := must(os.OpenRoot(dir))
+	defer root.Close()
+	must(0, root.WriteFile("greeting", []byte("hello"), 0o600))
+
+	opened, err := root.Open("greeting")
+	if err != nil {
+		log.Fatal(err)
+	}
+	f, err := core.Map(opened, core.Options{})
+	opened.Close() // the map has its own
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	must(0, f.View(func(b []byte) error {
+		_, err := os.Stdout.Write(b)
+		return err
+	}))
+	// Output: hello
+}

@@ -46,6 +46,9 @@ type File struct {
 	// another region.
 	protection sys.Access
 
+	device     bool  // mapped by Map: its size is fixed
+	deviceSize int64 // that the device reports, or that is mapped
+
 	lock  *lock.Lock // held since open; nil with NoLock
 	dir   parent
 	flush flushState
@@ -104,6 +107,24 @@ func (f *File) Fd() uintptr {
 		_ = c.Control(func(open uintptr) { fd = open }) // fails when closed
 	}
 	return fd
+}
+
+// Dup returns another descriptor of the open file, to be passed to another
+// process or to [Map]. The caller closes it; closing the one does not affect the
+// other. Both have one lock: a process that has the duplicate keeps the file
+// locked when this one is killed. Memory without a file returns
+// [errors.ErrUnsupported].
+func (f *File) Dup() (*os.File, error) {
+	g, s, err := f.enter()
+	if err != nil {
+		return nil, f.fail("dup", err)
+	}
+	defer f.leave(g.epoch, s)
+	if f.file == nil {
+		return nil, f.fail("dup", errNoFile)
+	}
+	another, err := sys.Duplicate(f.file)
+	return another, f.fail("dup", err)
 }
 
 // NewLock returns an advisory lock on the same open file, to coordinate with

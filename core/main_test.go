@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testutil.PrivateMounts()
-	testutil.RunRole(map[string]func() error{"count": countElsewhere, "cramped": growCramped})
+	testutil.RunRole(map[string]func() error{"count": countElsewhere, "cramped": growCramped, "add": addInChild})
 	if flag.Parse(); testing.Short() {
 		core.SetMinReserve(64 * MiB)
 	}

@@ -29,7 +29,7 @@ func NewMemory(name string, b []byte) *File {
 // Of the options, Access is ignored: the memory is read-write.
 func NewAnonymous(size int64, o Options) (*File, error) {
 	const name = "anonymous"
-	if err := o.check(true); err != nil {
+	if err := o.check(anonymous); err != nil {
 		return nil, pathError("open", name, err)
 	}
 	o.Access = ReadWrite

@@ -48,7 +48,7 @@ func OpenFile(name string, o Options) (*File, error) {
 // created is removed, one that it has made longer has its old length again, and
 // the lock is released. The system calls themselves are not interrupted.
 func OpenFileContext(ctx context.Context, name string, o Options) (*File, error) {
-	if err := o.check(false); err != nil {
+	if err := o.check(named); err != nil {
 		return nil, pathError("open", name, err)
 	}
 	if ctx.Err() != nil {
@@ -61,12 +61,20 @@ func OpenFileContext(ctx context.Context, name string, o Options) (*File, error)
 	if err != nil {
 		return nil, pathError("open", name, err)
 	}
+	return newFile(ctx, "open", name, op, o)
+}
+
+// newFile makes a File of one that has been opened and locked, and closes that
+// if it cannot.
+func newFile(ctx context.Context, what, name string, op opening, o Options) (*File, error) {
 	f := &File{name: name, file: op.file, access: o.Access, opts: o, protection: o.Access.mapping(), lock: op.lock}
+	f.device, f.deviceSize = op.device, op.size
+	f.dir.nameless = op.nameless
 	f.dir.remember(name, op.dir, op.created, o.RemoveOnClose)
 	if err := f.setUp(ctx, op.size); err != nil {
 		op.undo(name, op.created)
 		_ = f.dir.close()
-		return nil, pathError("open", name, err)
+		return nil, pathError(what, name, err)
 	}
 	return f, nil
 }
@@ -132,7 +140,7 @@ func (f *File) mapFirst(ctx context.Context, size int64) (err error) {
 	if err != nil {
 		return err
 	}
-	r, err := f.mapRegion(n, f.opts.room(n))
+	r, err := f.mapRegion(n, f.room(n))
 	if err != nil {
 		return err
 	}
@@ -157,6 +165,9 @@ type opening struct {
 	created bool       // by this call
 	lock    *lock.Lock // held; nil with NoLock
 	size    int64      // as it was once the lock was held
+
+	device   bool // no regular file: its size is fixed
+	nameless bool // no name is known
 }
 
 // openLocked opens the file and takes the lock. The name may come to mean another
@@ -245,21 +256,24 @@ func (op *opening) takeLock(name string, o Options) (same bool, err error) {
 		op.size = opened.Size()
 		return true, nil
 	}
-	mode := lock.Shared
-	if o.Access == ReadWrite {
-		mode = lock.Exclusive
+	if err := op.tryLock(o); err != nil {
+		return false, err
 	}
-	l := lock.New(op.file)
-	if err := l.Try(mode); err != nil {
-		return false, lockRefused(err)
-	}
-	op.lock = l
 	named, err := os.Stat(name)
 	if err != nil || !os.SameFile(opened, named) {
 		return false, nil
 	}
 	op.size = named.Size() // another process may have changed it before the lock was held
 	return true, nil
+}
+
+func (op *opening) tryLock(o Options) error {
+	l := lock.New(op.file)
+	if err := l.Try(o.lockMode()); err != nil {
+		return lockRefused(err)
+	}
+	op.lock = l
+	return nil
 }
 
 // lockRefused adds to the error which option opens the file all the same.

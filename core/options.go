@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
+	"github.com/fmmap-go/fmmap/lock"
 )
 
 // Access is what may be done through a mapping.
@@ -44,8 +45,9 @@ func (a Access) mapping() sys.Access {
 	return [...]sys.Access{ReadOnly: sys.Read, ReadWrite: sys.ReadWrite, CopyOnWrite: sys.Copy, ReadExec: sys.ReadExec}[a]
 }
 
-// Options describe how [OpenFile] opens and maps a file. The zero value maps an
-// existing file for reading, whole, under a shared lock.
+// Options describe how [OpenFile] opens and maps a file, and how [Map] maps one
+// that is open. The zero value maps an existing file for reading, whole, under a
+// shared lock.
 //
 // Options are checked before anything is changed. The error of options that
 // contradict each other names them and is [fs.ErrInvalid]; an impossible range
@@ -113,8 +115,42 @@ const maxAddress = math.MaxInt
 // much.
 var minReserve int64 = 1 << 30
 
+// A source is what a file is made of.
+type source uint8
+
+const (
+	named      source = iota // OpenFile
+	descriptor               // Map
+	anonymous                // NewAnonymous
+	shared                   // NewShared
+)
+
+// refused is an option that its function has no use for, if it is set.
+type refused struct {
+	name string
+	set  bool
+}
+
+// refuse returns the error of the first option that is set.
+func refuse(why string, all ...refused) error {
+	for _, r := range all {
+		if r.set {
+			return fmt.Errorf("%s %s: %w", r.name, why, fs.ErrInvalid)
+		}
+	}
+	return nil
+}
+
+// lockMode returns the mode of the lock that opening takes.
+func (o Options) lockMode() lock.Mode {
+	if o.Access == ReadWrite {
+		return lock.Exclusive
+	}
+	return lock.Shared
+}
+
 // check reports what is wrong with the options by themselves.
-func (o Options) check(anonymous bool) error {
+func (o Options) check(s source) error {
 	switch {
 	case o.Access > ReadExec:
 		return fmt.Errorf("Access is %d: %w", o.Access, fs.ErrInvalid)
@@ -131,19 +167,21 @@ func (o Options) check(anonymous bool) error {
 	case o.Length > math.MaxInt:
 		return fmt.Errorf("Length %d is more than the address space: %w", o.Length, ErrRange)
 	}
-	if anonymous {
-		for _, c := range []struct {
-			name string
-			set  bool
-		}{
-			{"Create", o.Create}, {"Truncate", o.Truncate}, {"Flags", o.Flags != 0},
-			{"Offset", o.Offset != 0}, {"Length", o.Length != 0}, {"RemoveOnClose", o.RemoveOnClose},
-		} {
-			if c.set {
-				return fmt.Errorf("%s is for files, and NewAnonymous has none: %w", c.name, fs.ErrInvalid)
-			}
+	switch s {
+	case anonymous, shared:
+		why := map[source]string{
+			anonymous: "is for files, and NewAnonymous has none",
+			shared:    "is not for NewShared",
+		}[s]
+		return refuse(why, refused{"Create", o.Create}, refused{"Truncate", o.Truncate},
+			refused{"Flags", o.Flags != 0}, refused{"Offset", o.Offset != 0}, refused{"Length", o.Length != 0},
+			refused{"RemoveOnClose", o.RemoveOnClose}, refused{"Stack", o.Stack && s == shared})
+	case descriptor:
+		err := refuse("is for OpenFile, and Map is given an open file", refused{"Create", o.Create},
+			refused{"Perm", o.Perm != 0}, refused{"Flags", o.Flags != 0})
+		if err != nil {
+			return err
 		}
-		return nil
 	}
 	if o.Stack {
 		return fmt.Errorf("Stack is for NewAnonymous alone: %w", fs.ErrInvalid)

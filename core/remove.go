@@ -15,6 +15,7 @@ var errReplaced = errors.New("the name belongs to another file now")
 // means this file; the open file stays usable. A relative name is the one that
 // was opened, whatever directory the process has changed to. With
 // [Options].RemoveOnClose the directory is known even if it has been moved.
+// Where no name is known, see [Map], Remove is [errors.ErrUnsupported].
 //
 // The identity is compared in the directory that is then unlinked from, through
 // one descriptor of it, so that renamed parents lead nowhere else. A name that

@@ -49,6 +49,8 @@ func (f *File) StartTruncate(size int64, ready func(*Change)) (*Change, error) {
 	switch {
 	case f.access != ReadWrite:
 		return nil, f.fail("truncate", ErrReadOnly)
+	case f.device:
+		return nil, f.fail("truncate", errDevice)
 	case size < 0, f.opts.window(size) > math.MaxInt:
 		return nil, f.fail("truncate", ErrRange)
 	}
@@ -199,7 +201,7 @@ func (s *resizeStep) remap(f *File) error {
 		size = s.oldSize
 	}
 	n := f.opts.window(size)
-	to, err := f.mapRegion(n, f.opts.room(n))
+	to, err := f.mapRegion(n, f.room(n))
 	if err != nil { // the bytes are safe in the file, but not mapped any more
 		to, n = newRegion(), 0
 	}
@@ -246,7 +248,7 @@ func (f *File) roomFor(r *region, n int64) (*region, error) {
 	if n <= r.room {
 		return nil, r.extend(n)
 	}
-	return f.mapRegion(n, max(f.opts.room(n), 2*min(r.room, math.MaxInt64/2)))
+	return f.mapRegion(n, max(f.room(n), 2*min(r.room, math.MaxInt64/2)))
 }
 
 // install publishes a window of n bytes: in the current region, if to is nil,
@@ -281,6 +283,9 @@ func (f *File) setWindow(n int64) {
 func (f *File) fileSize() (int64, error) {
 	if f.file == nil {
 		return f.length, nil
+	}
+	if f.device {
+		return f.deviceSize, nil
 	}
 	fi, err := f.file.Stat()
 	if err != nil {

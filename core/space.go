@@ -29,7 +29,7 @@ func extendFile(f *os.File, from, to int64, sparse bool) error {
 // what had none, also when not all of it could be filled. Where the file system
 // cannot promise blocks, the guard is what is left.
 func (f *File) fillHoles(from, to, size int64) (filled []sys.Span, err error) {
-	if from >= to || f.access != ReadWrite || f.readOnly || f.opts.Sparse {
+	if from >= to || f.access != ReadWrite || f.readOnly || f.opts.Sparse || f.device {
 		return nil, nil
 	}
 	// Whole pages, as blocks are never less than what is in one, up to the end.

@@ -200,6 +200,24 @@ func OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
 	return openFile(name, flag, perm)
 }
 
+// Duplicate returns another descriptor of the same open file, which child
+// processes do not inherit. Position and flags are shared with f.
+func Duplicate(f *os.File) (*os.File, error) { return duplicate(f) }
+
+// OpenMode returns what the descriptor allows: [os.O_RDONLY], [os.O_WRONLY] or
+// [os.O_RDWR], and [os.O_APPEND] with it where every write goes to the end. One
+// that allows neither reading nor writing is [fs.ErrPermission].
+func OpenMode(f *os.File) (int, error) { return openMode(f) }
+
+// DeviceSize returns the size of a block device, or [errors.ErrUnsupported] of
+// a device that reports none.
+func DeviceSize(f *os.File) (int64, error) { return deviceSize(f) }
+
+// NewShared returns an empty file without a name in any directory, open for
+// reading and writing: memory, where the system has such files. name is what
+// the system shows of it, if anything.
+func NewShared(name string) (*os.File, error) { return newShared(name) }
+
 // Truncate sets the length of the file.
 func Truncate(f *os.File, size int64) error {
 	if err := injected(OpTruncate); err != nil {

@@ -82,11 +82,11 @@ type Process struct {
 // platforms that cannot start it.
 func Reexec(t testing.TB, role string, env ...string) *Process {
 	t.Helper()
-	return StartProcess(t, command(t, role, env))
+	return StartProcess(t, Command(t, role, env...))
 }
 
-// command is what starts the test binary in the role.
-func command(t testing.TB, role string, env []string) *exec.Cmd {
+// Command returns what starts the test binary in the role, for [StartProcess].
+func Command(t testing.TB, role string, env ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -137,7 +137,7 @@ func StartProcess(t testing.TB, cmd *exec.Cmd) *Process {
 // binary by itself where the platform cannot.
 func RequireProcesses(t testing.TB) {
 	t.Helper()
-	cmd := command(t, nothing, nil)
+	cmd := Command(t, nothing)
 	cmd.Args = append(cmd.Args, "-test.run=^$")
 	if err := cmd.Run(); err != nil && cannotStart(err) {
 		t.Skipf("no second process here: %v", err)

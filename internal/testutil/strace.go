@@ -19,7 +19,7 @@ func Strace(t testing.TB, inject, role string, env ...string) *Process {
 	t.Helper()
 	RequireLinux(t, "strace")
 	Reexec(t, nothing) // skips the test where strace could not start it either
-	self := command(t, role, env)
+	self := Command(t, role, env...)
 	calls, _, _ := strings.Cut(inject, ":")
 	args := []string{
 		"-D", // the tracer is a grandchild
