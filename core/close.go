@@ -98,7 +98,7 @@ func (s *closeStep) apply(_ context.Context, f *File) error {
 	if s.size >= 0 {
 		keep(s.resize(f))
 	}
-	if f.opts.RemoveOnClose && !f.dir.removed.Load() {
+	if f.dir.removes() {
 		keep(f.removeAtClose())
 	}
 	if f.lock != nil {

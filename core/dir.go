@@ -42,7 +42,7 @@ type parent struct {
 	// syncing.
 	mu       sync.Mutex
 	dir      *sys.Dir    // held while unsynced or keep; nil if it could not be opened
-	keep     bool        // RemoveOnClose: dir is held until the file is closed
+	keep     bool        // remove the entry when the file is closed, and hold dir until then
 	unsynced atomic.Bool // the entry was created and is not known to be durable
 	removed  atomic.Bool // the entry has been removed: closing need not look for it
 }
@@ -67,6 +67,30 @@ func (p *parent) remember(name string, dir *sys.Dir, created, keep bool) {
 		// Where it cannot be held, Close looks it up by name.
 		p.dir, _ = sys.OpenDir(p.name)
 	}
+}
+
+// setKeep changes whether the entry is removed when the file is closed. dir is
+// held for that as after opening, where it can be opened.
+func (p *parent) setKeep(keep bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keep = keep
+	if keep && p.dir == nil {
+		p.dir, _, _ = p.open(false)
+	}
+	if keep || p.dir == nil || p.unsynced.Load() {
+		return nil
+	}
+	d := p.dir
+	p.dir = nil
+	return d.Close()
+}
+
+// removes reports whether closing removes the entry.
+func (p *parent) removes() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.keep && !p.removed.Load()
 }
 
 // open returns the directory, and what closes it again: the one that is held, if

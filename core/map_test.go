@@ -236,6 +236,10 @@ func TestNewShared(t *testing.T) {
 	if _, err := core.NewShared("x", -1, core.Options{}); !errors.Is(err, core.ErrRange) {
 		t.Errorf("negative: %v", err)
 	}
+	check(t, f.Close())
+	if _, err := f.Dup(); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("a duplicate of a closed file: %v", err)
+	}
 	if _, err := core.NewMemory("memory", nil).Dup(); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("a duplicate of memory: %v", err)
 	}

@@ -85,7 +85,7 @@ func (c *cursor) stream(op string, store bool, fn func(b []byte) (int, error)) (
 
 // streamChunk is one chunk of stream; more is false when there was none left.
 func (c *cursor) streamChunk(op string, store bool, fn func(b []byte) (int, error)) (n int, more bool, err error) {
-	p, err := c.pinChunk(op, store)
+	p, err := c.pinChunk(op, store, chunk)
 	if p == nil {
 		return 0, false, err
 	}
@@ -95,15 +95,15 @@ func (c *cursor) streamChunk(op string, store bool, fn func(b []byte) (int, erro
 	return n, true, err
 }
 
-// pinChunk pins what follows the position, as far as the window still has it.
-// At the end it returns nil.
-func (c *cursor) pinChunk(op string, store bool) (*Pin, error) {
+// pinChunk pins what follows the position, at most so many bytes, as far as the
+// window still has it. At the end it returns nil.
+func (c *cursor) pinChunk(op string, store bool, most int64) (*Pin, error) {
 	for {
 		g, err := c.file.current()
 		if err != nil {
 			return nil, c.file.fail(op, err)
 		}
-		n := min(c.left(), chunk, int64(len(g.data))-c.off-c.pos)
+		n := min(c.left(), most, int64(len(g.data))-c.off-c.pos)
 		if n <= 0 {
 			return nil, nil
 		}
@@ -198,6 +198,39 @@ func (r *Reader) UnreadByte() error {
 	}
 	r.pos--
 	return nil
+}
+
+// Peek pins the next n bytes, without copying them and without moving the
+// position. The pin has fewer only where the range or the window ends before; at
+// the end Peek returns [io.EOF] and no pin. The caller releases the pin, before
+// or after [Reader.Discard].
+func (r *Reader) Peek(n int64) (*Pin, error) {
+	const op = "peek"
+	if n < 0 {
+		return nil, r.file.fail(op, ErrRange)
+	}
+	if n == 0 {
+		return r.file.pin(op, min(r.off+r.pos, r.file.Len()), 0, false)
+	}
+	p, err := r.pinChunk(op, false, n)
+	if p == nil && err == nil {
+		err = io.EOF
+	}
+	return p, err
+}
+
+// Discard moves the position n bytes ahead, and returns how many it has skipped:
+// fewer, with [io.EOF], where the range ends before.
+func (r *Reader) Discard(n int64) (int64, error) {
+	if n < 0 {
+		return 0, r.file.fail("discard", ErrRange)
+	}
+	skipped := min(n, r.left())
+	r.pos += skipped
+	if skipped < n {
+		return skipped, io.EOF
+	}
+	return skipped, nil
 }
 
 // WriteTo passes the rest of the range to w without copying it to the heap: w

@@ -41,6 +41,27 @@ func (f *File) Remove() error {
 	return f.fail("remove", f.dir.remove(f.file))
 }
 
+// SetRemoveOnClose changes what [Options].RemoveOnClose has set: whether closing
+// removes the name. A file that is complete can so be kept, and one that is
+// given up be removed, whatever it was opened with. Once closing has begun the
+// error is [fs.ErrClosed]. Where no name is known, or there is no file, it is
+// [errors.ErrUnsupported].
+func (f *File) SetRemoveOnClose(remove bool) error {
+	const op = "remove"
+	g, s, err := f.enter()
+	if err != nil {
+		return f.fail(op, err)
+	}
+	defer f.leave(g.epoch, s)
+	switch {
+	case f.file == nil:
+		return f.fail(op, errNoFile)
+	case f.dir.nameless:
+		return f.fail(op, errNoName)
+	}
+	return f.fail(op, f.dir.setKeep(remove))
+}
+
 // removeAtClose is Remove for RemoveOnClose. A name that is already gone is
 // what was wanted.
 func (f *File) removeAtClose() error {

@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -207,5 +208,44 @@ func TestRemoveWithRecycledInodes(t *testing.T) {
 func TestRemoveOfWhatHasNoName(t *testing.T) {
 	if err := core.NewMemory("m", nil).Remove(); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestSetRemoveOnClose(t *testing.T) {
+	for _, c := range []struct {
+		before bool
+		set    []bool
+		exists bool
+	}{
+		{false, []bool{true}, false},
+		{true, []bool{false}, true},
+		{false, []bool{true, false}, true},
+		{true, []bool{false, true}, false},
+		{true, []bool{true}, false},
+		{false, []bool{false}, true},
+	} {
+		for _, flush := range []bool{false, true} {
+			t.Run(fmt.Sprint(c.before, c.set, flush), func(t *testing.T) {
+				name := tempFile(t, nil)
+				check(t, os.Remove(name))
+				f := opened(t, name, core.Options{Access: core.ReadWrite, Create: true, Size: 10, RemoveOnClose: c.before})
+				for _, remove := range c.set {
+					check(t, f.SetRemoveOnClose(remove))
+					if flush {
+						check(t, f.Flush())
+					}
+				}
+				check(t, f.Close())
+				if _, err := os.Lstat(name); (err == nil) != c.exists {
+					t.Errorf("after closing: %v", err)
+				}
+				if err := f.SetRemoveOnClose(true); !errors.Is(err, fs.ErrClosed) {
+					t.Errorf("closed: %v", err)
+				}
+			})
+		}
+	}
+	if err := core.NewMemory("memory", nil).SetRemoveOnClose(true); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("memory: %v", err)
 	}
 }

@@ -195,3 +195,21 @@ func TestNamesInTheDocuments(t *testing.T) {
 		}
 	}
 }
+
+// The links of the root package lead to names that exist.
+func TestRootPackageLinks(t *testing.T) {
+	b, err := os.ReadFile("../doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := exported(t)
+	links := regexp.MustCompile(`(?m)^// \[[\w.]+\]: \S+/fmmap/(\w+)#([\w.]+)$`).FindAllStringSubmatch(string(b), -1)
+	if len(links) < 20 {
+		t.Errorf("found %d links, which is too few", len(links))
+	}
+	for _, l := range links {
+		if name := l[1] + "." + l[2]; !names[name] {
+			t.Errorf("a link to %s, which is not there", name)
+		}
+	}
+}
