@@ -27,6 +27,7 @@ func TestMemoryPerFile(t *testing.T) {
 		check(t, os.WriteFile(names[i], pattern(size), 0o600))
 	}
 	files := make([]*async.File, n)
+	async.AgeHints(2 * async.HintTicks) // those of other tests take no places
 	before := heap()
 	for i := range files {
 		f, err := async.Open(bg, p, names[i], core.Options{}).Await(bg)
@@ -36,7 +37,9 @@ func TestMemoryPerFile(t *testing.T) {
 		check(t, err)
 		pin.Release()
 	}
-	if per := (heap() - before) / n; per > 4096 {
+	per := (heap() - before) / n
+	t.Logf("%d bytes", per)
+	if per > 4096 {
 		t.Errorf("memory of a file: got %d bytes, want at most 4096", per)
 	}
 	for _, f := range files {
@@ -105,11 +108,13 @@ func TestHintsOfManyFiles(t *testing.T) {
 				lost++
 			}
 		}
-		if !async.HasHint(f, 0, size) {
-			lost++
+		for off := int64(0); off < size; off += 64 << 10 {
+			if !async.HasHint(f, off, 64<<10) {
+				lost++
+			}
 		}
-		if lost > 5 {
-			t.Errorf("files of %d that have lost a hint: got %d, want hardly any", len(files)+1, lost)
+		if lost > 10 { // both places of a block may be another file's
+			t.Errorf("hints lost of %d small files and a large one: got %d, want hardly any", len(files), lost)
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 // allowed lists the packages of the module that each package may import, except
 // in tests.
 var allowed = map[string][]string{
+	".":                     {},
 	"core":                  {"lock", "internal/sys", "internal/bounds", "internal/invariant", "internal/medium", "internal/stripe"},
 	"lock":                  {"internal/sys", "internal/invariant"},
 	"flush":                 {"internal/bounds", "internal/invariant"},
