@@ -1,5 +1,7 @@
 package core
 
+//lint:file-ignore ST1005 errors of options begin with the name of a field
+
 import (
 	"fmt"
 	"io/fs"

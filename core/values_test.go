@@ -24,8 +24,6 @@ func slicesAsOneByOne[T core.Fixed](t *testing.T, b backend, want ...T) {
 		f := b.open(t, pattern(1000, 1))
 		got := make([]T, 20)
 		check(t, core.GetSlice(f, 7, order, got))
-		single, err := core.Get[T](f, 7, order)
-		check(t, err)
 		var size int64 // of a value in the file
 		for size = 1; size < 16; size *= 2 {
 			if _, err := core.Get[T](f, 1000-size, order); err == nil {
@@ -33,13 +31,13 @@ func slicesAsOneByOne[T core.Fixed](t *testing.T, b backend, want ...T) {
 			}
 		}
 		for i, v := range got {
-			single, err = core.Get[T](f, 7+int64(i)*size, order)
+			single, err := core.Get[T](f, 7+int64(i)*size, order)
 			check(t, err)
 			if v != single && (v == v || single == single) { // NaNs are alike
 				t.Errorf("%T %d in %v: %v, Get returns %v", v, i, order, v, single)
 			}
 		}
-		err = core.PutSlice(f, 9, order, want)
+		err := core.PutSlice(f, 9, order, want)
 		if b.store != nil {
 			wantError(t, f, "PutSlice", err, b.store)
 			continue
