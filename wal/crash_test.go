@@ -40,6 +40,9 @@ func torn(t testing.TB, older, newer string, rng *rand.Rand) string {
 		if errors.Is(err, fs.ErrNotExist) {
 			old = make([]byte, len(b))
 		}
+		if short := len(b) - len(old); short > 0 { // a spare that was being written
+			old = append(old, make([]byte, short)...)
+		}
 		for i := 0; i < len(b); i += 512 {
 			if rng.IntN(2) == 0 {
 				copy(old[i:], b[i:min(i+512, len(b))])
