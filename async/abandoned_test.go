@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"testing"
 
@@ -140,6 +141,9 @@ func TestAbandonedTruncateChangesNothing(t *testing.T) {
 	wantErr(t, "Truncate, queued", queued.Wait(), errEnough)
 	free()
 	unchanged()
+	if runtime.GOOS == "windows" {
+		return // where growing is one call, which has no steps to end between
+	}
 	for _, cause := range []error{errEnough, context.Canceled} { // Cancel of a change fails with the second
 		arrived, release := watchCalls(t).hold(t, sys.OpFallocate, 0)
 		ctx, cancel = context.WithCancelCause(bg)

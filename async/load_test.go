@@ -191,6 +191,9 @@ func TestLoadWithoutProbe(t *testing.T) {
 	f := onDisk(t, p, 100_000)
 	t.Cleanup(sys.Disable(sys.CallMincore))
 	t.Cleanup(sys.Disable(sys.CallReadNowait))
+	if _, _, err := f.Core().Resident(0, 1); err == nil {
+		t.Skip("this system has another call that reports what is resident")
+	}
 	count, restore := sys.CountCalls()
 	t.Cleanup(restore)
 	for range 3 {

@@ -181,7 +181,10 @@ func (l *Log) cut(s *segment, at int, last uint64) error {
 	if err != nil {
 		return err
 	}
-	marks, end, err := s.find(f, last+1)
+	l.mu.RLock()
+	known := s.marks // a reader may load them
+	l.mu.RUnlock()
+	marks, end, err := s.find(f, known, last+1)
 	if err == nil {
 		next := l.meta.state
 		next.cut = cut{next.cut.number + 1, s.seq, end, s.gen}
@@ -202,9 +205,10 @@ func (l *Log) cut(s *segment, at int, last uint64) error {
 }
 
 // find returns where in the segment the record index begins, and the marks of
-// those before it. f is a mapping of the segment.
-func (s *segment) find(f *async.File, index uint64) (marks []uint32, end int64, err error) {
-	whole := &segment{header: s.header, name: s.name, file: f, count: s.count, end: s.end, marks: s.marks}
+// those before it. f is a mapping of the segment, and known are its marks if
+// they are in memory.
+func (s *segment) find(f *async.File, known []uint32, index uint64) (marks []uint32, end int64, err error) {
+	whole := &segment{header: s.header, name: s.name, file: f, count: s.count, end: s.end, marks: known}
 	if whole.marks == nil {
 		if err := whole.readIndex(); err != nil {
 			return nil, 0, err

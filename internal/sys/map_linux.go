@@ -47,7 +47,9 @@ func fileSystem(fd uintptr) int64 {
 func unmappable(f *os.File, err error) error {
 	if f != nil && err == unix.EIO {
 		_ = control(f, func(fd uintptr) error {
-			if fileSystem(fd) == unix.PROC_SUPER_MAGIC {
+			// Where a sandbox does not tell the file system it is likely to be
+			// /proc: a mapping reads nothing yet that could fail.
+			if fs := fileSystem(fd); fs == unix.PROC_SUPER_MAGIC || fs == 0 {
 				err = errors.ErrUnsupported
 			}
 			return nil
