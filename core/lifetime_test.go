@@ -88,6 +88,9 @@ func TestPinKeepsItsBytesInGrowth(t *testing.T) {
 // A region that growth has replaced and that cannot be unmapped is an error of
 // Close, which goes on all the same.
 func TestCloseReportsThatARetiredRegionStaysMapped(t *testing.T) {
+	if sys.ShrinkNeedsUnmap {
+		t.Skip("a file with a mapping that stays cannot be removed here, and would be left")
+	}
 	f := opened(t, tempFile(t, pattern(64*KiB, 2)), core.Options{Access: core.ReadWrite, Reserve: 1})
 	unmappings := failing(t, sys.OpMunmap, 1, syscall.ENOMEM)
 	for n := int64(128 * KiB); unmappings() == 0; n *= 2 {
