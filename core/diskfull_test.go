@@ -236,8 +236,8 @@ func TestFailedOpeningTakesNoRoom(t *testing.T) {
 			}
 		}
 		// What fails after the holes were filled gives the blocks back.
-		failing(t, sys.OpMmap, 0, syscall.ENOMEM)
-		if _, err := core.OpenFile(name, core.Options{Access: core.ReadWrite, Offset: 20 * MiB, Length: 4 * MiB}); !errors.Is(err, syscall.ENOMEM) {
+		failing(t, sys.OpMmap, 0, syscall.EIO)
+		if _, err := core.OpenFile(name, core.Options{Access: core.ReadWrite, Offset: 20 * MiB, Length: 4 * MiB}); !errors.Is(err, syscall.EIO) {
 			t.Errorf("without memory: %v", err)
 		}
 		failing(t, "", 0, nil)

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/fmmap-go/fmmap/core"
@@ -247,7 +246,7 @@ func TestSystemCallsOnLostBytes(t *testing.T) {
 	// With every byte there, the error is the callback's own.
 	whole := opened(t, tempFile(t, pattern(10_000, 1)), core.Options{})
 	for _, f := range []*core.File{whole, core.NewMemory("m", make([]byte, 10))} {
-		refused := &fs.PathError{Op: "write", Path: "other", Err: syscall.EFAULT}
+		refused := &fs.PathError{Op: "write", Path: "other", Err: sys.ErrFault}
 		if err := f.View(func([]byte) error { return refused }); err != refused {
 			t.Errorf("a View that lost nothing returned %v", err)
 		}
