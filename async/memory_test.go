@@ -18,6 +18,7 @@ import (
 func TestMemoryPerFile(t *testing.T) {
 	needsFiles(t)
 	const n, size = 300, 8192
+	testutil.RequireDescriptors(t, n+100)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2)) // striped values follow it
 	p := open(t, async.PoolOptions{})
 	dir := t.TempDir()

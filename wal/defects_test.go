@@ -41,6 +41,7 @@ func holdFlushes(t testing.TB) (began chan struct{}, release func()) {
 // Records that Write has stored and not flushed yet stay valid, and are flushed,
 // when others' records become durable first, or fill the segment.
 func TestWriteWhileTheSegmentIsSealed(t *testing.T) {
+	testutil.RequireDescriptors(t, 512) // of segments that wait for their flush
 	dir := memoryDir(t)
 	l := open(t, dir, small)
 	const writers, each = 16, 300
