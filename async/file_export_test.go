@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/medium"
 )
 
 // DropHints removes all hints.
@@ -83,6 +84,10 @@ func OccupyPager(f *File, quit <-chan struct{}) error {
 		r.over()
 	})
 }
+
+// SetMedium has requests for pages of a file go to the pager of m, as if the file
+// were read from there. No request may have been made yet.
+func SetMedium(f *File, m medium.Medium) { f.medium.Store(&m) }
 
 // Devices returns how many devices requests for pages are under way for.
 func Devices(p *Pool) int {

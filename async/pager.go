@@ -198,12 +198,20 @@ func (r *request) leave() {
 	}
 }
 
+// noDescriptor is what Fd returns without one.
+const noDescriptor = ^uintptr(0)
+
 // mediumOf returns what f is read from, which never changes.
 func (f *File) mediumOf() medium.Medium {
 	if m := f.medium.Load(); m != nil {
 		return *m
 	}
-	m := medium.Of(f.core)
+	p, err := f.core.Pin(0, 0) // keeps the descriptor open
+	if err != nil {
+		return medium.Of(noDescriptor) // the request will find the file closed
+	}
+	defer p.Release()
+	m := medium.Of(f.core.Fd())
 	f.medium.Store(&m)
 	return m
 }

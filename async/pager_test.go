@@ -19,14 +19,10 @@ func onMedia(t *testing.T, p *async.Pool, n, depth int) ([]*async.File, *calls) 
 	t.Helper()
 	c := watchCalls(t)
 	c.failing(sys.OpMincore, errors.ErrUnsupported)
-	media := make(map[any]medium.Medium)
-	of := medium.Of
-	t.Cleanup(func() { medium.Of = of })
-	medium.Of = func(file any) medium.Medium { return media[file] }
 	files := make([]*async.File, n)
 	for i := range files {
 		files[i] = onDisk(t, p, 1<<20)
-		media[files[i].Core()] = medium.Medium{Device: uint64(i), Depth: depth}
+		async.SetMedium(files[i], medium.Medium{Device: uint64(i), Depth: depth})
 	}
 	return files, c
 }

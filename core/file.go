@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/fmmap-go/fmmap/internal/medium"
 	"github.com/fmmap-go/fmmap/internal/sys"
 	"github.com/fmmap-go/fmmap/lock"
 )
@@ -52,11 +51,6 @@ type File struct {
 	lock  *lock.Lock // held since open; nil with NoLock
 	dir   parent
 	flush flushState
-}
-
-// Package async has a pager per device. No other package asks for the medium.
-func init() {
-	medium.Of = func(file any) medium.Medium { return medium.Medium(sys.MediumOf(file.(*File).file)) }
 }
 
 // Name returns the name given to Open, or to the memory.

@@ -1,17 +1,17 @@
-// Package medium is the door by which package async learns what device the
-// bytes of a *core.File are read from, without a method that users of core would
-// see.
+// Package medium reports what device the bytes of an open file are read from. It
+// is for package async, which has a pager per device and makes no system calls
+// itself.
 package medium
 
-// A Medium is what the bytes of files are read from. See sys.Medium.
-type Medium struct {
-	Device uint64 // the same for files of one device; 0 for memory
-	Depth  int    // how many reads can be started without waiting
-}
+import "github.com/fmmap-go/fmmap/internal/sys"
 
-// Unit is the size in bytes of a read as far as Depth is concerned: the system
-// splits longer ones.
-const Unit = 128 << 10
+// A Medium is what the bytes of files are read from.
+type Medium = sys.Medium
 
-// Of returns the medium of a *core.File. Package core sets it.
-var Of func(file any) Medium
+// Unit is the size in bytes of a read as far as Medium.Depth is concerned: the
+// system splits longer ones.
+const Unit = sys.ReadUnit
+
+// Of returns the medium of an open file by its descriptor or handle, which the
+// caller keeps open. Without one, ^uintptr(0), it returns that of memory.
+func Of(fd uintptr) Medium { return sys.MediumOf(fd) }
