@@ -45,8 +45,21 @@ const (
 	done
 )
 
-// step is a kind of change. Everything except apply runs under File.mu, and so
-// does the exclusive function of a wait.
+// step is a kind of change: resizeStep and refreshStep (resize.go), freezeStep
+// (freeze.go), closeStep (close.go). Its methods are called by this file, in
+// three parts, at three times and as a rule in three goroutines, because none of
+// them waits for another:
+//
+//	1  submitted  in the call that begins the change (submit)
+//	   start      there too, or when the changes queued before have ended (advance)
+//	2  ready      of the Change, when the last use in the way ends (Pin.Release
+//	              and File.leave, by wakeChanges and advance); an exclusive wait
+//	              performs its change here
+//	3  apply      in Finish, by the caller or by a worker of async
+//	   undo       after an error; then the next change starts (advance)
+//
+// Where nothing is in the way, part 2 comes at once after start. Everything
+// except apply runs under File.mu, and so does the exclusive function of a wait.
 type step interface {
 	// submitted does what takes effect at once, even if the change has to
 	// queue. An error refuses the change.
@@ -55,8 +68,9 @@ type step interface {
 	cancellable() bool
 	// freezes reports whether later changes find the file frozen.
 	freezes() bool
-	// start publishes what new operations see from now on, and returns what to
-	// wait for, nil for nothing. An error ends the change before it began.
+	// start publishes the window that new operations see from now on, and
+	// returns the uses to wait for, nil for none. An error ends the change before
+	// it began.
 	start(f *File) (*wait, error)
 	// apply performs the change, once nothing stands in the way. It may give up
 	// when ctx is done, as after any other error.

@@ -14,12 +14,11 @@ import (
 
 // CopyTo copies [off, off+n) of the window to a file of that name, durably and
 // atomically: when it returns nil the new file survives a power cut under its
-// name, and until then the name means what it meant before. An existing file of
-// that name is replaced, including the one that is mapped, unless the system
-// refuses that (Windows may, while the file is mapped). A symbolic link is
-// replaced too, not followed. Where the name is, or links to, what is not a
-// regular file (a directory, a device, a FIFO, a socket), it stays and CopyTo
-// returns [errors.ErrUnsupported].
+// name, and until then the name keeps its old meaning. An existing file of that
+// name is replaced, including the one that is mapped, unless the system refuses
+// that (Windows may, while the file is mapped). A symbolic link is replaced too,
+// not followed. If the name is a directory, a device, a FIFO or a socket, or a
+// link to one, it stays and CopyTo returns [errors.ErrUnsupported].
 //
 // The copy is made in the name's directory under a name of its own, with the
 // permissions of the source at most, and moved into place in that same
@@ -105,8 +104,8 @@ func (f *File) StartCopy(name string, off, n int64) (_ *Copy, err error) {
 		return nil, pathError(op, name, err)
 	}
 	c.temp = temp
-	// What is to be copied may be in memory only. Blocks that the kernel shares
-	// would then be old ones.
+	// After a failed flush the bytes may be in memory only. Blocks that the kernel
+	// shares would then be old ones.
 	c.kernel = n > 0 && f.file != nil && f.access != CopyOnWrite && f.flush.err() == nil
 	return c, nil
 }

@@ -74,7 +74,9 @@ func (f *File) Refresh() (int64, error) {
 	return f.Len(), nil
 }
 
-// resizeStep is a Truncate.
+// resizeStep is a Truncate. Its methods are in the order of their calls (see
+// step): start; then apply, or move or remap, which need a moment without any
+// use; after an error undo.
 type resizeStep struct {
 	plainStep
 	size    int64 // wanted, of the file
@@ -105,8 +107,6 @@ func (s *resizeStep) start(f *File) (*wait, error) {
 	}
 	return nil, nil
 }
-
-func (s *resizeStep) undo(f *File) { f.setWindow(s.oldLen) }
 
 func (s *resizeStep) apply(ctx context.Context, f *File) error {
 	n := f.opts.window(s.size)
@@ -208,6 +208,8 @@ func (s *resizeStep) remap(f *File) error {
 	f.switchRegion(to, n)
 	return errors.Join(cut, err)
 }
+
+func (s *resizeStep) undo(f *File) { f.setWindow(s.oldLen) }
 
 // refreshStep follows a length that the file already has.
 type refreshStep struct{ plainStep }

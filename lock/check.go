@@ -9,7 +9,7 @@ import (
 // it compares each with all.
 const maxChecked = 64
 
-// check checks what holds at the end of each critical section.
+// check checks the invariants that hold at the end of each critical section.
 func (e *entry) check() {
 	if !invariant.Enabled {
 		return

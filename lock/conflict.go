@@ -1,8 +1,8 @@
 package lock
 
-// A request is for l to hold mode. Its methods decide what excludes what, from
-// the locks alone; the state of an entry is applied to them in hold.go and
-// queue.go.
+// A request is for l to hold mode. Its methods decide which locks exclude each
+// other, from the locks alone; the state of an entry is applied to them in
+// hold.go and queue.go.
 type request struct {
 	l    *Lock
 	mode Mode
@@ -14,8 +14,7 @@ func (l *Lock) overlaps(o *Lock) bool { return l.lo <= o.hi && o.lo <= l.hi }
 // covers reports whether all bytes of o are bytes of l.
 func (l *Lock) covers(o *Lock) bool { return l.lo <= o.lo && o.hi <= l.hi }
 
-// within reports whether l is h or nested in h, so that it is not blocked by
-// what h holds.
+// within reports whether l is h or nested in h, so that h does not block it.
 func (l *Lock) within(h *Lock) bool {
 	for ; l != nil; l = l.parent {
 		if l == h {
@@ -25,11 +24,11 @@ func (l *Lock) within(h *Lock) bool {
 	return false
 }
 
-// weakens reports whether r keeps or weakens what its lock holds, which is
+// weakens reports whether r keeps or weakens the mode of its lock, which is
 // always possible.
 func (r request) weakens() bool { return r.mode <= r.l.mode }
 
-// blockedBy reports whether r cannot be granted while h holds what it holds.
+// blockedBy reports whether r cannot be granted while h holds its mode.
 func (r request) blockedBy(h *Lock) bool {
 	return (r.mode == Exclusive || h.mode == Exclusive) && r.l.overlaps(h) && !r.l.within(h)
 }

@@ -14,11 +14,11 @@
 // see fcntl(2). Both are advisory: they exclude other locks, not reading and
 // writing.
 //
-// # What excludes what
+// # Which locks exclude each other
 //
 // A [Lock] is one holder. Two goroutines that are to exclude each other use two
 // Locks, of one [os.File] or of several of the same file: the process keeps a
-// table of what its locks hold and wait for, by the identity of the file
+// table of its locks, held and waiting, by the identity of the file
 // (device and inode, volume and file index). The kernel would not exclude locks
 // that share an open file. For each open file it is told the strongest mode
 // that any holder wants there. [Lock.Nested] returns a holder that one other
@@ -36,7 +36,7 @@
 // polls. At most one waiter per range polls.
 //
 //	          Acquire, AcquireFunc
-//	                   │ at the end, or before requests that wait for what this one holds
+//	                   │ at the end, or before requests that wait for this lock
 //	                   ▼
 //	┌──────────────────────────────────┐  the kernel refuses: pause, try again
 //	│ head   shared     polls          │ ◀──┐ (50 µs growing to 20 ms, jittered,

@@ -40,7 +40,7 @@ func (e *entry) blocked(r request) bool {
 	return false
 }
 
-// hold makes l a holder of m, or converts what it holds.
+// hold makes l a holder of m, or converts the mode that it holds.
 func (e *entry) hold(l *Lock, m Mode) {
 	if l.mode == 0 {
 		e.holders.insert(&l.node, l, l.lo, l.hi)
@@ -91,7 +91,8 @@ func (e *entry) take(r request) error {
 	return e.markLost(h, r.l, err)
 }
 
-// syncKernelLock tells the kernel what the holders of h want of the bytes of l.
+// syncKernelLock asks the kernel for the modes that the holders of h want on the
+// bytes of l.
 func (e *entry) syncKernelLock(h *handle, l *Lock) error {
 	if !e.key.ranged {
 		return e.markLost(h, l, h.fl.Set(h.strongest(nil).system()))
@@ -129,8 +130,8 @@ func (e *entry) upgradeRange(h *handle, r request) error {
 	return nil
 }
 
-// coalesce sets e.pieces to what the holders of h want of the bytes from lo to
-// hi, leaving out the lock except.
+// coalesce sets e.pieces to the modes that the holders of h want on the bytes
+// from lo to hi, leaving out the lock except.
 func (e *entry) coalesce(h *handle, lo, hi int64, except *Lock) {
 	e.pieces = e.pieces[:0]
 	// The holders come in the order of their first bytes. So a byte is wanted
@@ -199,8 +200,8 @@ func (h *handle) strongest(except *Lock) Mode {
 	return 0
 }
 
-// markLost marks the locks lost in a failed conversion, and returns what the
-// caller of it is to return. There may be none, if the only affected lock is
+// markLost marks the locks lost in a failed conversion, and returns the error
+// that its caller is to return. There may be none, if the only affected lock is
 // being released.
 func (e *entry) markLost(h *handle, l *Lock, err error) error {
 	if !errors.Is(err, sys.ErrLockLost) {

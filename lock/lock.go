@@ -12,7 +12,7 @@ import (
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// Mode is what a lock keeps others from. The zero Mode is no mode.
+// Mode is the mode of a lock: shared or exclusive. The zero Mode is no mode.
 type Mode uint8
 
 const (
@@ -66,8 +66,8 @@ func (lockedHere) Is(target error) bool { return target == ErrLocked }
 // to exclude each other each need a Lock of their own. Those exclude each other
 // whether they were made from one [os.File] or from several of the same file.
 //
-// Errors are *[fs.PathError]s with Op "lock" or "unlock". Whatever the error,
-// what was held before is still held, unless it wraps [ErrLost].
+// Errors are *[fs.PathError]s with Op "lock" or "unlock". After an error the
+// lock has the mode that it had before, unless the error wraps [ErrLost].
 //
 // A Lock that is held keeps its os.File reachable. Release it before closing
 // the file: closing ends the lock in the system only if nothing else, such as a
@@ -94,8 +94,8 @@ type Lock struct {
 	own           *handle   // the one made for this lock, kept for later
 }
 
-// New returns a lock on the whole of f, not held. It makes no system call: what
-// is wrong with f is reported by the first call that takes the lock. A nil f
+// New returns a lock on the whole of f, not held. It makes no system call: an
+// unusable f is reported by the first call that takes the lock. A nil f
 // stands for memory that no file backs: every call of such a lock, of its
 // ranges and of the locks nested in it fails with [errors.ErrUnsupported].
 func New(f *os.File) *Lock {
@@ -153,9 +153,9 @@ func (l *Lock) Range(off, n int64) *Lock {
 	return r
 }
 
-// Nested returns a lock, not held, on what l is on, and of the same open file.
-// What l holds does not block it, nor do the locks that l itself is nested in;
-// all others do, other locks nested in l included.
+// Nested returns a lock, not held, on the same bytes and of the same open file
+// as l. Neither l nor the locks that l itself is nested in block it; all others
+// do, other locks nested in l included.
 //
 // With it an owner can hold l for long and lend it for parts of that time: the
 // holders of nested locks exclude each other, while l excludes all others. The
@@ -166,7 +166,7 @@ func (l *Lock) Nested() *Lock {
 	return &Lock{file: l.file, parent: l, ranged: l.ranged, lo: l.lo, hi: l.hi, bad: l.bad}
 }
 
-// Try takes the lock or converts what is held, without waiting. It fails with
+// Try takes the lock, or converts its mode, without waiting. It fails with
 // [ErrLocked] when the lock is held elsewhere in a mode that forbids it, or
 // when an earlier request waits for it, and with [ErrLockedHere], which is an
 // ErrLocked, when another Lock of this process holds it. Holding m already is
@@ -185,7 +185,7 @@ func (l *Lock) Try(m Mode) error {
 	return l.failed("lock", err)
 }
 
-// Acquire takes the lock or converts what is held, and waits until it can.
+// Acquire takes the lock, or converts its mode, and waits until it can.
 // Holding m already is success.
 //
 // Within the process requests are granted in the order they were made, Shared
@@ -195,14 +195,14 @@ func (l *Lock) Try(m Mode) error {
 // with [ErrDeadlock]. There is no order among processes.
 //
 // When ctx is done the error wraps [context.Cause], the request has left the
-// queue, and what was held is still held. A grant that was made before ctx was
+// queue, and the lock has its old mode. A grant that was made before ctx was
 // done stands. With a context that is done already, nothing is taken.
 //
 // Converting is atomic within the process, and for a range on Linux. Elsewhere
 // the system releases the old lock before it takes the new one, so that another
 // process may lock the file in between: if that is noticed the error wraps
-// [ErrLost], and otherwise there is none, so what was read from the file under
-// the old lock has to be read again. Two processes that both convert Shared to
+// [ErrLost], and otherwise there is none, so bytes read from the file under
+// the old lock have to be read again. Two processes that both convert Shared to
 // Exclusive wait for each other until a context is done.
 func (l *Lock) Acquire(ctx context.Context, m Mode) error {
 	w, err := l.request(ctx, m, nil)

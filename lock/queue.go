@@ -178,9 +178,8 @@ func (e *entry) reorder(w *waiter) {
 }
 
 // onGranted moves the requests of l, and of the locks nested in it, that were
-// queued before l held what it has been granted now. Those that turn out to
-// wait for themselves fail with ErrDeadlock: that was not known when they were
-// queued.
+// queued before l was granted its present mode. Those that turn out to wait for
+// themselves fail with ErrDeadlock: that was not known when they were queued.
 func (e *entry) onGranted(l *Lock) {
 	if l.nestedWaiters == 0 && l.pending == 0 {
 		return
@@ -235,7 +234,7 @@ func (e *entry) deadlocked(r request) bool {
 	return reaches(r)
 }
 
-// An obstacle is what keeps a request from being granted at once.
+// An obstacle is the reason why a request is not granted at once.
 type obstacle uint8
 
 const (
@@ -244,8 +243,8 @@ const (
 	earlier          // a request that came earlier
 )
 
-// obstacle returns what of this process keeps r from being granted, and the
-// waiter that r is to be queued before.
+// obstacle returns the reason in this process why r is not granted at once, and
+// the waiter that r is to be queued before.
 func (e *entry) obstacle(r request) (found obstacle, next *waiter, err error) {
 	if e.blocked(r) {
 		if r.l.h.fl.Closed() {
@@ -347,8 +346,8 @@ func (e *entry) free(l *Lock) {
 	}
 }
 
-// advance grants what can be granted of the bytes that have become free, front
-// to back.
+// advance grants the requests that can be granted since bytes have become free,
+// front to back.
 //
 // A waiter is granted when no holder of this process and no earlier waiter
 // blocks it, and the kernel agrees; if another process has the lock it polls. A
@@ -461,8 +460,8 @@ func (e *entry) nextWaiter(l *Lock) *waiter {
 	return nil
 }
 
-// mustYieldToOthers reports whether what l releases must be left to other
-// processes for a moment instead of being handed on.
+// mustYieldToOthers reports whether the bytes that l releases must be left to
+// other processes for a moment instead of being handed on.
 func (e *entry) mustYieldToOthers(l *Lock) bool {
 	now := time.Now()
 	if l.turn.IsZero() {

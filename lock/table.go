@@ -11,15 +11,16 @@ import (
 
 // This file has the table, and the methods of entry that count its users.
 
-// A key is what locks exclude each other on: the whole of a file, or its bytes.
+// A key is the subject on which locks exclude each other: a whole file, or the
+// bytes of one.
 type key struct {
 	id     sys.ID
 	ranged bool
 }
 
 // files has an entry for each key that a lock holds or waits for. It is the one
-// global of this package, since what the locks of a process have in common is
-// the process.
+// global of this package, since the locks of a process have nothing else in
+// common.
 //
 // Lock order: entry.mu is not acquired while table.mu is held; table.mu may be
 // acquired while entry.mu is held.
@@ -72,10 +73,10 @@ func (t *table) unref(e *entry, n int) {
 	t.oldest = (t.oldest + 1) % maxCached
 }
 
-// An entry is what the process knows of one key. Its methods are in three
-// files, by what they read and change: those in table.go its users, those in
-// hold.go the holders and the kernel's lock, and those in queue.go the waiters;
-// these call the ones in hold.go, and never the other way round.
+// An entry is the state of one key in this process. Its methods are in three
+// files, by the part that they read and change: in table.go the users, in
+// hold.go the holders and the kernel's lock, in queue.go the waiters. Those in
+// queue.go call those in hold.go, and never the other way round.
 //
 // Each lock that holds or waits has one reference, and each call for as long as
 // it lasts, unless the lock's own serves it. When the last one goes there is no
@@ -214,8 +215,8 @@ func (e *entry) leave(l *Lock) {
 	e.unlock()
 }
 
-// unlock ends a critical section: it grants what has become free in it, and
-// does what must not be done while mu is held.
+// unlock ends a critical section: it grants the requests for which it has made
+// room, and makes the calls that must not be made while mu is held.
 func (e *entry) unlock() {
 	e.advance()
 	e.check()

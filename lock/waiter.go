@@ -111,7 +111,7 @@ func (w *waiter) stopPolling() {
 	}
 }
 
-// tryAgain is what the timer calls.
+// tryAgain is called by the timer.
 func (w *waiter) tryAgain() {
 	e := w.e
 	e.mu.Lock()

@@ -118,7 +118,7 @@ func (l *Log) Write(ctx context.Context, records ...[]byte) (last uint64, err er
 	defer t.seg.writes.Done()
 
 	from := t.seg.durable.Load()
-	if from < t.end { // else a batch of records that came later has served these
+	if from < t.end { // else a batch of later records has served these
 		if err := c.Flush(ctx, from, t.end-from); err != nil {
 			if ctx.Err() == nil {
 				l.fail(err)
@@ -338,7 +338,7 @@ func (l *Log) quiesce(s *segment) error {
 	if s.committer == nil {
 		return l.failed()
 	}
-	s.writes.Wait() // what they have stored, they may not have requested yet
+	s.writes.Wait() // they may have stored records and not requested a flush yet
 	err := s.committer.Close()
 	s.committer = nil
 	if err != nil {

@@ -6,17 +6,17 @@
 //	last, err := log.Append(record).Await(ctx) // durable: it survives a power cut
 //	pin, err := log.Load(ctx, last).Await(ctx) // the record in place, without a copy
 //
-// Records have dense indexes that count up from 1, or from what [Log.Reset]
-// sets. Appends from many goroutines are made durable in groups, by one flush
-// each. Readers see what is durable and never wait for writers.
+// Records have dense indexes that count up from 1, or from the index given to
+// [Log.Reset]. Appends from many goroutines are made durable in groups, by one
+// flush each. Readers see the durable records and never wait for writers.
 //
-// # What is promised
+// # Promises
 //
 //   - When a [Ticket] has resolved without an error, its records and all before
 //     them survive a crash of the process, of the system and of the power.
-//   - After a crash the log is a prefix of what was appended that contains every
-//     such record. What else is found at its end was never acknowledged, and is
-//     overwritten.
+//   - After a crash the log is a prefix of the appended records that contains
+//     every such record. Others that the prefix contains were never acknowledged;
+//     the rest is overwritten.
 //   - Damage that no crash explains is an error: [ErrCorrupt], with the file and
 //     the offset. Nothing is cut off for it; [Repair] does that on request, and
 //     keeps the bytes aside.

@@ -9,7 +9,7 @@ var (
 	// ErrNotFound is returned for an index that the log does not hold: not
 	// durable yet, or truncated away.
 	ErrNotFound = errors.New("wal: no such record")
-	// ErrCorrupt is what every [*CorruptError] is.
+	// ErrCorrupt matches every [*CorruptError].
 	ErrCorrupt = errors.New("wal: corrupt log")
 	// ErrTooLarge is returned for a record longer than [MaxRecord], and for a
 	// map of [Log.Set] that does not fit into its slot.
@@ -23,13 +23,13 @@ var (
 )
 
 // A CorruptError reports damage that no crash explains: bytes that were durable
-// are not what was stored.
+// differ from those that were stored.
 //
 // errors.Is(err, [ErrCorrupt]) holds for it.
 type CorruptError struct {
 	File   string // the damaged file, or the directory if a file is missing
 	Offset int64  // of the damage in the file
-	Reason string // what is wrong there
+	Reason string // why the bytes there cannot be right
 }
 
 func (e *CorruptError) Error() string {

@@ -23,8 +23,8 @@ type Log struct {
 	failure atomic.Pointer[error] // of a flush: final
 	clock   atomic.Uint64         // counts uses of segments
 
-	// writer is held by whatever changes the log, also while it waits for the
-	// device or for readers. It orders the stores and the requests to flush, so
+	// writer is held by every method that changes the log, also while it waits for
+	// the device or for readers. It orders the stores and the requests to flush, so
 	// that batches are joined in the order of the records. It is taken before mu.
 	writer sync.Mutex
 
@@ -48,7 +48,7 @@ type Log struct {
 	waiting sync.Mutex
 	arrived chan struct{} // closed when durable grows; nil unless a Tail waits
 	joined  *joined       // the batch that was joined last
-	epoch   uint64        // counts what lowers durable; changes with mu held too
+	epoch   uint64        // counts the times durable was lowered; changes with mu held too
 
 	counters counters
 }
@@ -124,7 +124,7 @@ func (l *Log) find(index uint64) *segment {
 // pool is where page-ins run.
 func (l *Log) pool() *async.Pool { return l.opts.Pool }
 
-// Close makes what was appended durable, waits for readers to release their
+// Close makes all appended records durable, waits for readers to release their
 // records, and closes the log. A log that was closed opens without a scan.
 // Appends and reads after it fail with [fs.ErrClosed], and so does a second
 // Close.
@@ -147,8 +147,8 @@ func (l *Log) Close() error {
 	return first
 }
 
-// startClose makes what was appended durable, and begins to close what is mapped.
-// It reports whether that had not been done before.
+// startClose makes all appended records durable, and begins to close the
+// mappings. It reports whether that had not been done before.
 func (l *Log) startClose() (closing []*async.Future[struct{}], err error, begun bool) {
 	l.writer.Lock()
 	defer l.writer.Unlock()

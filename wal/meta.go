@@ -19,7 +19,7 @@ const (
 
 var metaMagic = [8]byte{'f', 'm', 'm', 'a', 'p', 'm', 'e', 't'}
 
-// state is what the meta file holds: all that a segment cannot say of itself.
+// state is the content of the meta file: everything that is not in a segment.
 type state struct {
 	id       identity
 	first    uint64 // index of the first record; of the next one if there is no segment
@@ -82,7 +82,7 @@ func (s *state) body() []byte {
 	return b
 }
 
-// decodeBody decodes what body has encoded.
+// decodeBody is the inverse of body.
 func decodeBody(b []byte) (s state, ok bool) {
 	const fixed = 16 + 13*8 + 1 + 4
 	if len(b) < fixed {
@@ -176,9 +176,9 @@ func decodeSlot(b []byte) (counter uint64, s state, ok bool) {
 	return le.Uint64(b[16:]), s, ok
 }
 
-// read finds the newer of the two slots. It reports fresh for a file without a
-// state, as one whose creation was interrupted.
-func (m *meta) read() (fresh bool, err error) {
+// read finds the newer of the two slots. It reports whether the file has no
+// state yet, as one whose creation was interrupted.
+func (m *meta) read() (empty bool, err error) {
 	b := make([]byte, 2*slotSize)
 	if _, err := m.file.ReadAt(b, 0); err != nil {
 		return false, fmt.Errorf("%w: %w", ErrNotALog, err)
@@ -202,14 +202,14 @@ func (m *meta) read() (fresh bool, err error) {
 	case whole == 0:
 		return false, &CorruptError{m.file.Name(), 0, "neither slot is whole"}
 	}
-	// One whole slot is what a crash leaves: that of a Close or of an Open too.
+	// A crash may leave one whole slot, also a crash in Open or Close.
 	return false, nil
 }
 
 // Set makes value the durable value of key in the log's small map, and returns
 // when that is durable. A nil value removes the key. All keys and values
 // together must fit into 64 KiB less a few hundred bytes: [ErrTooLarge]. Set is
-// for what changes rarely, and costs one flush.
+// for values that change rarely, and costs one flush.
 func (l *Log) Set(key string, value []byte) error {
 	l.writer.Lock()
 	defer l.writer.Unlock()

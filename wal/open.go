@@ -20,9 +20,8 @@ import (
 // A log that is open, here or in another process, is [lock.ErrLocked].
 //
 // Opening reads a page of each segment. After a crash it also scans the last
-// segment, and what was never acknowledged is no longer part of the log. Damage
-// that no crash explains is [ErrCorrupt], and changes nothing. ctx ends the
-// scan.
+// segment: the log ends before the first record that is not whole. Damage that
+// no crash explains is [ErrCorrupt], and changes nothing. ctx ends the scan.
 func Open(ctx context.Context, dir string, o Options) (*Log, error) {
 	o, err := o.check()
 	if err != nil {
@@ -63,7 +62,7 @@ func makeDir(dir string) error {
 	return core.SyncParent(dir)
 }
 
-// abandon closes what an Open that failed has opened.
+// abandon closes the files of an Open that has failed.
 func (l *Log) abandon() {
 	l.cancel()
 	for _, s := range l.segments {
@@ -77,15 +76,15 @@ func (l *Log) abandon() {
 // recover finds the segments that belong to the log and its end, and notes that
 // the log is open.
 func (l *Log) recover(ctx context.Context) error {
-	fresh, err := l.meta.read()
+	isNew, err := l.meta.read()
 	if err != nil {
 		return err
 	}
-	found, others, err := l.scanDir(fresh)
+	found, others, err := l.scanDir(isNew)
 	if err != nil {
 		return err
 	}
-	if fresh {
+	if isNew {
 		if err := l.begin(found, others); err != nil {
 			return err
 		}
@@ -96,7 +95,7 @@ func (l *Log) recover(ctx context.Context) error {
 	if err := l.findEnd(ctx); err != nil {
 		return err
 	}
-	if !fresh && !l.meta.clean.closed {
+	if !isNew && !l.meta.clean.closed {
 		if err := l.restore(); err != nil {
 			return err
 		}
@@ -131,9 +130,10 @@ func (l *Log) begin(found []*segment, others []string) error {
 	return l.storeMeta(s)
 }
 
-// scanDir reads the headers of the segment files in the directory. It returns
-// the segments of this log, alive or not, and the names of all segment files.
-func (l *Log) scanDir(fresh bool) (found []*segment, names []string, err error) {
+// scanDir reads the headers of the segment files in the directory, unless the log
+// is new. It returns the segments of this log, alive or not, and the names of
+// all segment files.
+func (l *Log) scanDir(isNew bool) (found []*segment, names []string, err error) {
 	entries, err := os.ReadDir(l.dir)
 	if err != nil {
 		return nil, nil, err
@@ -146,7 +146,7 @@ func (l *Log) scanDir(fresh bool) (found []*segment, names []string, err error) 
 		l.number = max(l.number, number)
 		name := filepath.Join(l.dir, e.Name())
 		names = append(names, name)
-		if fresh {
+		if isNew {
 			continue
 		}
 		s, err := readSegment(name, l.meta.id, l.meta.cut)
@@ -239,7 +239,7 @@ func (l *Log) findEnd(ctx context.Context) error {
 	}
 	s.file = f
 	if f.Core().Len() != s.size {
-		return &CorruptError{s.name, f.Core().Len(), fmt.Sprintf("the file has not its length of %d bytes", s.size)}
+		return &CorruptError{s.name, f.Core().Len(), fmt.Sprintf("the file is not %d bytes long", s.size)}
 	}
 	latest := uint16(0)
 	if s.seq == l.meta.tailSeq {
@@ -257,7 +257,7 @@ func (l *Log) findEnd(ctx context.Context) error {
 	// Not the generation of the last frame: later ones may have been lost, and
 	// frames that had followed them may be there.
 	if s.gen = latest; s.gen < maxGeneration {
-		s.gen++ // what is left over behind the end does not pass again
+		s.gen++ // frames left over behind the end do not pass again
 	}
 	s.committer = flush.NewCommitter(f.Core(), flush.Options{})
 	if l.meta.clean.closed {
@@ -359,10 +359,10 @@ func (s *segment) explain(b []byte, cut cut, latest uint16) error {
 	return nil
 }
 
-// restore makes the end of a log durable that was not closed. What is there may
-// be in memory alone: the process was killed before it had flushed it, or the
-// flush has failed, after which the system takes the pages for clean. So it is
-// stored again first.
+// restore makes the end of a log durable that was not closed. Its bytes may be in
+// memory only: the process was killed before it had flushed them, or the flush
+// failed, after which the system takes the pages for clean. So they are stored
+// again first.
 func (l *Log) restore() error {
 	if len(l.segments) == 0 {
 		return nil
@@ -404,8 +404,8 @@ func (l *Log) restore() error {
 }
 
 // collectSpares keeps files of standard size that belong to no segment for
-// later, and removes the others. What has made the former may have been killed
-// before they, and their names, were durable.
+// later, and removes the others. The process that made the former may have been
+// killed before they, and their names, were durable.
 func (l *Log) collectSpares(names []string) error {
 	live := map[string]bool{}
 	for _, s := range l.segments {
@@ -423,7 +423,7 @@ func (l *Log) collectSpares(names []string) error {
 			l.spares = append(l.spares, name)
 			continue
 		}
-		_ = os.Remove(name) // what stays is found again at the next opening
+		_ = os.Remove(name) // a file that stays is found at the next opening
 	}
 	if len(l.spares) == 0 {
 		return nil

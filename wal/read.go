@@ -46,7 +46,7 @@ func (l *Log) locateRun(index, last uint64, n int64) (place, error) {
 		if s.file != nil {
 			k := (index - s.first) / stride
 			p := place{file: s.file, seg: s, index: index, from: s.first + k*stride, off: int64(s.marks[k]) * frameAlign}
-			// What TruncateBack hides may change at any moment.
+			// TruncateBack may hide records at any moment.
 			last = min(last, s.last(), l.durable.Load())
 			for more := true; more; {
 				k++
@@ -67,26 +67,26 @@ func (l *Log) locateRun(index, last uint64, n int64) (place, error) {
 }
 
 // openSegment maps a segment that is not mapped, and loads its index unless that
-// is known: a tail that is being cut has one in memory alone.
+// is known: a tail that is being cut has one in memory only.
 func (l *Log) openSegment(s *segment) error {
 	l.mu.RLock()
-	fresh := &segment{header: s.header, name: s.name, count: s.count, end: s.end, marks: s.marks}
+	mapped := &segment{header: s.header, name: s.name, count: s.count, end: s.end, marks: s.marks}
 	l.mu.RUnlock()
 	f, err := mapSegment(l.pool(), s.name, core.ReadOnly)
 	if err != nil {
 		return err
 	}
-	fresh.file = f
-	if fresh.marks == nil {
-		err = fresh.readIndex()
+	mapped.file = f
+	if mapped.marks == nil {
+		err = mapped.readIndex()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err != nil || l.closed || s.dead || s.file != nil || s.end != fresh.end {
+	if err != nil || l.closed || s.dead || s.file != nil || s.end != mapped.end {
 		f.StartClose(context.Background()) // it has no users: it closes at once
 		return err
 	}
-	s.file, s.marks = f, fresh.marks
+	s.file, s.marks = f, mapped.marks
 	l.closeIdle()
 	return nil
 }
@@ -95,7 +95,7 @@ func (l *Log) openSegment(s *segment) error {
 func (s *segment) readIndex() error {
 	f := s.file.Core()
 	if f.Len() < s.size {
-		return &CorruptError{s.name, f.Len(), fmt.Sprintf("the file has not its length of %d bytes", s.size)}
+		return &CorruptError{s.name, f.Len(), fmt.Sprintf("the file is not %d bytes long", s.size)}
 	}
 	b := make([]byte, trailerSize)
 	if _, err := f.ReadAt(b, s.size-trailerSize); err != nil {
@@ -213,8 +213,8 @@ func (l *Log) Load(ctx context.Context, index uint64) *async.Future[*core.Pin] {
 }
 
 // loadAgain is Load for a record that has just been brought in, by a mapping
-// that was replaced meanwhile. It waits in a system call for what was evicted
-// since.
+// that was replaced meanwhile. It waits in a system call for pages that were
+// evicted since.
 func (l *Log) loadAgain(index uint64) (*core.Pin, error) {
 	for {
 		p, err := l.locate(index)
@@ -291,7 +291,7 @@ const (
 )
 
 // Range yields the durable records from the index from on, in order, up to the
-// last one there was when it began. What follows is read ahead. An error ends
+// last one there was when it began. Later records are read ahead. An error ends
 // the sequence. The log may be appended to and truncated meanwhile: a record
 // that is gone when its turn comes is [ErrNotFound].
 func (l *Log) Range(ctx context.Context, from uint64) iter.Seq2[Record, error] {
@@ -303,8 +303,8 @@ func (l *Log) Range(ctx context.Context, from uint64) iter.Seq2[Record, error] {
 // Tail yields the durable records from the index from on, and waits for those
 // that do not exist yet, until ctx is done or the log is closed: the sequence
 // ends with the cause, or [fs.ErrClosed]. Waiting costs no polling. A sequence
-// does not go back: when TruncateBack removes records that it has yielded, what
-// is appended in their place is not yielded again.
+// does not go back: when TruncateBack removes records that it has yielded, the
+// records appended in their place are not yielded.
 func (l *Log) Tail(ctx context.Context, from uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		for {
@@ -374,7 +374,7 @@ func (l *Log) rangeAhead(ctx context.Context, from, last uint64, yield func(Reco
 	loading, cancel := context.WithCancel(ctx)
 	var ahead []chunk
 	defer func() {
-		cancel() // what arrives from now on is released
+		cancel() // pins that arrive from now on are released
 		for _, c := range ahead {
 			if pin, err, ok := c.load.TryResult(); ok && err == nil {
 				pin.Release()
@@ -389,7 +389,7 @@ func (l *Log) rangeAhead(ctx context.Context, from, last uint64, yield func(Reco
 				return from, false
 			}
 			if err != nil {
-				break // what is there comes first
+				break // the chunks before it come first
 			}
 			ahead = append(ahead, c)
 			next = c.last + 1

@@ -69,7 +69,7 @@ func decodeHeader(b []byte, id identity) (h header, ok bool) {
 	return h, h.seq != 0 && h.size >= pageSize+trailerSize
 }
 
-// seed is what the checksums of the segment's frames begin with.
+// seed returns the value that the checksums of the segment's frames begin with.
 func (h header) seed() uint32 {
 	b := append([]byte{}, h.id[:]...)
 	b = le.AppendUint64(b, h.seq)
@@ -110,10 +110,10 @@ func decodeTrailer(b []byte, h header) (t trailer, ok bool) {
 	return t, t.end >= pageSize && t.end+indexSize(t.count) <= h.size-trailerSize
 }
 
-// indexSize is the length of the index of a segment with count records.
+// indexSize returns the length of the index of a segment with count records.
 func indexSize(count uint64) int64 { return 4 * int64((count+stride-1)/stride) }
 
-// encodeIndex is the index as it is stored behind the frames.
+// encodeIndex returns the index as it is stored behind the frames.
 func encodeIndex(marks []uint32) []byte {
 	b := make([]byte, 0, 4*len(marks))
 	for _, m := range marks {
@@ -151,7 +151,7 @@ type segment struct {
 	// changes together with Log.durable, under Log.waiting.
 	durable atomic.Int64
 	// writes counts calls of Write that have stored and not flushed yet. Log.writer
-	// is held where it grows, and by whatever waits for it.
+	// is held where it grows, and by the methods that wait for it.
 	writes sync.WaitGroup
 
 	file    *async.File               // nil while the segment is not mapped
@@ -168,7 +168,7 @@ type segment struct {
 	committer *flush.Committer // of the tail; guarded by Log.writer
 }
 
-// last is the index of the last record, first-1 without any.
+// last returns the index of the last record, first-1 without any.
 func (s *segment) last() uint64 { return s.first + s.count - 1 }
 
 // unmap closes the mapping. Pins keep their bytes until they are released.
@@ -186,14 +186,14 @@ func (s *segment) unmap() {
 }
 
 // room reports whether count records whose frames take total bytes fit behind
-// what is there, with the index and the trailer.
+// those of the segment, with the index and the trailer.
 func (s *segment) room(total int64, count int) bool {
 	return s.gen < maxGeneration && s.end+total+indexSize(s.count+uint64(count)) <= s.size-trailerSize
 }
 
 const segmentPrefix, segmentSuffix = "segment-", ".wal"
 
-// segmentName is the name of the number-th segment file.
+// segmentName returns the name of the number-th segment file.
 func segmentName(dir string, number uint64) string {
 	return filepath.Join(dir, fmt.Sprintf("%s%08d%s", segmentPrefix, number, segmentSuffix))
 }

@@ -54,7 +54,7 @@ func (l *Log) giveBack(name string, size int64) {
 	}
 	l.mu.Unlock()
 	if !keep {
-		_ = os.Remove(name) // what stays is found again at the next opening
+		_ = os.Remove(name) // a file that stays is found at the next opening
 	}
 }
 
@@ -72,7 +72,7 @@ func (l *Log) makeSpare() {
 	name := segmentName(l.dir, l.number)
 	l.background.Go(func() { // ends when the file is written, or the log is closed
 		err := writeAhead(name, l.opts.SegmentSize, func() error { return context.Cause(l.ctx) })
-		if err == nil { // else roll makes one, and reports what is wrong
+		if err == nil { // else roll makes one, and reports the error
 			l.giveBack(name, l.opts.SegmentSize)
 		}
 		l.mu.Lock()

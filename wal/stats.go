@@ -51,7 +51,7 @@ func (c *counters) committed(began int64) {
 	c.latency[min(bits.Len64(us), Buckets-1)].Add(1)
 }
 
-// Stats returns what the log has done up to now.
+// Stats returns a snapshot.
 func (l *Log) Stats() Stats {
 	l.mu.RLock()
 	s := Stats{First: l.meta.first, Last: l.durable.Load(), Segments: len(l.segments), Spares: len(l.spares)}

@@ -58,8 +58,8 @@ func (l *Log) drop(i, j int) {
 
 // TruncateBack removes the records after the index last, which becomes the last
 // one, and returns when that is durable; the next record gets the index last+1.
-// It waits for readers that hold records of the segment that it cuts, and
-// whatever changes the log waits for it: when ctx is done first nothing has
+// It waits for readers that hold records of the segment that it cuts, and all
+// methods that change the log wait for it: when ctx is done first nothing has
 // changed, and the error is the context's cause. So a goroutine that holds a
 // record, as the body of a loop over Range or Tail does, releases it before it
 // calls TruncateBack, or appends while another goroutine may call that.
@@ -157,7 +157,7 @@ func (l *Log) show(last uint64) {
 
 // closeReaders closes the mapping of s, and waits until its readers, and those of
 // earlier mappings, have released their records. Readers that come meanwhile map
-// it anew, and see what is not hidden. l.writer is held.
+// it anew, and see the records that are not hidden. l.writer is held.
 func (l *Log) closeReaders(ctx context.Context, s *segment) error {
 	l.mu.Lock()
 	s.unmap()
@@ -236,8 +236,8 @@ func (s *segment) find(f *async.File, known []uint32, index uint64) (marks []uin
 }
 
 // Reset removes all records and makes next the index of the next one; it
-// returns when that is durable. It does not wait for readers, who keep what they
-// hold. The map of Set stays.
+// returns when that is durable. It does not wait for readers, which keep the
+// records they hold. The map of Set stays.
 func (l *Log) Reset(next uint64) error {
 	l.writer.Lock()
 	defer l.writer.Unlock()

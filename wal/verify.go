@@ -45,18 +45,17 @@ func (l *Log) Verify(ctx context.Context) error {
 	return nil
 }
 
-// A Repaired reports what [Repair] has done.
+// A Repaired is the outcome of [Repair].
 type Repaired struct {
-	Problem error    // what was wrong; nil if nothing was, and nothing was changed
+	Problem error    // the first damage found; nil if there was none, and nothing was changed
 	Last    uint64   // index of the last record that is left
 	Aside   []string // copies of the files that were changed or removed
 }
 
 // Repair makes a log usable again that [Open] or [Log.Verify] reports to be
 // corrupt: it keeps the records before the damage and drops all that come
-// after. The files of what it drops are copied to a directory "damaged-..." in
-// dir first. What the log's map held stays. The log must not be open:
-// lock.ErrLocked.
+// after. The files with dropped records are copied to a directory "damaged-..."
+// in dir first. The log's map stays. The log must not be open: lock.ErrLocked.
 //
 // A log whose meta file is beyond reading cannot be repaired: [ErrCorrupt].
 func Repair(ctx context.Context, dir string, o Options) (Repaired, error) {

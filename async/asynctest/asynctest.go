@@ -56,7 +56,7 @@ func TestExecutor(t *testing.T, open func() (e async.Executor, close func())) {
 			}
 		})
 		if !ok {
-			return // what follows builds on it, and would hang or worse
+			return // the tests below build on it, and would hang or worse
 		}
 	}
 }
@@ -87,7 +87,7 @@ func await(t *testing.T, what string, wg *sync.WaitGroup) {
 	}
 }
 
-// runsOnce: what Submit accepts runs, once.
+// runsOnce: an accepted function runs, once.
 func runsOnce(t *testing.T, e async.Executor) {
 	const n = 500
 	var ran [n]atomic.Int32
@@ -174,7 +174,7 @@ func pool(t *testing.T, o async.PoolOptions) (*async.Pool, func()) {
 	}
 }
 
-// errTask is what failing tasks of resolvesEverything return.
+// errTask is the error of failing tasks of resolvesEverything.
 var errTask = errors.New("task failed")
 
 // resolvesEverything: futures of tasks that return, fail, panic, exit, are

@@ -108,7 +108,7 @@ func (g *Group) Add(i int) *Lane {
 	l.prepare(g, i, Shape{Width: g.lanes[i].width, Queue: g.lanes[i].limit})
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closing { // what has been drained is not to wait for this one
+	if g.closing { // a drained group does not wait for this lane
 		l.closed, l.drained = true, true
 		return l
 	}
@@ -187,7 +187,7 @@ func (g *Group) laneDrained() {
 	}
 }
 
-// finished ends what is left of a group whose lanes are drained.
+// finished ends a group whose lanes are drained.
 func (g *Group) finished() {
 	g.cancel(ErrClosed)
 	close(g.done)

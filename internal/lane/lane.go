@@ -18,7 +18,7 @@ import (
 // tasks off the head until there are none, spins a few times (see spinner), and
 // exits. Submitting starts a worker if fewer than width exist and no spinning
 // worker is free to take the task. A worker about to finish a task does not
-// count as free: what the task's Finish sets off may keep it busy. So a lane
+// count as free: callbacks of the task's Finish may keep it busy. So a lane
 // with tasks has a worker, and an idle one has none:
 //
 //	tasks queued > 0  ⇒  workers > 0
@@ -63,7 +63,7 @@ func (l *Lane) unlock() {
 	l.mu.Unlock()
 }
 
-// check checks what holds whenever mu is unlocked.
+// check checks the invariants that hold whenever mu is unlocked.
 func (l *Lane) check() {
 	invariant.Check(l.queue.len >= 0 && (l.queue.len == 0) == (l.queue.head == nil), "queue of %d", l.queue.len)
 	invariant.Check(l.workers >= 0 && l.workers <= l.width, "%d workers in a lane of %d", l.workers, l.width)
@@ -143,7 +143,7 @@ func (l *Lane) push(n *Node) (start int) {
 }
 
 // start asks the executor for n workers, which count already. If it refuses and
-// there is no other worker, what is queued can never run, and fails. With
+// there is no other worker, the queued tasks can never run, and fail. With
 // another worker only width is lost.
 func (l *Lane) start(n int) {
 	for range n {
@@ -240,7 +240,7 @@ func (l *Lane) Spin() {
 	}
 }
 
-// shut refuses submissions from now on. What is queued still runs.
+// shut refuses submissions from now on. Queued tasks still run.
 func (l *Lane) shut() {
 	l.mu.Lock()
 	l.closed = true
@@ -252,7 +252,7 @@ func (l *Lane) shut() {
 	}
 }
 
-// abort fails what is queued in a lane that has been shut.
+// abort fails the queued tasks of a lane that has been shut.
 func (l *Lane) abort() {
 	l.mu.Lock()
 	list := l.queue.takeAll()

@@ -18,7 +18,7 @@ type spinner struct {
 	slow  time.Duration // a spin that takes as long is slow
 	count atomic.Uint32 // spins since the last one that was timed
 	skip  atomic.Int32  // spins still to be skipped; races may take it below zero
-	last  atomic.Int32  // what skip was last set to
+	last  atomic.Int32  // value that skip was last set to
 }
 
 const (

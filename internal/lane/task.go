@@ -21,8 +21,8 @@ type Task interface {
 	Run(ctx context.Context) error
 
 	// Finish is called exactly once after a Claim that returned true. Its
-	// argument is what Run returned, what Hooks.Unwound made of a panic or a
-	// Goexit, or the reason why Run was not called. The lane has counted the
+	// argument is the error of Run, the one that Hooks.Unwound made of a panic or
+	// a Goexit, or the reason why Run was not called. The lane has counted the
 	// task as ended by then, so that there is room for another one.
 	Finish(err error)
 }
@@ -56,7 +56,7 @@ func (n *Node) Task() Task { return n.task }
 // Parent returns the context that Init was given.
 func (n *Node) Parent() context.Context { return n.context.parent }
 
-// run is what a worker does with a node that it has taken off the queue.
+// run runs the task of a node that the worker has taken off the queue.
 func (l *Lane) run(n *Node) {
 	if !n.task.Claim() {
 		l.skip()
