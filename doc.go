@@ -7,7 +7,7 @@
 //   - [flush] lets many callers share one flush of the device.
 //   - [lock] has advisory locks of files and ranges, between processes and
 //     within one.
-//   - [wal] is a write-ahead log in a mapped file.
+//   - [wal] is a durable log of records in segments that are mapped files.
 //
 // # Ways in
 //
@@ -24,6 +24,10 @@
 //   - [async.Open] (ctx, *Pool, name, Options) *Future[*File]
 //   - [async.Map] (ctx, *Pool, *os.File, Options) *Future[*File]
 //   - [async.Wrap] (*Pool, *core.File) *File
+//
+// To a log of records:
+//
+//   - [wal.Open] (ctx, dir, Options) (*Log, error)
 //
 // To its bytes:
 //
@@ -64,6 +68,7 @@
 // [async.Map]: https://pkg.go.dev/github.com/fmmap-go/fmmap/async#Map
 // [async.Wrap]: https://pkg.go.dev/github.com/fmmap-go/fmmap/async#Wrap
 // [flush.NewCommitter]: https://pkg.go.dev/github.com/fmmap-go/fmmap/flush#NewCommitter
+// [wal.Open]: https://pkg.go.dev/github.com/fmmap-go/fmmap/wal#Open
 // [File.View]: https://pkg.go.dev/github.com/fmmap-go/fmmap/core#File.View
 // [File.Update]: https://pkg.go.dev/github.com/fmmap-go/fmmap/core#File.Update
 // [File.Pin]: https://pkg.go.dev/github.com/fmmap-go/fmmap/core#File.Pin

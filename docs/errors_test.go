@@ -14,7 +14,8 @@ import (
 const troubleshooting = "troubleshooting.md"
 
 // errorTexts returns the constant parts of the error texts in a file: those of
-// errors.New and fmt.Errorf, and of methods named Error.
+// errors.New and fmt.Errorf, of methods named Error, and of literals of error
+// types.
 func errorTexts(f *ast.File) (texts []string) {
 	verb := regexp.MustCompile(`%[+#]?[a-zA-Z]`)
 	add := func(n ast.Node) {
@@ -42,6 +43,12 @@ func errorTexts(f *ast.File) (texts []string) {
 			if n.Recv != nil && n.Name.Name == "Error" {
 				add(n.Body)
 			}
+		case *ast.CompositeLit:
+			if id, ok := n.Type.(*ast.Ident); ok && strings.HasSuffix(id.Name, "Error") {
+				for _, field := range n.Elts {
+					add(field)
+				}
+			}
 		case *ast.CallExpr:
 			sel, ok := n.Fun.(*ast.SelectorExpr)
 			if !ok || len(n.Args) == 0 {
@@ -64,7 +71,7 @@ func TestErrorTextsAreExplained(t *testing.T) {
 	}
 	page := strings.Join(strings.Fields(string(b)), " ")
 	n := 0
-	for _, dir := range []string{"../core", "../lock", "../flush", "../async", "../async/antspool", "../internal/bounds"} {
+	for _, dir := range []string{"../core", "../lock", "../flush", "../async", "../async/antspool", "../wal", "../internal/bounds"} {
 		for _, f := range parsed(t, dir) {
 			for _, text := range errorTexts(f) {
 				n++

@@ -13,7 +13,7 @@ import (
 // examples.
 func TestExcerptsAreCopies(t *testing.T) {
 	var sources []string
-	for _, root := range []string{"core", "lock", "flush", "async", "examples"} {
+	for _, root := range []string{"core", "lock", "flush", "async", "wal", "examples"} {
 		err := filepath.WalkDir(filepath.Join("..", root), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
 				return err

@@ -14,7 +14,7 @@ import (
 // packages are those whose names the documents may mention.
 var packages = map[string]string{
 	"core": "../core", "lock": "../lock", "flush": "../flush", "async": "../async",
-	"antspool": "../async/antspool", "asynctest": "../async/asynctest",
+	"antspool": "../async/antspool", "asynctest": "../async/asynctest", "wal": "../wal",
 }
 
 // exported returns the exported names of the packages: "core", "core.File",
@@ -155,7 +155,7 @@ var (
 	span = regexp.MustCompile("`[^`\n]+`")
 	// A name as it is written in text, of a package or of a type that is the
 	// package's.
-	name = regexp.MustCompile(`(^|[^\w./])((?:core|lock|flush|async|antspool|asynctest)\.[A-Z]\w*(?:\.[A-Z]\w*)?|[A-Z]\w*\.[A-Z]\w*)`)
+	name = regexp.MustCompile(`(^|[^\w./])((?:core|lock|flush|async|antspool|asynctest|wal)\.[A-Z]\w*(?:\.[A-Z]\w*)?|[A-Z]\w*\.[A-Z]\w*)`)
 )
 
 // Every name of this module in a code span exists. A name whose package or type

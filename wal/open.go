@@ -228,7 +228,7 @@ func (l *Log) link(found []*segment) error {
 func (l *Log) findEnd(ctx context.Context) error {
 	s := l.tail()
 	if c := l.meta.clean; c.closed && (s == nil) != (c.seq == 0) || s != nil && c.closed && s.seq != c.seq {
-		return &CorruptError{l.dir, 0, fmt.Sprintf("the log was closed with segment %d as its last, which it is not", c.seq)}
+		return &CorruptError{l.dir, 0, fmt.Sprintf("the log was closed with segment %d as its last, but another one is", c.seq)}
 	}
 	if s == nil {
 		return nil

@@ -11,7 +11,7 @@ import (
 )
 
 // public are the packages for users of the module.
-var public = map[string]bool{"core": true, "lock": true, "flush": true, "async": true, "async/antspool": true, "async/asynctest": true}
+var public = map[string]bool{"core": true, "lock": true, "flush": true, "async": true, "async/antspool": true, "async/asynctest": true, "wal": true}
 
 // Every exported identifier is documented, and every exported type has an
 // example.
