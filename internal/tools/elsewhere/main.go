@@ -12,6 +12,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -67,19 +68,14 @@ func all(names []string) (err error) {
 		return err
 	}
 	defer func() {
-		err = errors.Join(err, os.RemoveAll(dir))
+		err = errors.Join(err, removed(dir))
 		if after, e := held(); e != nil || after != before {
 			err = errors.Join(err, e, fmt.Errorf("left behind: %s instead of %s", after, before))
 		}
 	}()
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
-	go func() { // ends with the process
-		<-stop
-		_ = os.RemoveAll(dir) // the rows, and what they mounted, end with this process
-		os.Exit(1)
-	}()
-	if err := prepare(root, dir); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := prepare(ctx, root, dir); err != nil {
 		return err
 	}
 	var (
@@ -93,10 +89,13 @@ func all(names []string) (err error) {
 			continue
 		}
 		slots <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
 		wg.Go(func() {
 			defer func() { <-slots }()
 			began := time.Now()
-			out, ok := carriedOut(dir, r)
+			out, ok := carriedOut(ctx, dir, r)
 			mu.Lock()
 			defer mu.Unlock()
 			if !ok {
@@ -106,10 +105,25 @@ func all(names []string) (err error) {
 		})
 	}
 	wg.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if failed > 0 {
 		return fmt.Errorf("%d rows failed", failed)
 	}
 	return nil
+}
+
+// removed removes dir. The processes of a row that was cut short are killed with
+// it, but may still write for a moment.
+func removed(dir string) (err error) {
+	for range 100 {
+		if err = os.RemoveAll(dir); err == nil {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return err
 }
 
 // held returns what the machine holds that tests may have left.
@@ -121,11 +135,11 @@ func held() (string, error) {
 
 // prepare copies the repository into dir/src and compiles its tests into
 // dir/bin.
-func prepare(root, dir string) error {
+func prepare(ctx context.Context, root, dir string) error {
 	if err := os.Chmod(dir, 0o755); err != nil { // for another user
 		return err
 	}
-	list, err := output(root, "git", "ls-files", "--cached", "--others", "--exclude-standard")
+	list, err := output(ctx, root, "git", "ls-files", "--cached", "--others", "--exclude-standard")
 	if err != nil {
 		return err
 	}
@@ -140,10 +154,10 @@ func prepare(root, dir string) error {
 			return err
 		}
 	}
-	if _, err := output(root, "go", "test", "-c", "-vet=off", "-o", filepath.Join(dir, "bin")+"/", "./..."); err != nil {
+	if _, err := output(ctx, root, "go", "test", "-c", "-vet=off", "-o", filepath.Join(dir, "bin")+"/", "./..."); err != nil {
 		return err
 	}
-	packages, err := output(root, "go", "list", "-f", "{{.ImportPath}}", "./...")
+	packages, err := output(ctx, root, "go", "list", "-f", "{{.ImportPath}}", "./...")
 	if err != nil {
 		return err
 	}
@@ -151,8 +165,8 @@ func prepare(root, dir string) error {
 }
 
 // output runs a command in a folder and returns its standard output.
-func output(dir, name string, args ...string) (string, error) {
-	cmd := exec.Command(name, args...)
+func output(ctx context.Context, dir, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
@@ -165,7 +179,7 @@ func output(dir, name string, args ...string) (string, error) {
 
 // carriedOut carries out a row in a process of its own, which is in a mount
 // namespace of its own where that may be.
-func carriedOut(dir string, r row) (out []byte, ok bool) {
+func carriedOut(ctx context.Context, dir string, r row) (out []byte, ok bool) {
 	if r.root && os.Geteuid() != 0 {
 		return fmt.Appendf(nil, "--    %s: left out, it needs root", r.name), os.Getenv("FMMAP_CI") != "1"
 	}
@@ -173,7 +187,7 @@ func carriedOut(dir string, r row) (out []byte, ok bool) {
 	if err != nil {
 		return []byte(err.Error()), false
 	}
-	cmd := exec.Command(self, "-inner", dir, r.name)
+	cmd := exec.CommandContext(ctx, self, "-inner", dir, r.name)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // and nothing propagates from it

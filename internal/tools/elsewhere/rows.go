@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -130,7 +131,7 @@ func vendored(dir string) error {
 		{"test", "-mod=vendor", "-vet=off", "./internal/lint", "./docs"},
 		{"test", "-mod=vendor", "-vet=off", "-short", "./lock"},
 	} {
-		if _, err := output(src, "go", args...); err != nil {
+		if _, err := output(context.Background(), src, "go", args...); err != nil {
 			return err
 		}
 	}
@@ -147,6 +148,6 @@ func busybox(dir string) (path string, err error) {
 	if err := os.Mkdir(path, 0o755); err != nil {
 		return "", err
 	}
-	_, err = output(dir, exe, "--install", "-s", path)
+	_, err = output(context.Background(), dir, exe, "--install", "-s", path)
 	return path, err
 }
