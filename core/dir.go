@@ -60,7 +60,7 @@ func (p *parent) remember(name string, dir *sys.Dir, created, keep bool) {
 		p.abs = p.name
 	} else if filepath.VolumeName(p.name) != "" || os.IsPathSeparator('\\') {
 		p.abs, _ = filepath.Abs(p.name) // Windows itself cleans names
-	} else if wd, err := os.Getwd(); err == nil {
+	} else if wd, err := sys.Getwd(); err == nil {
 		p.abs = wd + string(filepath.Separator) + p.name
 	}
 	if keep && p.dir == nil {

@@ -45,6 +45,7 @@ type File struct {
 	// another region.
 	protection sys.Access
 
+	unit       int64 // of mappings of file, in bytes
 	device     bool  // mapped by Map: its size is fixed
 	deviceSize int64 // that the device reports, or that is mapped
 

@@ -196,7 +196,10 @@ func (f *File) newGeneration(r *region, data []byte) *generation {
 
 // supersede publishes g in a new epoch. The caller holds mu.
 func (f *File) supersede(g *generation) {
-	g.epoch = newEpoch()
+	g.epoch = new(epoch) // what nothing enters has no counters
+	if !g.closed {
+		g.epoch = newEpoch()
+	}
 	g.region.epochs = append(g.region.epochs, g.epoch)
 	f.gen.Load().epoch.old.Store(true) // before gen, as the protocol demands
 	f.gen.Store(g)

@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testutil.PrivateMounts()
-	testutil.RunRole(map[string]func() error{"count": countElsewhere, "cramped": growCramped, "add": addInChild})
+	testutil.RunRole(map[string]func() error{"count": countElsewhere, "cramped": growCramped, "add": addInChild, "opening": openOften})
 	if flag.Parse(); testing.Short() {
 		core.SetMinReserve(64 * MiB)
 	}

@@ -71,6 +71,7 @@ func (op *opening) adopt(name string, o Options) error {
 	if err != nil {
 		return err
 	}
+	op.unit = sys.GranularityOf(op.file, fi)
 	op.device = !fi.Mode().IsRegular()
 	if op.device && fi.Mode()&fs.ModeDevice == 0 {
 		return errNoMapping
@@ -87,7 +88,7 @@ func (op *opening) adopt(name string, o Options) error {
 		return fmt.Errorf("Truncate or Size: %w", errDevice)
 	}
 	if !o.NoLock {
-		if err := op.tryLock(o); err != nil {
+		if err := op.tryLock(o, fi); err != nil {
 			return err
 		}
 	}
@@ -165,5 +166,5 @@ func NewShared(name string, size int64, o Options) (*File, error) {
 		return nil, pathError(what, name, err)
 	}
 	o.Access, o.NoLock, o.Size = ReadWrite, true, max(size, o.Size)
-	return newFile(context.Background(), what, name, opening{file: file, nameless: true}, o)
+	return newFile(context.Background(), what, name, opening{file: file, nameless: true, unit: sys.GranularityOf(file, nil)}, o)
 }

@@ -68,7 +68,7 @@ func OpenFileContext(ctx context.Context, name string, o Options) (*File, error)
 // if it cannot.
 func newFile(ctx context.Context, what, name string, op opening, o Options) (*File, error) {
 	f := &File{name: name, file: op.file, access: o.Access, opts: o, protection: o.Access.mapping(), lock: op.lock}
-	f.device, f.deviceSize = op.device, op.size
+	f.unit, f.device, f.deviceSize = op.unit, op.device, op.size
 	f.dir.nameless = op.nameless
 	f.dir.remember(name, op.dir, op.created, o.RemoveOnClose)
 	if err := f.setUp(ctx, op.size); err != nil {
@@ -165,6 +165,7 @@ type opening struct {
 	created bool       // by this call
 	lock    *lock.Lock // held; nil with NoLock
 	size    int64      // as it was once the lock was held
+	unit    int64      // of mappings of the file; see sys.GranularityOf
 
 	device   bool // no regular file: its size is fixed
 	nameless bool // no name is known
@@ -174,7 +175,7 @@ type opening struct {
 // file between the two. Then the lock would guard a file that no other process
 // finds, so openLocked starts again until both agree.
 func openLocked(ctx context.Context, name string, o Options) (opening, error) {
-	for try := newRetry(); ; {
+	for try := new(retry); ; {
 		op, err := openOrCreate(name, o)
 		if err != nil {
 			return opening{}, err
@@ -222,14 +223,15 @@ const openPatience = 5 * time.Second
 
 // A retry pauses between tries, for random times that grow.
 type retry struct {
-	since time.Time
+	since time.Time     // the first pause
 	most  time.Duration // of the next pause
 }
 
-func newRetry() retry { return retry{since: time.Now(), most: 50 * time.Microsecond} }
-
 // pause returns an error when there is no other try.
 func (r *retry) pause(ctx context.Context) error {
+	if r.most == 0 {
+		r.since, r.most = time.Now(), 50*time.Microsecond
+	}
 	if time.Since(r.since) > openPatience {
 		return errUnsteady
 	}
@@ -252,11 +254,13 @@ func (op *opening) takeLock(name string, o Options) (same bool, err error) {
 		return false, err
 	case !opened.Mode().IsRegular():
 		return false, errNotRegular
-	case o.NoLock:
+	}
+	op.unit = sys.GranularityOf(op.file, opened)
+	if o.NoLock {
 		op.size = opened.Size()
 		return true, nil
 	}
-	if err := op.tryLock(o); err != nil {
+	if err := op.tryLock(o, opened); err != nil {
 		return false, err
 	}
 	named, err := os.Stat(name)
@@ -267,8 +271,8 @@ func (op *opening) takeLock(name string, o Options) (same bool, err error) {
 	return true, nil
 }
 
-func (op *opening) tryLock(o Options) error {
-	l := lock.New(op.file)
+func (op *opening) tryLock(o Options, opened fs.FileInfo) error {
+	l := lock.NewKnown(op.file, opened)
 	if err := l.Try(o.lockMode()); err != nil {
 		return lockRefused(err)
 	}
@@ -351,13 +355,12 @@ func notRegular(name string, err error) error {
 // mapRegion maps the window's n bytes into room bytes of address space.
 func (f *File) mapRegion(n, room int64) (*region, error) {
 	r := newRegion()
-	if f.opts.Offset != 0 { // else without a system call
-		r.delta = f.opts.Offset % sys.GranularityOf(f.file)
-	}
+	r.delta = f.opts.Offset % f.unit
 	r.offset = f.opts.Offset - r.delta
 	reserve := r.delta + min(room, maxAddress-r.delta)
 	o := sys.MapOptions{
-		Access: f.access.mapping(), Offset: r.offset, Len: r.delta + n, Reserve: reserve, Huge: f.opts.HugePages,
+		Access: f.access.mapping(), Offset: r.offset, Len: r.delta + n, Reserve: reserve,
+		Unit: f.unit, Huge: f.opts.HugePages,
 	}
 	if n == 0 && (!sys.CanReserve || reserve == 0) {
 		return r, f.checkMappable(o) // nothing to map until the file grows

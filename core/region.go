@@ -22,10 +22,15 @@ type region struct {
 	pins    []pinList   // one per P
 	retired atomic.Bool // set before the lists are looked at
 
-	epochs []*epoch // that may still have operations running; guarded by File.mu
+	epochs []*epoch  // that may still have operations running; guarded by File.mu
+	few    [2]*epoch // where epochs begins: most files have no more
 }
 
-func newRegion() *region { return &region{pins: stripe.Make[pinList]()} }
+func newRegion() *region {
+	r := &region{pins: stripe.Make[pinList]()}
+	r.epochs = r.few[:0]
+	return r
+}
 
 // base returns the address of the first byte of the stretch, nil when it is
 // empty.

@@ -81,6 +81,7 @@ type Lock struct {
 	bad    error // of every call: the range is not valid, or there is no file
 
 	id    atomic.Pointer[key]   // of the file, once asked for
+	known key                   // what NewKnown has id point to
 	entry atomic.Pointer[entry] // set while the lock is held or waited for; changed under entry.mu
 	lost  atomic.Bool           // the hold is lost, and Release has not returned that yet
 
@@ -102,6 +103,18 @@ func New(f *os.File) *Lock {
 	l := &Lock{file: f, hi: sys.EndOfFile}
 	if f == nil {
 		l.bad = errors.ErrUnsupported
+	}
+	return l
+}
+
+// NewKnown returns [New](f) for a caller that has called f.Stat: with what that
+// returned, the first call that takes the lock makes one system call less. A
+// Lock for which info describes another file excludes nothing.
+func NewKnown(f *os.File, info fs.FileInfo) *Lock {
+	l := New(f)
+	if id, ok := sys.IdentityOf(info); ok && f != nil {
+		l.known = key{id: id}
+		l.id.Store(&l.known)
 	}
 	return l
 }

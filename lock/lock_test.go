@@ -427,3 +427,28 @@ func TestLockAsText(t *testing.T) {
 		}
 	}
 }
+
+// What a Lock is told of its file is what it would have asked for.
+func TestKnownFile(t *testing.T) {
+	f, g := open(t, tempFile(t)), open(t, tempFile(t))
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := lock.NewKnown(f, info)
+	if err := known.Try(lock.Exclusive); err != nil {
+		t.Fatal(err)
+	}
+	if err := lock.New(open(t, f.Name())).Try(lock.Shared); !errors.Is(err, lock.ErrLockedHere) {
+		t.Errorf("another Lock of the file: %v, want %v", err, lock.ErrLockedHere)
+	}
+	if l := lock.New(g); l.Try(lock.Exclusive) != nil || l.Release() != nil {
+		t.Error("a lock of another file is refused")
+	}
+	if err := known.Release(); err != nil {
+		t.Error(err)
+	}
+	if err := lock.NewKnown(nil, info).Try(lock.Shared); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("no file: %v, want %v", err, errors.ErrUnsupported)
+	}
+}

@@ -31,6 +31,16 @@ func unwrapPath(err error) error {
 	return err
 }
 
+// Getwd returns the working directory by a name from the root without symbolic
+// links, which costs one system call on most systems; [os.Getwd] prefers $PWD,
+// which it has to check.
+func Getwd() (string, error) {
+	if wd, err := syscall.Getwd(); err == nil {
+		return wd, nil
+	}
+	return os.Getwd()
+}
+
 func truncate(f *os.File, size int64) error {
 	if size < 0 { // which node takes for 0
 		return syscall.EINVAL

@@ -2,6 +2,11 @@
 
 package sys
 
-import "errors"
+import (
+	"errors"
+	"io/fs"
+)
 
 func identity(uintptr) (ID, error) { return ID{}, errors.ErrUnsupported }
+
+func identityOf(fs.FileInfo) (ID, bool) { return ID{}, false }

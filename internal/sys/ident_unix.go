@@ -2,7 +2,12 @@
 
 package sys
 
-import "golang.org/x/sys/unix"
+import (
+	"io/fs"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
 
 func identity(fd uintptr) (ID, error) {
 	var st unix.Stat_t
@@ -15,4 +20,12 @@ func identity(fd uintptr) (ID, error) {
 			return ID{}, err
 		}
 	}
+}
+
+func identityOf(info fs.FileInfo) (ID, bool) {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ID{}, false
+	}
+	return ID{volume: uint64(st.Dev), file: [2]uint64{uint64(st.Ino)}}, true
 }

@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"io/fs"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -31,3 +32,7 @@ func identity(fd uintptr) (ID, error) {
 	index := uint64(info.FileIndexHigh)<<32 | uint64(info.FileIndexLow)
 	return ID{volume: uint64(info.VolumeSerialNumber), file: [2]uint64{index}}, nil
 }
+
+// identityOf knows nothing: what package os keeps for [os.SameFile] it does not
+// show.
+func identityOf(fs.FileInfo) (ID, bool) { return ID{}, false }

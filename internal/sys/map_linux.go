@@ -2,7 +2,9 @@ package sys
 
 import (
 	"errors"
+	"io/fs"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,16 +17,22 @@ const (
 
 // granularityOf looks at the block size that stat(2) has, and only where that
 // is larger than a page at the kind of file system.
-func granularityOf(f *os.File) int64 {
+func granularityOf(f *os.File, info fs.FileInfo) int64 {
 	page := pageSize()
 	if f == nil {
 		return page
 	}
-	_ = control(f, func(fd uintptr) error {
-		var st unix.Stat_t
-		if err := retryEINTR(func() error { return unix.Fstat(int(fd), &st) }); err != nil || int64(st.Blksize) <= page {
-			return err
+	if info == nil {
+		var err error
+		if info, err = f.Stat(); err != nil {
+			return page
 		}
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || int64(st.Blksize) <= page {
+		return page
+	}
+	_ = control(f, func(fd uintptr) error {
 		if block := int64(st.Blksize); fileSystem(fd) == unix.HUGETLBFS_MAGIC && block&(block-1) == 0 {
 			page = block
 		}

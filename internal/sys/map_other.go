@@ -4,6 +4,7 @@ package sys
 
 import (
 	"errors"
+	"io/fs"
 	"math"
 	"os"
 	"unsafe"
@@ -21,7 +22,7 @@ const (
 
 func granularity() int64 { return pageSize() }
 
-func granularityOf(*os.File) int64 { return granularity() }
+func granularityOf(*os.File, fs.FileInfo) int64 { return granularity() }
 
 // extend has nothing to do: no address space is reserved here.
 func (m *Mapping) extend(int64) error { return nil }

@@ -4,12 +4,13 @@ package sys
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-func granularityOf(*os.File) int64 { return granularity() }
+func granularityOf(*os.File, fs.FileInfo) int64 { return granularity() }
 
 // unlockReserve has nothing to do where memory that nothing may access is not
 // brought in by mlockall(2).

@@ -52,7 +52,10 @@ func retryTransient(fn func() error) error {
 var mmapCall = unix.MmapPtr
 
 func mmap(f *os.File, o MapOptions) (*Mapping, error) {
-	page := granularityOf(f)
+	page := o.Unit
+	if page == 0 {
+		page = granularityOf(f, nil)
+	}
 	if o.Len < 0 || o.Offset < 0 || o.Offset%page != 0 {
 		return nil, unix.EINVAL
 	}

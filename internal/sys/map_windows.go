@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"io/fs"
 	"math"
 	"os"
 	"sync"
@@ -60,7 +61,7 @@ func mmap(f *os.File, o MapOptions) (*Mapping, error) {
 	return m, nil
 }
 
-func granularityOf(*os.File) int64 { return granularity() }
+func granularityOf(*os.File, fs.FileInfo) int64 { return granularity() }
 
 // extend has nothing to do: no address space is reserved here.
 func (m *Mapping) extend(int64) error { return nil }

@@ -52,6 +52,8 @@ type MapOptions struct {
 	// up to Len only, so that no policy charges for the rest; [Mapping.Extend]
 	// moves that end.
 	Reserve int64
+	// Unit is what [GranularityOf] has returned for the file; 0 has Map ask.
+	Unit int64
 	// Huge asks for transparent huge pages; it is a hint.
 	Huge bool
 	// Stack asks for memory fit for a thread's stack; anonymous mappings only.
@@ -316,8 +318,9 @@ func PageSize() int64 { return pageSize() }
 func Granularity() int64 { return granularity() }
 
 // GranularityOf returns [Granularity] for mappings of f: on hugetlbfs it is the size
-// of the huge pages.
-func GranularityOf(f *os.File) int64 { return granularityOf(f) }
+// of the huge pages. info is what f.Stat has returned, or nil, which costs a
+// system call.
+func GranularityOf(f *os.File, info fs.FileInfo) int64 { return granularityOf(f, info) }
 
 // MapsFiles reports whether files can be mapped at all. Where they cannot,
 // [OpenFile] opens none, and anonymous memory comes from the heap.

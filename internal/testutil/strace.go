@@ -3,6 +3,8 @@ package testutil
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -30,4 +32,38 @@ func Strace(t testing.TB, inject, role string, env ...string) *Process {
 	cmd := exec.Command(strace, append(args, self.Path)...)
 	cmd.Env = self.Env
 	return StartProcess(t, cmd)
+}
+
+// SystemCalls is [Reexec] under strace(1), waits for the end of the process, and
+// returns how many system calls of each name it has made with all its threads:
+// those of the runtime too, so the caller compares two processes that differ in
+// one thing. The test is skipped as that of [Strace] is.
+func SystemCalls(t testing.TB, role string, env ...string) map[string]int {
+	t.Helper()
+	RequireLinux(t, "strace")
+	self := Command(t, role, env...)
+	table := filepath.Join(t.TempDir(), "calls")
+	args := []string{"-f", "-c", "-qqq", "-o", table}
+	strace := RequireTool(t, "strace", append(args, "true")...)
+	cmd := exec.Command(strace, append(args, self.Path)...)
+	cmd.Env = self.Env
+	if _, err := StartProcess(t, cmd).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := map[string]int{}
+	for line := range strings.Lines(string(b)) {
+		// % time, seconds, usecs/call, calls, errors if there were any, and the name
+		f := strings.Fields(line)
+		if len(f) < 5 || f[len(f)-1] == "total" {
+			continue
+		}
+		if n, err := strconv.Atoi(f[3]); err == nil {
+			calls[f[len(f)-1]] = n
+		}
+	}
+	return calls
 }
