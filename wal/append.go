@@ -128,8 +128,8 @@ func (l *Log) Write(ctx context.Context, records ...[]byte) (last uint64, err er
 			c.Commit(from, t.end-from).OnDone(func(err error) { l.resolved(t, err, began) })
 			return 0, err
 		}
-		l.counters.committed(began)
 	}
+	l.counters.waited(began)
 	t.arrive()
 	return t.last, nil
 }
@@ -233,7 +233,7 @@ func (l *Log) resolved(last *Ticket, err error, began int64) {
 		l.fail(err)
 		return
 	}
-	l.counters.committed(began)
+	l.counters.waited(began)
 	l.waiting.Lock()
 	t := *last // none joins any more
 	l.waiting.Unlock()
@@ -340,7 +340,10 @@ func (l *Log) quiesce(s *segment) error {
 	}
 	s.writes.Wait() // they may have stored records and not requested a flush yet
 	err := s.committer.Close()
+	l.mu.Lock()
+	l.counters.commits += commits(s.committer)
 	s.committer = nil
+	l.mu.Unlock()
 	if err != nil {
 		l.fail(err)
 	}

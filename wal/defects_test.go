@@ -9,6 +9,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -534,4 +536,60 @@ func failKth(t *testing.T, op sys.Op, k int64) bool {
 	check(t, l.Verify(bg))
 	check(t, l.Close())
 	return calls.Load() >= k
+}
+
+// A meta file of another program is neither overwritten nor made longer.
+func TestForeignMetaStaysAsItIs(t *testing.T) {
+	for _, text := range []string{"x", "this is something else entirely", strings.Repeat("other ", 50_000)} {
+		dir := t.TempDir()
+		name := filepath.Join(dir, "meta")
+		check(t, os.WriteFile(name, []byte(text), 0o600))
+		if _, err := wal.Open(bg, dir, small); !errors.Is(err, wal.ErrNotALog) || !strings.Contains(err.Error(), name) {
+			t.Errorf("a foreign file of %d bytes: %v", len(text), err)
+		}
+		if got, err := os.ReadFile(name); err != nil || string(got) != text {
+			t.Errorf("a foreign file of %d bytes has %d now, %v", len(text), len(got), err)
+		}
+	}
+}
+
+// Writes that share a flush count as one commit.
+func TestCommitsAreFlushes(t *testing.T) {
+	l := open(t, memoryDir(t), small)
+	_, err := l.Write(bg, []byte("first")) // the segment is begun
+	check(t, err)
+	before := l.Stats()
+	began, let := make(chan struct{}), make(chan struct{})
+	var flushes atomic.Uint64
+	t.Cleanup(sys.Inject(func(op sys.Op) error {
+		if op == sys.OpMsync && flushes.Add(1) == 1 {
+			close(began)
+			<-let
+		}
+		return nil
+	}))
+	writes := new(errgroup.Group)
+	write := func() error { _, err := l.Write(bg, []byte("x")); return err }
+	writes.Go(write)
+	<-began
+	const more = 8
+	for range more {
+		writes.Go(write)
+	}
+	for l.Stats().Appends < before.Appends+1+more { // stored
+		runtime.Gosched()
+	}
+	close(let)
+	check(t, writes.Wait())
+	after := l.Stats()
+	if n := after.Commits - before.Commits; n != flushes.Load() || n < 2 {
+		t.Errorf("%d commits by %d flushes", n, flushes.Load())
+	}
+	var timed uint64
+	for _, n := range after.Latency {
+		timed += n
+	}
+	if timed != 2+more {
+		t.Errorf("%d latencies for %d calls that waited, want one each", timed, 2+more)
+	}
 }

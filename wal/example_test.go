@@ -49,6 +49,33 @@ func Example() {
 	// 2 second
 }
 
+// pay notes a payment in the log in dir, which is created when absent.
+func pay(ctx context.Context, dir, payment string) (index uint64, err error) {
+	payments, err := wal.Open(ctx, dir, wal.Options{}) // locked; what a crash has left is sorted out
+	if err != nil {
+		return 0, err
+	}
+	defer payments.Close()
+	return payments.Write(ctx, []byte(payment)) // returns once the record survives a power cut
+}
+
+// A program that needs a durable log takes five lines for it.
+func ExampleLog_Write() {
+	dir, remove := scratch()
+	defer remove()
+	ctx := context.Background()
+	for _, payment := range []string{"42 to Ada", "7 to Bob"} {
+		index, err := pay(ctx, dir, payment)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(index)
+	}
+	// Output:
+	// 1
+	// 2
+}
+
 // Tickets let an appender go on, and wait for several records at once.
 func ExampleTicket() {
 	dir, remove := scratch()
@@ -292,14 +319,14 @@ func ExampleStats() {
 	fmt.Println("records", s.First, "to", s.Last)
 	fmt.Println("files: with records", s.Segments, "mapped", s.Mapped, "spare, at most 1:", s.Spares <= 1)
 	fmt.Println("since opening:", s.Appends, "appends,", s.Records, "records,", s.Commits, "commits")
-	var within uint64 // commits that took less than 2^20 µs, a second or so
-	for _, n := range s.Latency[:wal.Buckets/2] {
-		within += n
+	var waits uint64
+	for _, n := range s.Latency[:wal.Buckets] {
+		waits += n
 	}
-	fmt.Println(within <= s.Commits)
+	fmt.Println("waits for durability:", waits)
 	// Output:
 	// records 1 to 2
 	// files: with records 1 mapped 1 spare, at most 1: true
 	// since opening: 1 appends, 2 records, 1 commits
-	// true
+	// waits for durability: 1
 }

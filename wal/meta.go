@@ -176,6 +176,39 @@ func decodeSlot(b []byte) (counter uint64, s state, ok bool) {
 	return le.Uint64(b[16:]), s, ok
 }
 
+// openMeta opens the meta file, and creates it when absent. A file of another
+// program stays as it is.
+func openMeta(name string) (*core.File, error) {
+	f, err := core.OpenFile(name, core.Options{Access: core.ReadWrite, Create: true, Reserve: 2 * slotSize})
+	if err != nil {
+		return nil, err
+	}
+	err = f.View(func(b []byte) error {
+		if foreign(b[:min(len(b), 2*slotSize)]) {
+			return fmt.Errorf("%s: %w", name, ErrNotALog)
+		}
+		return nil
+	})
+	if err == nil && f.Len() < 2*slotSize { // new, or its creation was interrupted
+		err = f.Truncate(2 * slotSize)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// foreign reports whether the content of a meta file is of another program: it
+// has bytes, and no slot begins as one.
+func foreign(b []byte) bool {
+	begins := func(b []byte) bool { return len(b) >= len(metaMagic) && [8]byte(b) == metaMagic }
+	return !blank(b) && !begins(b) && (len(b) < slotSize || !begins(b[slotSize:]))
+}
+
+// blank reports whether all bytes are zero.
+func blank(b []byte) bool { return !slices.ContainsFunc(b, func(c byte) bool { return c != 0 }) }
+
 // read finds the newer of the two slots. It reports whether the file has no
 // state yet, as one whose creation was interrupted.
 func (m *meta) read() (empty bool, err error) {
@@ -191,11 +224,10 @@ func (m *meta) read() (empty bool, err error) {
 			}
 		}
 	}
-	blank := func(b []byte) bool { return !slices.ContainsFunc(b, func(c byte) bool { return c != 0 }) }
 	switch {
 	case whole == 0 && blank(b):
 		return true, nil
-	case whole == 0 && [8]byte(b) != metaMagic && [8]byte(b[slotSize:]) != metaMagic:
+	case whole == 0 && foreign(b):
 		return false, fmt.Errorf("%s: %w", m.file.Name(), ErrNotALog)
 	case whole == 0 && blank(b[:slotSize]):
 		return true, nil // the first store, to slot 1, was interrupted

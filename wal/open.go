@@ -30,9 +30,7 @@ func Open(ctx context.Context, dir string, o Options) (*Log, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
-	file, err := core.OpenFile(filepath.Join(dir, metaName), core.Options{
-		Access: core.ReadWrite, Create: true, Size: 2 * slotSize, Reserve: 1,
-	})
+	file, err := openMeta(filepath.Join(dir, metaName))
 	if err != nil {
 		return nil, err
 	}

@@ -281,7 +281,8 @@ func (l *Log) remapped(p place) bool {
 type Record struct {
 	Index uint64
 	// Data is the record's bytes in the map. They are in memory, and valid until
-	// the loop goes on.
+	// the loop goes on. The loop is no guard against another process that shortens
+	// the file, as Do of the pin that [Log.Load] returns is.
 	Data []byte
 }
 

@@ -165,7 +165,7 @@ type segment struct {
 	sealed  bool
 	dead    bool // no part of the log any more
 
-	committer *flush.Committer // of the tail; guarded by Log.writer
+	committer *flush.Committer // of the tail; changes with Log.writer held too
 }
 
 // last returns the index of the last record, first-1 without any.

@@ -4,6 +4,8 @@ import (
 	"math/bits"
 	"sync/atomic"
 	"time"
+
+	"github.com/fmmap-go/fmmap/flush"
 )
 
 // Buckets is the number of buckets of a latency in [Stats].
@@ -21,10 +23,11 @@ type Stats struct {
 	Appends uint64 `json:"appends"` // calls of Append, AppendAt and Write that stored something
 	Records uint64 `json:"records"` // stored
 	Bytes   uint64 `json:"bytes"`   // of frames: the records, their headers and padding
-	Commits uint64 `json:"commits"` // batches that became durable
+	Commits uint64 `json:"commits"` // batches that became durable, by one flush each
 
-	// Latency counts commits by the time from the first record's Append to
-	// durability: bucket i has those below 2^i µs and not below 2^(i-1).
+	// Latency counts calls of Write, and batches that calls of Append have joined,
+	// by the time from the call, for a batch the first one, to durability:
+	// bucket i has those below 2^i µs and not below 2^(i-1).
 	Latency [Buckets]uint64 `json:"latency"`
 }
 
@@ -32,8 +35,8 @@ type Stats struct {
 type counters struct {
 	began                    time.Time
 	appends, records, volume atomic.Uint64
-	commits                  atomic.Uint64
 	latency                  [Buckets]atomic.Uint64
+	commits                  uint64 // of committers that were closed; guarded by Log.mu
 }
 
 // now returns a reading of the log's clock, in nanoseconds.
@@ -45,10 +48,16 @@ func (c *counters) appended(records int, bytes int64) {
 	c.volume.Add(uint64(bytes))
 }
 
-func (c *counters) committed(began int64) {
-	c.commits.Add(1)
+// waited counts a wait for durability.
+func (c *counters) waited(began int64) {
 	us := uint64(max(c.now()-began, 0)) / 1000
 	c.latency[min(bits.Len64(us), Buckets-1)].Add(1)
+}
+
+// commits returns how many batches of c became durable.
+func commits(c *flush.Committer) uint64 {
+	s := c.Stats()
+	return uint64(s.Batches - s.Failed)
 }
 
 // Stats returns a snapshot.
@@ -60,9 +69,13 @@ func (l *Log) Stats() Stats {
 			s.Mapped++
 		}
 	}
-	l.mu.RUnlock()
 	c := &l.counters
-	s.Appends, s.Records, s.Bytes, s.Commits = c.appends.Load(), c.records.Load(), c.volume.Load(), c.commits.Load()
+	s.Commits = c.commits
+	if t := l.tail(); t != nil && t.committer != nil {
+		s.Commits += commits(t.committer)
+	}
+	l.mu.RUnlock()
+	s.Appends, s.Records, s.Bytes = c.appends.Load(), c.records.Load(), c.volume.Load()
 	for i := range s.Latency {
 		s.Latency[i] = c.latency[i].Load()
 	}

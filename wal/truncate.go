@@ -121,11 +121,10 @@ func (l *Log) openTail() error {
 
 // install makes f the mapping of the tail, in place of one for readers.
 func (l *Log) install(t *segment, f *async.File) {
-	t.committer = flush.NewCommitter(f.Core(), flush.Options{})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t.unmap()
-	t.file = f
+	t.file, t.committer = f, flush.NewCommitter(f.Core(), flush.Options{})
 }
 
 // hide keeps readers from records after last, and lets tickets for them no
