@@ -13,18 +13,29 @@ import (
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
-	"github.com/fmmap-go/fmmap/examples/reclog"
+	"github.com/fmmap-go/fmmap/wal"
 )
+
+var (
+	errEmpty    = errors.New("empty record")
+	errTooLarge = errors.New("record too large")
+	errNoRoom   = errors.New("no room for the record")
+)
+
+// event is the outcome of POST.
+type event struct {
+	Seq uint64 `json:"seq"`
+}
 
 // handler serves one log.
 type handler struct {
-	log  *reclog.Log
+	log  *wal.Log
 	pool *async.Pool
 	max  int64
 	errs *log.Logger // of what clients are not told
 }
 
-func newHandler(l *reclog.Log, p *async.Pool, max int64, errs *log.Logger) http.Handler {
+func newHandler(l *wal.Log, p *async.Pool, max int64, errs *log.Logger) http.Handler {
 	h := &handler{l, p, max, errs}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /events", h.post)
@@ -40,13 +51,21 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, err)
 		return
 	}
-	e, err := h.log.Append(r.Context(), body)
+	if len(body) == 0 {
+		h.refuse(w, r, errEmpty)
+		return
+	}
+	t := h.log.Append(body)
+	seq, err := t.Await(r.Context()) // with all requests that wait: one msync
 	if err != nil {
+		if t.First() == 0 { // not stored: as a rule no segment could be made
+			err = fmt.Errorf("%w: %w", errNoRoom, err)
+		}
 		h.refuse(w, r, err)
 		return
 	}
-	w.Header().Set("Location", fmt.Sprintf("/events/%d", e.Seq))
-	respond(w, http.StatusCreated, e)
+	w.Header().Set("Location", fmt.Sprintf("/events/%d", seq))
+	respond(w, http.StatusCreated, event{seq})
 }
 
 func (h *handler) get(w http.ResponseWriter, r *http.Request) {
@@ -55,14 +74,14 @@ func (h *handler) get(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "a sequence number is a decimal number from 1 on", http.StatusBadRequest)
 		return
 	}
-	rec, err := h.log.Read(r.Context(), seq) // waits for the disk without holding a processor
+	rec, err := h.log.Load(r.Context(), seq).Await(r.Context()) // waits for the disk without holding a processor
 	if err != nil {
 		h.refuse(w, r, err)
 		return
 	}
 	defer rec.Release()
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Length", strconv.Itoa(len(rec.Bytes())))
+	w.Header().Set("Content-Length", strconv.FormatInt(rec.Len(), 10))
 	if err := send(w, rec); err != nil {
 		h.abort(r, err)
 	}
@@ -80,7 +99,7 @@ func (h *handler) abort(r *http.Request, err error) {
 // send writes a record to the client from the map. The pin is held for as long
 // as the client takes to read it: the log grows meanwhile, and only closing
 // waits. The error is a [core.FaultError] if the file has lost the bytes.
-func send(w io.Writer, rec *reclog.Record) error {
+func send(w io.Writer, rec *core.Pin) error {
 	return rec.Do(func(b []byte) error { _, err := w.Write(b); return err })
 }
 
@@ -98,23 +117,31 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request) {
 	if limit == 0 {
 		return
 	}
-	for rec, err := range h.log.All(r.Context(), from) {
-		if err == nil {
-			_, err = fmt.Fprintf(w, "%d\n", len(rec.Bytes()))
-		}
-		if err == nil {
-			err = send(w, rec)
-		}
-		if err == nil {
-			_, err = io.WriteString(w, "\n")
-		}
-		if err != nil {
+	for seq := from; seq <= h.log.Last() && limit > 0; seq++ {
+		if err := h.sendLine(r.Context(), w, seq); err != nil {
 			h.abort(r, err)
 		}
-		if limit--; limit == 0 {
-			return
-		}
+		limit--
 	}
+}
+
+// sendLine writes a record with its length before it and a newline behind it.
+// (wal.Log.Range would read ahead, but its loop has no guard against a file that
+// another process cuts short.)
+func (h *handler) sendLine(ctx context.Context, w io.Writer, seq uint64) error {
+	rec, err := h.log.Load(ctx, seq).Await(ctx)
+	if err != nil {
+		return err
+	}
+	defer rec.Release()
+	if _, err := fmt.Fprintf(w, "%d\n", rec.Len()); err != nil {
+		return err
+	}
+	if err := send(w, rec); err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, "\n")
+	return err
 }
 
 // number returns the query parameter with the given name.
@@ -133,8 +160,7 @@ func number(r *http.Request, name string, otherwise uint64) (uint64, error) {
 func (h *handler) stats(w http.ResponseWriter, _ *http.Request) {
 	respond(w, http.StatusOK, map[string]any{
 		"events": h.log.Last(),
-		"bytes":  h.log.File().Core().Len(),
-		"file":   h.log.File().Stats(),
+		"log":    h.log.Stats(),
 		"pool":   h.pool.Stats(),
 	})
 }
@@ -152,23 +178,24 @@ var refusals = []struct {
 	status int
 	logged bool // in full, by the server
 }{
-	{reclog.ErrTooLarge, http.StatusRequestEntityTooLarge, false},
-	{reclog.ErrEmpty, http.StatusBadRequest, false},
+	{errTooLarge, http.StatusRequestEntityTooLarge, false},
+	{errEmpty, http.StatusBadRequest, false},
 	{io.ErrUnexpectedEOF, http.StatusBadRequest, false},
-	{reclog.ErrNotFound, http.StatusNotFound, false},
-	{reclog.ErrNoRoom, http.StatusInsufficientStorage, true},
+	{wal.ErrNotFound, http.StatusNotFound, false},
 	{async.ErrOverloaded, http.StatusServiceUnavailable, false},
 	{core.ErrFlushFailed, http.StatusServiceUnavailable, true},
 	{fs.ErrClosed, http.StatusServiceUnavailable, false},
 	{context.Canceled, http.StatusServiceUnavailable, false},
 	{core.ErrFault, http.StatusInternalServerError, true},
+	{wal.ErrCorrupt, http.StatusInternalServerError, true},
+	{errNoRoom, http.StatusInsufficientStorage, true}, // for no other reason
 }
 
 // refuse responds with the status that belongs to err.
 func (h *handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	status, text, logged := http.StatusInternalServerError, "internal error", true
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		err = fmt.Errorf("%w: at most %d bytes", reclog.ErrTooLarge, tooLarge.Limit)
+		err = fmt.Errorf("%w: at most %d bytes", errTooLarge, tooLarge.Limit)
 	}
 	for _, known := range refusals {
 		if errors.Is(err, known.err) {

@@ -1,21 +1,20 @@
-// Command eventlog is an HTTP server over a durable log in a mapped file.
+// Command eventlog is an HTTP server over a durable log in mapped files.
 //
 //	cd examples/eventlog && go run . -addr 127.0.0.1:0 -file events.log
 //
-//	POST /events         appends the body as a record; 201 with
-//	                     {"seq":…,"offset":…} once it is durable
+//	POST /events         appends the body as a record; 201 with {"seq":…} once it
+//	                     is durable
 //	GET  /events/{seq}   returns the bytes of a record, from the map
 //	GET  /events?from=N  returns the records from N on, each as a line with its
 //	                     length followed by its bytes and a newline; with
 //	                     &limit=M at most M of them
-//	GET  /stats          returns the statistics of the flushes, the reads and
-//	                     the pool, as JSON
+//	GET  /stats          returns the statistics of the log and the pool, as JSON
 //
 // A record is acknowledged only when an msync that began after it was stored
 // has returned; all requests that wait share one. On a full disk POST returns
 // 507 until there is room again. SIGTERM and SIGINT let the requests under way
-// finish, flush the log and close it. After a crash the next start cuts a torn
-// record off the end and serves everything that was acknowledged.
+// finish, flush the log and close it. After a crash the next start leaves out a
+// torn record at the end and serves everything that was acknowledged.
 package main
 
 import (
@@ -33,8 +32,8 @@ import (
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/async/antspool"
 	"github.com/fmmap-go/fmmap/examples/internal/cli"
-	"github.com/fmmap-go/fmmap/examples/reclog"
 	"github.com/fmmap-go/fmmap/lock"
+	"github.com/fmmap-go/fmmap/wal"
 )
 
 func main() { cli.Main("eventlog", run) }
@@ -51,9 +50,10 @@ type settings struct {
 func parse(args []string, out io.Writer) (s settings, err error) {
 	flags := flag.NewFlagSet("eventlog", flag.ContinueOnError)
 	flags.StringVar(&s.addr, "addr", "127.0.0.1:8080", "`address` to listen on; port 0 takes a free one")
-	flags.StringVar(&s.file, "file", "", "the log; created when absent")
+	flags.StringVar(&s.file, "file", "", "the `directory` of the log; created when absent")
 	flags.Int64Var(&s.maxRecord, "max", 1<<20, "longest record in `bytes`")
-	flags.Int64Var(&s.grow, "grow", 16<<20, "how many `bytes` the file grows at a time; fewer on a full disk")
+	flags.Int64Var(&s.grow, "grow", 16<<20, "how many `bytes` the log grows at a time, in whole pages: the\n"+
+		"length of its segments, at least 64 KiB")
 	flags.StringVar(&s.executor, "executor", "goroutines", "what runs the pool: goroutines, antspool (workers of ants) or\n"+
 		"inline (the goroutine of the request, which then waits for the disk itself)")
 	flags.DurationVar(&s.drain, "drain", 10*time.Second, "how long requests may take to finish after a signal")
@@ -65,8 +65,8 @@ func parse(args []string, out io.Writer) (s settings, err error) {
 			return errors.New("-file is missing")
 		case s.maxRecord < 1 || s.maxRecord > 1<<30:
 			return fmt.Errorf("-max %d: from 1 to %d", s.maxRecord, 1<<30)
-		case s.grow < 1 || s.grow > 1<<40:
-			return fmt.Errorf("-grow %d: from 1 to %d", s.grow, int64(1)<<40)
+		case s.grow < 1 || s.grow > 1<<34:
+			return fmt.Errorf("-grow %d: from 1 to %d", s.grow, int64(1)<<34)
 		case !slices.Contains([]string{"goroutines", "antspool", "inline"}, s.executor):
 			return fmt.Errorf("-executor %s: goroutines, antspool or inline", s.executor)
 		case s.drain < 0:
@@ -75,6 +75,12 @@ func parse(args []string, out io.Writer) (s settings, err error) {
 		return nil
 	})
 	return s, err
+}
+
+// segmentSize returns the length of the log's segments.
+func (s settings) segmentSize() int64 {
+	const page = 4096
+	return max((s.grow+page-1)/page*page, 64<<10)
 }
 
 // newExecutor returns the executor with the given name and a function that
@@ -112,7 +118,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) (err error) {
 		return err
 	}
 	defer pool.Close() // before release
-	l, err := reclog.Open(ctx, s.file, reclog.Options{MaxRecord: s.maxRecord, Grow: s.grow, Pool: pool})
+	l, err := wal.Open(ctx, s.file, wal.Options{SegmentSize: s.segmentSize(), Pool: pool})
 	if errors.Is(err, lock.ErrLocked) {
 		return fmt.Errorf("%s is in use by another process", s.file)
 	}
@@ -120,9 +126,6 @@ func run(ctx context.Context, args []string, out, errs io.Writer) (err error) {
 		return err
 	}
 	logger := log.New(errs, "eventlog: ", 0)
-	if n := l.Cut(); n > 0 {
-		logger.Printf("cut a torn record of at least %d bytes off the end", n)
-	}
 	defer func() {
 		if cerr := l.Close(); err == nil {
 			err = cerr

@@ -22,8 +22,8 @@ import (
 	"time"
 
 	"github.com/fmmap-go/fmmap/core"
-	"github.com/fmmap-go/fmmap/examples/reclog"
 	"github.com/fmmap-go/fmmap/internal/testutil"
+	"github.com/fmmap-go/fmmap/wal"
 )
 
 // A test binary that is started with this variable set is the server.
@@ -114,15 +114,31 @@ func request(method, url string, body []byte) (int, []byte, error) {
 	return resp.StatusCode, b, err
 }
 
-func logFile(t *testing.T) string { return filepath.Join(t.TempDir(), "events.log") }
+func logDir(t *testing.T) string { return filepath.Join(t.TempDir(), "events.log") }
+
+// segment returns the segment of a log whose records have the text in them.
+func segment(t *testing.T, dir, text string) (name string, content []byte) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "segment-*.wal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if b, err := os.ReadFile(name); err == nil && bytes.Contains(b, []byte(text)) {
+			return name, b
+		}
+	}
+	t.Fatalf("%q is in none of %v", text, names)
+	return "", nil
+}
 
 func TestServe(t *testing.T) {
-	p := start(t, logFile(t), "-max", "100", "-grow", "4096")
+	p := start(t, logDir(t), "-max", "100", "-grow", "4096")
 	var want bytes.Buffer
 	for i := 1; i <= 200; i++ {
 		rec := fmt.Appendf(nil, "event %d", i)
 		status, b := p.do("POST", "/events", rec)
-		var e reclog.Entry
+		var e event
 		if err := json.Unmarshal(b, &e); err != nil || status != http.StatusCreated || e.Seq != uint64(i) {
 			t.Fatalf("POST %d: %d %s", i, status, b)
 		}
@@ -171,10 +187,10 @@ func TestServe(t *testing.T) {
 // What was acknowledged is there after a kill, byte for byte.
 func TestKillLosesNothingAcknowledged(t *testing.T) {
 	const clients = 32
-	file := logFile(t)
+	dir := logDir(t)
 	acked := map[uint64]string{}
 	for round := range 3 {
-		p := start(t, file, "-grow", "65536")
+		p := start(t, dir, "-grow", "65536")
 		var mu sync.Mutex
 		var wg sync.WaitGroup
 		var total atomic.Int64
@@ -183,7 +199,7 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 				for i := 0; ; i++ {
 					rec := fmt.Sprintf("round %d client %d event %d %s", round, c, i, strings.Repeat("-", i%300))
 					status, b, err := request("POST", p.url+"/events", []byte(rec))
-					var e reclog.Entry
+					var e event
 					if err != nil || status != http.StatusCreated || json.Unmarshal(b, &e) != nil {
 						return // killed
 					}
@@ -199,7 +215,7 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 		wg.Wait()
 		_, _ = p.ended()
 	}
-	p := start(t, file)
+	p := start(t, dir)
 	for seq, rec := range acked {
 		if status, b := p.do("GET", fmt.Sprintf("/events/%d", seq), nil); status != 200 || string(b) != rec {
 			t.Fatalf("event %d: %d %q, want %q", seq, status, b, rec)
@@ -213,14 +229,14 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 func TestExecutors(t *testing.T) {
 	for _, executor := range []string{"goroutines", "antspool", "inline"} {
 		t.Run(executor, func(t *testing.T) {
-			p := start(t, logFile(t), "-executor", executor, "-grow", "4096")
+			p := start(t, logDir(t), "-executor", executor, "-grow", "4096")
 			const clients, each = 16, 20
 			var wg sync.WaitGroup
 			for c := range clients {
 				wg.Go(func() {
 					for i := range each {
 						rec := fmt.Appendf(nil, "client %d event %d", c, i)
-						var e reclog.Entry
+						var e event
 						status, b, err := request("POST", p.url+"/events", rec)
 						if err != nil || status != http.StatusCreated || json.Unmarshal(b, &e) != nil {
 							t.Errorf("POST: %d %s, %v", status, b, err)
@@ -250,8 +266,8 @@ func TestSignalDrains(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no SIGTERM to send")
 	}
-	file := logFile(t)
-	p := start(t, file)
+	dir := logDir(t)
+	p := start(t, dir)
 	body, feed := io.Pipe()
 	done := make(chan string)
 	// The body is sent only once the handler asks for it, so the first half has
@@ -285,28 +301,25 @@ func TestSignalDrains(t *testing.T) {
 	if logged, err := p.ended(); err != nil || !strings.Contains(logged, "closing, 1 events") {
 		t.Errorf("ended with %v and logged %s", err, logged)
 	}
-	p = start(t, file)
+	p = start(t, dir)
 	if _, b := p.do("GET", "/events/1", nil); string(b) != "first half, second half" {
 		t.Errorf("the event is %q", b)
 	}
 }
 
-func TestTornRecordIsCutOff(t *testing.T) {
-	file := logFile(t)
-	p := start(t, file)
+func TestTornRecordIsLeftOut(t *testing.T) {
+	dir := logDir(t)
+	p := start(t, dir)
 	p.do("POST", "/events", []byte("whole"))
 	p.do("POST", "/events", []byte("to be torn"))
 	_ = p.cmd.Process.Kill()
 	_, _ = p.ended()
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	name, b := segment(t, dir, "torn")
 	b[bytes.Index(b, []byte("torn"))] = 'T'
-	if err := os.WriteFile(file, b, 0o600); err != nil {
+	if err := os.WriteFile(name, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p = start(t, file)
+	p = start(t, dir)
 	if status, b := p.do("GET", "/events/1", nil); status != 200 || string(b) != "whole" {
 		t.Errorf("the whole one: %d %q", status, b)
 	}
@@ -316,24 +329,42 @@ func TestTornRecordIsCutOff(t *testing.T) {
 	if status, b := p.do("POST", "/events", []byte("next")); status != 201 || !strings.Contains(string(b), `"seq":2`) {
 		t.Errorf("the next one: %d %s", status, b)
 	}
+}
+
+// A record that was acknowledged and is damaged, with others behind it, is no
+// torn one: the server does not start, and names the file.
+func TestDamagedLogIsRefused(t *testing.T) {
+	dir := logDir(t)
+	p := start(t, dir)
+	for _, rec := range []string{"first", "second", "third"} {
+		p.do("POST", "/events", []byte(rec))
+	}
 	_ = p.cmd.Process.Kill()
-	if logged, _ := p.ended(); !strings.Contains(logged, "cut a torn record") {
-		t.Errorf("it logged %s", logged)
+	_, _ = p.ended()
+	name, b := segment(t, dir, "second")
+	b[bytes.Index(b, []byte("second"))] = 'S'
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := run(t.Context(), []string{"-addr", "127.0.0.1:0", "-file", dir}, io.Discard, io.Discard)
+	if !errors.Is(err, wal.ErrCorrupt) || !strings.Contains(err.Error(), name) {
+		t.Errorf("got %v, want damage of %s", err, name)
 	}
 }
 
-// Another process cuts the file while the server runs. A request for lost bytes
+// Another process cuts a file while the server runs. A request for lost bytes
 // fails, without the path of the file, and the server goes on.
 func TestTruncatedUnderTheServer(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows shortens no file that is mapped")
 	}
-	file := logFile(t)
-	p := start(t, file, "-max", "100000")
+	dir := logDir(t)
+	p := start(t, dir, "-max", "100000")
 	rec := bytes.Repeat([]byte("x"), 100_000)
 	for range 3 {
 		p.do("POST", "/events", rec)
 	}
+	file, _ := segment(t, dir, "xxx")
 	if err := os.Truncate(file, 4096); err != nil {
 		t.Fatal(err)
 	}
@@ -341,8 +372,14 @@ func TestTruncatedUnderTheServer(t *testing.T) {
 	if err == nil && status == 200 && len(b) == len(rec) {
 		t.Error("got a record that is gone")
 	}
-	if strings.Contains(string(b), file) {
+	if strings.Contains(string(b), dir) {
 		t.Errorf("the response names the server's file: %s", b)
+	}
+	if _, b, err := request("GET", p.url+"/events", nil); err == nil && len(b) > 3*len(rec) {
+		t.Error("got a list of records that are gone")
+	}
+	if status, b := p.do("POST", "/events", rec); status == http.StatusCreated || strings.Contains(string(b), dir) {
+		t.Errorf("a record for the file that was cut: %d %s", status, b)
 	}
 	if status, _ := p.do("GET", "/stats", nil); status != 200 {
 		t.Errorf("stats: %d", status)
@@ -356,21 +393,22 @@ func TestTruncatedUnderTheServer(t *testing.T) {
 // A record whose bytes are lost while they are sent is a fault of the log, and
 // not an error of the connection: it is what the server logs.
 func TestSendOfLostBytes(t *testing.T) {
-	file := logFile(t)
-	l, err := reclog.Open(t.Context(), file, reclog.Options{})
+	dir := logDir(t)
+	l, err := wal.Open(t.Context(), dir, wal.Options{SegmentSize: 2 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	e, err := l.Append(t.Context(), bytes.Repeat([]byte("x"), 1<<20))
+	seq, err := l.Write(t.Context(), bytes.Repeat([]byte("x"), 1<<20))
 	if err != nil {
 		t.Fatal(err)
 	}
-	rec, err := l.Read(t.Context(), e.Seq)
+	rec, err := l.Load(t.Context(), seq).Await(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer rec.Release()
+	file, _ := segment(t, dir, "xxx")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -399,22 +437,19 @@ func TestSendOfLostBytes(t *testing.T) {
 	conn.Close()
 	<-drained
 	fault, ok := errors.AsType[*core.FaultError](err)
-	if !ok || !errors.Is(err, core.ErrFault) || fault.Offset < 8192 || fault.Offset >= e.Offset+1<<20 || !strings.Contains(err.Error(), file) {
+	if !ok || !errors.Is(err, core.ErrFault) || fault.Offset < 8192 || fault.Offset >= rec.Offset()+rec.Len() || !strings.Contains(err.Error(), file) {
 		t.Errorf("sending lost bytes: %v", err)
 	}
 }
 
 func TestRefusals(t *testing.T) {
-	file := logFile(t)
-	first := start(t, file)
+	dir := logDir(t)
+	first := start(t, dir)
 	first.do("POST", "/events", []byte("held"))
-	dir := t.TempDir()
-	foreign := filepath.Join(dir, "foreign")
-	if err := os.WriteFile(foreign, []byte("this is something else entirely"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	zeros := filepath.Join(dir, "zeros")
-	if err := os.WriteFile(zeros, make([]byte, 2<<20), 0o600); err != nil {
+	other := t.TempDir()
+	foreign := filepath.Join(other, "meta")
+	const text = "this is something else entirely"
+	if err := os.WriteFile(foreign, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -422,18 +457,16 @@ func TestRefusals(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"zeros", []string{"-file", zeros}, "not a record log"},
-		{"in use", []string{"-file", file}, "in use by another process"},
-		{"foreign", []string{"-file", foreign}, "not a record log"},
-		{"directory", []string{"-file", dir}, dir},
+		{"in use", []string{"-file", dir}, "in use by another process"},
+		{"foreign", []string{"-file", other}, "not a log"},
+		{"no directory", []string{"-file", foreign}, foreign},
 		{"no file", nil, "-file is missing"},
-		{"no directory", []string{"-file", filepath.Join(dir, "no", "log")}, filepath.Join(dir, "no", "log") + ": "}, // in the system's words
 		{"negative", []string{"-file", foreign, "-max", "-1"}, "-max"},
 		{"too large", []string{"-file", foreign, "-max", "9999999999999"}, "-max"},
 		{"no growth", []string{"-file", foreign, "-grow", "0"}, "-grow"},
 		{"rest", []string{"-file", foreign, "x"}, "unexpected argument"},
 		{"executor", []string{"-file", foreign, "-executor", "threads"}, "-executor threads"},
-		{"address", []string{"-file", filepath.Join(dir, "log"), "-addr", "127.0.0.1:x"}, "port"},
+		{"address", []string{"-file", filepath.Join(other, "log"), "-addr", "127.0.0.1:x"}, "port"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := run(context.Background(), c.args, io.Discard, io.Discard)
@@ -442,16 +475,16 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
-	if got, _ := os.ReadFile(foreign); string(got) != "this is something else entirely" {
+	if got, _ := os.ReadFile(foreign); string(got) != text {
 		t.Errorf("the foreign file is %q", got)
 	}
-	if fi, err := os.Stat(zeros); err != nil || fi.Size() != 2<<20 {
-		t.Errorf("the file of zeros is %v, %v", fi, err)
+	if left, _ := os.ReadDir(other); len(left) != 1 {
+		t.Errorf("beside the foreign file is something new: %v", left)
 	}
 }
 
 func TestWrongArgumentsPrintUsage(t *testing.T) {
-	p := start(t, logFile(t), "-what")
+	p := start(t, logDir(t), "-what")
 	logged, err := p.ended()
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok || exit.ExitCode() != 2 || !strings.Contains(logged, "usage: eventlog") {
@@ -460,18 +493,19 @@ func TestWrongArgumentsPrintUsage(t *testing.T) {
 }
 
 // On a full disk the server responds with 507, names no file of its own, and has
-// used all of the disk first: it grows by less when the usual step does not
-// fit.
+// used the disk first, except for less than a segment. It goes on serving the
+// events that it has, and closes its log.
 func TestFullDisk(t *testing.T) {
-	const disk, step = 8 << 20, 5 << 20
+	const disk, step = 8 << 20, 1 << 20
 	dir := testutil.LoopDisk(t, disk, "tmpfs")
-	p := start(t, filepath.Join(dir, "events.log"), "-grow", fmt.Sprint(step))
+	events := filepath.Join(dir, "events.log")
+	p := start(t, events, "-grow", fmt.Sprint(step))
 	rec := bytes.Repeat([]byte("x"), 100_000)
-	events := 0
+	n := 0
 	for {
 		status, b := p.do("POST", "/events", rec)
 		if status == http.StatusCreated {
-			events++
+			n++
 			continue
 		}
 		if status != http.StatusInsufficientStorage || strings.Contains(string(b), dir) {
@@ -479,19 +513,21 @@ func TestFullDisk(t *testing.T) {
 		}
 		break
 	}
-	if stored := events * len(rec); stored < disk-2*len(rec) {
-		t.Errorf("of a disk of %d bytes the events have %d", disk, stored)
+	// A segment holds 10 of these records, and meta takes 128 KiB.
+	if want := (disk - 128<<10) / step * 10; n < want {
+		t.Errorf("on a disk of %d bytes there are %d events, want %d", disk, n, want)
 	}
-	if status, b := p.do("GET", fmt.Sprintf("/events/%d", events), nil); status != 200 || !bytes.Equal(b, rec) {
+	if status, b := p.do("GET", fmt.Sprintf("/events/%d", n), nil); status != 200 || !bytes.Equal(b, rec) {
 		t.Errorf("the last event: %d, %d bytes", status, len(b))
-	}
-	if status, _ := p.do("POST", "/events", []byte("small")); status != http.StatusCreated && status != http.StatusInsufficientStorage {
-		t.Errorf("a small event: %d", status)
 	}
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if logged, err := p.ended(); err != nil || !strings.Contains(logged, reclog.ErrNoRoom.Error()) {
+	if logged, err := p.ended(); err != nil || !strings.Contains(logged, errNoRoom.Error()) {
 		t.Errorf("ended with %v and logged %s", err, logged)
+	}
+	p = start(t, events, "-grow", fmt.Sprint(step))
+	if status, b := p.do("GET", fmt.Sprintf("/events/%d", n), nil); status != 200 || !bytes.Equal(b, rec) {
+		t.Errorf("the last event, after another start: %d, %d bytes", status, len(b))
 	}
 }

@@ -7,40 +7,42 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/fmmap-go/fmmap/examples/reclog"
+	"github.com/fmmap-go/fmmap/wal"
 )
 
 const (
-	appenders  = 64
-	readers    = 4
-	recordSize = 256
+	appenders   = 64
+	readers     = 4
+	recordSize  = 256
+	segmentSize = 4 << 20 // small, so that the log is seen to grow
 )
 
 // outcome is the result of one way of appending.
 type outcome struct {
-	records, msyncs int64
+	records, msyncs uint64
 	reads           int64
 	took            time.Duration
 	longest         time.Duration
-	size            int64
+	segments        int
 }
 
 func (o outcome) rate() float64 { return float64(o.records) / o.took.Seconds() }
 
 func (o outcome) print(out io.Writer, way string) {
-	fmt.Fprintf(out, "  %-14s %8.0f records/s, %6d msyncs, longest wait %v; file grown to %d MiB under %d reads\n",
-		way, o.rate(), o.msyncs, o.longest.Round(time.Millisecond), o.size>>20, o.reads)
+	fmt.Fprintf(out, "  %-14s %8.0f records/s, %6d msyncs, longest wait %v; log grown to %d MiB under %d reads\n",
+		way, o.rate(), o.msyncs, o.longest.Round(time.Millisecond), o.segments*segmentSize>>20, o.reads)
 }
 
 // appendFor appends for the time d while readers pin records of the growing
-// file.
-func appendFor(ctx context.Context, name string, alone bool, d time.Duration) (o outcome, err error) {
-	l, err := reclog.Open(ctx, name, reclog.Options{Grow: 1 << 20, Alone: alone})
+// log.
+func appendFor(ctx context.Context, dir string, alone bool, d time.Duration) (o outcome, err error) {
+	l, err := wal.Open(ctx, dir, wal.Options{SegmentSize: segmentSize})
 	if err != nil {
 		return o, err
 	}
@@ -49,6 +51,22 @@ func appendFor(ctx context.Context, name string, alone bool, d time.Duration) (o
 			err = cerr
 		}
 	}()
+	add := func(record []byte) error {
+		_, err := l.Append(record).Await(ctx) // shares an msync with the others
+		return err
+	}
+	if alone {
+		var mu sync.Mutex
+		add = func(record []byte) error {
+			mu.Lock()
+			defer mu.Unlock()
+			_, err := l.Write(ctx, record)
+			return err
+		}
+	}
+	if err := add(record(0, 0)); err != nil { // there is something to read
+		return o, err
+	}
 	var reads atomic.Int64
 	longest := make([]time.Duration, appenders)
 	begin := time.Now()
@@ -56,9 +74,9 @@ func appendFor(ctx context.Context, name string, alone bool, d time.Duration) (o
 	g, ctx := errgroup.WithContext(ctx)
 	for a := range appenders {
 		g.Go(func() error {
-			for n := 0; time.Now().Before(end); n++ {
+			for n := 1; time.Now().Before(end); n++ {
 				start := time.Now()
-				if _, err := l.Append(ctx, record(a, n)); err != nil {
+				if err := add(record(a, n)); err != nil {
 					return err
 				}
 				longest[a] = max(longest[a], time.Since(start))
@@ -80,32 +98,25 @@ func appendFor(ctx context.Context, name string, alone bool, d time.Duration) (o
 	if err := g.Wait(); err != nil {
 		return o, err
 	}
-	o = outcome{records: int64(l.Last()), took: time.Since(begin), reads: reads.Load(), size: l.File().Core().Len()}
+	s := l.Stats()
+	o = outcome{records: s.Records, msyncs: s.Commits, took: time.Since(begin), reads: reads.Load(), segments: s.Segments}
 	for _, w := range longest {
 		o.longest = max(o.longest, w)
-	}
-	o.msyncs = o.records
-	if !alone {
-		o.msyncs = l.File().Stats().Flush.Batches
 	}
 	return o, nil
 }
 
 // read pins a durable record for a millisecond, checks it and releases it.
-func read(ctx context.Context, l *reclog.Log) error {
-	last := l.Last()
-	if last == 0 {
-		return nil
-	}
-	r, err := l.Read(ctx, rand.Uint64N(last)+1)
+func read(ctx context.Context, l *wal.Log) error {
+	pin, err := l.Load(ctx, rand.Uint64N(l.Last())+1).Await(ctx)
 	if err != nil {
 		return err
 	}
-	defer r.Release()
+	defer pin.Release()
 	t := time.NewTimer(time.Millisecond)
 	defer t.Stop()
 	<-t.C
-	return whole(r.Bytes())
+	return pin.Do(whole)
 }
 
 // record returns record n of appender a: a text that [whole] can check.
@@ -125,18 +136,18 @@ func whole(b []byte) error {
 }
 
 // verify opens a log again and reads every record.
-func verify(ctx context.Context, name string) (n int, err error) {
-	l, err := reclog.Open(ctx, name, reclog.Options{})
+func verify(ctx context.Context, dir string) (n int, err error) {
+	l, err := wal.Open(ctx, dir, wal.Options{SegmentSize: segmentSize})
 	if err != nil {
 		return 0, err
 	}
 	defer l.Close()
-	for r, err := range l.All(ctx, 1) {
-		if err != nil {
-			return n, err
+	for r, err := range l.Range(ctx, 1) {
+		if err == nil {
+			err = whole(r.Data)
 		}
-		if err := r.Do(whole); err != nil {
-			return n, fmt.Errorf("record %d: %w", r.Seq, err)
+		if err != nil {
+			return n, fmt.Errorf("record %d: %w", r.Index, err)
 		}
 		n++
 	}

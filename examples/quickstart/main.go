@@ -5,7 +5,7 @@
 // It maps FILE, or its own source when none is named, and counts its words in
 // place. Then it builds a durable log in a temporary directory: 64 goroutines
 // append records and await their flushes, first with one msync per record,
-// then through group commit, while readers hold pins on the growing file. At
+// then through group commit, while readers hold pins on the growing log. At
 // the end it opens the log again and checks every record.
 package main
 
@@ -86,9 +86,9 @@ func words(name string) (base string, c counted, err error) {
 // were checked.
 func build(ctx context.Context, alone bool, each time.Duration) (o outcome, checked int, err error) {
 	err = inTemp(func(dir string) (err error) {
-		name := filepath.Join(dir, "records.log")
-		if o, err = appendFor(ctx, name, alone, each); err == nil {
-			checked, err = verify(ctx, name)
+		records := filepath.Join(dir, "records")
+		if o, err = appendFor(ctx, records, alone, each); err == nil {
+			checked, err = verify(ctx, records)
 		}
 		return err
 	})

@@ -7,11 +7,11 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/tidwall/wal"
+	tidwall "github.com/tidwall/wal"
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/fmmap-go/fmmap/async"
-	"github.com/fmmap-go/fmmap/examples/reclog"
+	"github.com/fmmap-go/fmmap/wal"
 )
 
 // appends: 64 goroutines append records of 256 bytes to one log, and each waits
@@ -34,16 +34,16 @@ func openAppend(c config) ([]side, func(), error) {
 	for i := range rec {
 		rec[i] = byte(i)
 	}
-	// Each run begins with a new log: fresh creates it, and returns the
-	// functions that append and close.
-	run := func(name string, fresh func(path string) (func() error, func(), error)) side {
+	// Each run begins with a new log: create makes it, and returns the functions
+	// that append and close.
+	run := func(name string, create func(path string) (func() error, func(), error)) side {
 		return side{name, func() (float64, error) {
 			dir, err := os.MkdirTemp(c.dir, "append-")
 			if err != nil {
 				return 0, err
 			}
 			defer os.RemoveAll(dir)
-			do, closer, err := fresh(filepath.Join(dir, "log"))
+			do, closer, err := create(filepath.Join(dir, "log"))
 			if err != nil {
 				return 0, err
 			}
@@ -54,11 +54,11 @@ func openAppend(c config) ([]side, func(), error) {
 	ctx := context.Background()
 	return []side{
 		run("fmmap", func(path string) (func() error, func(), error) {
-			l, err := reclog.Open(ctx, path, reclog.Options{Pool: pool})
+			l, err := wal.Open(ctx, path, wal.Options{Pool: pool})
 			if err != nil {
 				return nil, nil, err
 			}
-			return func() error { _, err := l.Append(ctx, rec); return err }, func() { _ = l.Close() }, nil
+			return func() error { _, err := l.Append(rec).Await(ctx); return err }, func() { _ = l.Close() }, nil
 		}),
 		run("write + fsync under a mutex", func(path string) (func() error, func(), error) {
 			f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -95,7 +95,7 @@ func openAppend(c config) ([]side, func(), error) {
 			}, func() { db.Close() }, err
 		}),
 		run("tidwall/wal with sync", func(path string) (func() error, func(), error) {
-			l, err := wal.Open(path, nil) // syncs every write
+			l, err := tidwall.Open(path, nil) // syncs every write
 			if err != nil {
 				return nil, nil, err
 			}
