@@ -165,7 +165,7 @@ func TestCloseDoesNotWaitForTasksThatIgnoreIt(t *testing.T) {
 	})
 }
 
-// TestCloseOfIdlePool succeeds whatever its context.
+// TestCloseOfIdlePool: closing an idle pool succeeds, whatever the context.
 func TestCloseOfIdlePool(t *testing.T) {
 	done, cancel := context.WithCancel(t.Context())
 	cancel()

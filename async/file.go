@@ -91,7 +91,7 @@ func (f *File) unref() {
 }
 
 // pathError adds the operation and the name to an error of this package or of
-// flush, as those of core have them.
+// flush. The errors of core have both already.
 func (f *File) pathError(op string, err error) error {
 	if _, ok := err.(*fs.PathError); ok || err == nil {
 		return err

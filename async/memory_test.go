@@ -61,7 +61,7 @@ func heap() int64 {
 // of its pages have been asked for, and follows what was asked for lately.
 func TestHintsAreBounded(t *testing.T) {
 	still(t, func(t *testing.T, p *async.Pool) {
-		const tib, bound = 1 << 40, 2 << 20
+		const tib, bound = 1 << 40, 1<<20 + 4<<10 // stamps, and the tables of their chunks
 		seed := testutil.Seed(t)
 		r := rand.New(rand.NewPCG(seed, 0))
 		f := async.Wrap(p, core.NewMemory("memory", pattern(10)))

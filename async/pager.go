@@ -9,17 +9,17 @@ import (
 	"github.com/fmmap-go/fmmap/internal/medium"
 )
 
-// The read of a cold page is started by the caller who wants it, and waited for
-// by a pager: a worker of lane Page, of which there is one per device. So any
-// number of reads are in flight at once, and while a pager is in a system call
-// one P is unavailable, and not all of them. Touching the pages instead holds a
-// P each for the time of a read, and populating them on many workers is
+// The caller that needs a cold page starts the read, and a pager waits for it: a
+// worker of lane Page, of which there is one per device. So any number of reads
+// are in flight at once, and while a pager is in a system call one P is
+// unavailable, and not all of them. Touching the pages instead holds one P per
+// page for the time of a read, and populating them on many workers is
 // bistable: the scheduler retakes the P from a system call of this length only
 // now and then [go.dev/issue/28701].
 //
-// What the queue of the device does not take the caller does not start, since
-// it would wait for the device then. Those reads are remembered in order, and
-// the pager starts them as others arrive, before it waits for the next one:
+// A caller does not start a read for which the queue of the device has no room,
+// since it would then wait for the device. Such reads are kept in order, and the
+// pager starts them as others arrive, before it waits for the next one:
 //
 //	caller ──► started ──► pager waits ──► leave
 //	   └─────► waiting ──► started by the pager, or brought in when its turn comes

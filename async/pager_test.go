@@ -69,8 +69,8 @@ func checkAdvised(t *testing.T, advised *async.Future[struct{}]) {
 	}
 }
 
-// There are never more than MaxPagers pagers; further devices share them. What
-// is idle is kept by no device. The statistics are those of all pagers.
+// There are never more than MaxPagers pagers; further devices share them. An
+// idle device has none. The statistics are the sums over all pagers.
 func TestPagersAreBounded(t *testing.T) {
 	const more = 5
 	p := narrow(t)

@@ -59,7 +59,7 @@ func (r *Reader) Size() int64 { return r.n }
 // Len returns the number of bytes from the position to the end of the range.
 func (r *Reader) Len() int64 { return max(r.n-r.pos, 0) }
 
-// Close gives back what the reader holds. Reading afterwards fails with
+// Close releases the pins of the reader. Reading afterwards fails with
 // [fs.ErrClosed], and so does a second Close.
 func (r *Reader) Close() error {
 	if r.closed {

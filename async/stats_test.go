@@ -18,7 +18,7 @@ import (
 	"github.com/fmmap-go/fmmap/async"
 )
 
-// A journal notes hooks.
+// A journal records the calls of hooks.
 type journal struct {
 	mu    sync.Mutex
 	lines []string

@@ -93,8 +93,8 @@ func (p *parent) removes() bool {
 	return p.keep && !p.removed.Load()
 }
 
-// open returns the directory, and what closes it again: the one that is held, if
-// wanted, else the one that has the name now.
+// open returns the directory and a function that closes it again: the directory
+// that is held, if held is set, or else the one that has the name now.
 func (p *parent) open(held bool) (d *sys.Dir, done func(), err error) {
 	if held && p.dir != nil {
 		return p.dir, func() {}, nil

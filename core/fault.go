@@ -101,10 +101,11 @@ func (r *region) fault(err error, off int64) error {
 	return fault
 }
 
-// lostBytes returns err, unless err says that a system call was refused memory
-// and bytes of the window's range [from, to) are lost: then it is a fault with
-// err as its cause. The system call names the file or connection that it was
-// for, and says nothing of the mapped file. The caller keeps the region mapped.
+// lostBytes returns err, unless err is that of a system call which was refused
+// memory and bytes of the window's range [from, to) are lost: then it returns a
+// fault with err as its cause. The error of the system call names the file or
+// connection that the call was for, and not the mapped file. The caller keeps
+// the region mapped.
 func (f *File) lostBytes(op string, r *region, from, to int64, err error) error {
 	if err == nil {
 		return nil // here, so that this much is inlined

@@ -61,8 +61,8 @@ func FuzzOptions(f *testing.F) {
 	})
 }
 
-// refusedByItself says that err is about what was asked for, not about what the
-// system could give.
+// refusedByItself reports whether err is about the request itself, and not about
+// what the system was able to do.
 func refusedByItself(err error) bool {
 	for _, is := range []error{core.ErrRange, core.ErrReadOnly, fs.ErrInvalid, fs.ErrExist, lock.ErrLocked} {
 		if errors.Is(err, is) {

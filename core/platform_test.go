@@ -16,7 +16,7 @@ import (
 )
 
 // needsFiles skips a test of mapped files where the system maps none;
-// TestOpeningWhereNoFileIsMapped says what it does then.
+// TestOpeningWhereNoFileIsMapped is for such systems.
 func needsFiles(t testing.TB) {
 	t.Helper()
 	if !sys.MapsFiles {
@@ -33,8 +33,8 @@ func needsCutting(t testing.TB) {
 	}
 }
 
-// symlink makes a symbolic link, and skips the test where the system says that
-// it has and there is none.
+// symlink makes a symbolic link. It skips the test on a system that reports
+// success and makes none.
 func symlink(t testing.TB, to, name string) {
 	t.Helper()
 	check(t, os.Symlink(to, name))
@@ -43,7 +43,7 @@ func symlink(t testing.TB, to, name string) {
 	}
 }
 
-// freezesExec says that the bytes of f can be made executable.
+// freezesExec reports whether the bytes of f can be made executable.
 func freezesExec(f *core.File) bool {
 	if f.Fd() != ^uintptr(0) {
 		return f.Access() == core.ReadExec || !sys.ExecIsFixed
@@ -51,8 +51,8 @@ func freezesExec(f *core.File) bool {
 	return f.Name() != "memory" && sys.MapsFiles
 }
 
-// everyPinBlocks says that pins stand in the way of shrinking f wherever they
-// are.
+// everyPinBlocks reports whether every pin delays a shrinking of f, wherever it
+// is.
 func everyPinBlocks(f *core.File) bool {
 	return sys.ShrinkNeedsUnmap && f.Fd() != ^uintptr(0)
 }
@@ -90,8 +90,9 @@ func TestOpeningWhereNoFileIsMapped(t *testing.T) {
 	}
 }
 
-// accountsForMemory says that the system refuses memory which it could never
-// have. Others give the addresses, and find out when they are used.
+// accountsForMemory reports whether the system refuses a reservation that it
+// could never back with memory. Other systems reserve the addresses, and fail
+// when they are used.
 func accountsForMemory() bool {
 	switch runtime.GOOS {
 	case "linux":
@@ -110,12 +111,12 @@ type vma struct {
 	flags    string // two letters each, as proc_pid_smaps(5) has them
 }
 
-// showsMappings says that [vmas] knows something here. Programs for Windows see
-// wine's /proc, with other names in it.
+// showsMappings is true where [vmas] works. Programs for Windows see wine's
+// /proc, with other names in it.
 const showsMappings = runtime.GOOS == "linux"
 
 // vmas are the kernel's mappings of the file of that name in this process.
-// Where it does not tell, the test is skipped.
+// On a system that does not show them, it skips the test.
 func vmas(t testing.TB, name string) (all []vma) {
 	t.Helper()
 	if !showsMappings {

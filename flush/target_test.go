@@ -10,7 +10,7 @@ import (
 
 var errDisk = errors.New("disk on fire")
 
-// finalError says of itself that the target is beyond repair.
+// finalError is an error after which the target is beyond repair.
 type finalError struct{}
 
 func (finalError) Error() string { return "beyond repair" }

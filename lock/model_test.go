@@ -125,7 +125,7 @@ func newModel(t *testing.T, k kind, name string, s *script) *refModel {
 	return m
 }
 
-// step does what the script chooses, and then checks what that has led to.
+// step performs the next call of the script, and checks its effect.
 func (m *refModel) step(t *testing.T, s *script) {
 	r, mode := m.locks[s.choose(len(m.locks))], lock.Shared
 	if s.choose(2) == 0 {

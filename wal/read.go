@@ -291,8 +291,8 @@ const (
 	chunksAhead = 4         // that it brings in ahead
 )
 
-// Range yields the durable records from the index from on, in order, up to the
-// last one there was when it began. Later records are read ahead. An error ends
+// Range yields the durable records in order, beginning with the index from, up to
+// the last one at the time when it began. Later records are read ahead. An error ends
 // the sequence. The log may be appended to and truncated meanwhile: a record
 // that is gone when its turn comes is [ErrNotFound].
 func (l *Log) Range(ctx context.Context, from uint64) iter.Seq2[Record, error] {

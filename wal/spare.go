@@ -13,8 +13,8 @@ func randomSalt() uint64 {
 	return le.Uint64(b[:])
 }
 
-// takeFile returns a segment file of the given size that holds nothing: a spare
-// one, or a new one, which takes as long as writing it ahead does.
+// takeFile returns a segment file of the given size without records: a spare one
+// if it can, or else a new one, which it first has to write ahead.
 func (l *Log) takeFile(size int64) (name string, err error) {
 	if size == l.opts.SegmentSize {
 		if name, ok := l.takeSpare(); ok {

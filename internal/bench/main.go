@@ -154,7 +154,7 @@ func (c config) print(out io.Writer, l line) {
 	fmt.Fprintln(out)
 }
 
-// figure prints about three digits.
+// figure formats v with about three digits.
 func figure(v float64) string {
 	switch {
 	case v >= 100:

@@ -22,6 +22,10 @@ var habits = regexp.MustCompile(`(?i)\b(` + strings.Join([]string{
 	`(?:be|been) had`,
 }, "|") + `)\b`)
 
+// says is the beginning of a comment about a name that "says that" or "tells what":
+// a function returns or reports, a constant is or means.
+var says = regexp.MustCompile(`^// \w+ (?:says|tells) (?:of itself )?(?:how|so|that|what|when)\b`)
+
 const (
 	widest   = 90  // columns of a line that is a comment
 	drawn    = 100 // the same, of a drawing, a table or code in a comment
@@ -36,6 +40,9 @@ func TestWords(t *testing.T) {
 			continue
 		}
 		for _, group := range s.ast.Comments {
+			if first := group.List[0]; says.MatchString(first.Text) {
+				t.Errorf("%s:%d: %q", s.path, s.fset.Position(first.Pos()).Line, first.Text)
+			}
 			output := false // of an example: what a program prints is as wide as it is
 			for _, c := range group.List {
 				refuse(t, s, c.Pos(), c.Text)

@@ -157,7 +157,7 @@ func cloneRange(dst int, dstOff int64, src int, srcOff, n int64) error {
 	)
 }
 
-// copyStep is what one call copies at most: it also fits an int everywhere.
+// copyStep is the most that one call copies. It fits an int on every platform.
 const copyStep = 1 << 30
 
 // copyFileRange is copy_file_range(2) until all is copied.

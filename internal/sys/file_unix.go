@@ -48,7 +48,7 @@ func freeSpace(f *os.File) (int64, error) {
 	return s.bytes(), nil
 }
 
-// bytes is the room of this process.
+// bytes returns how many bytes this process may allocate.
 func (s space) bytes() int64 {
 	blocks := s.available
 	if os.Geteuid() == 0 {

@@ -33,6 +33,6 @@ func identity(fd uintptr) (ID, error) {
 	return ID{volume: uint64(info.VolumeSerialNumber), file: [2]uint64{index}}, nil
 }
 
-// identityOf knows nothing: what package os keeps for [os.SameFile] it does not
-// show.
+// identityOf reports false: package os does not export what it keeps for
+// [os.SameFile].
 func identityOf(fs.FileInfo) (ID, bool) { return ID{}, false }

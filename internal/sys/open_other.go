@@ -11,7 +11,7 @@ import (
 // OpenNonblock means nothing here.
 const OpenNonblock = 0
 
-// ErrNoSpace says that the disk is full.
+// ErrNoSpace is the error of a full disk.
 var ErrNoSpace = errors.New("no space left on device")
 
 func openFile(name string, _ int, _ fs.FileMode) (*os.File, error) {

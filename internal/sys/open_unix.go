@@ -14,7 +14,7 @@ import (
 // nothing to a regular file.
 const OpenNonblock = unix.O_NONBLOCK
 
-// ErrNoSpace says that the disk is full.
+// ErrNoSpace is the error of a full disk.
 const ErrNoSpace = unix.ENOSPC
 
 // openFile waits where another process holds a lease on the file, as an open

@@ -13,7 +13,7 @@ import (
 // wait.
 const OpenNonblock = 0
 
-// ErrNoSpace says that the disk is full.
+// ErrNoSpace is the error of a full disk.
 const ErrNoSpace = windows.ERROR_DISK_FULL
 
 // openFile differs from os.OpenFile in one thing: it lets others delete and

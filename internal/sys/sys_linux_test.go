@@ -266,10 +266,10 @@ func TestReadThrough(t *testing.T) {
 	}
 }
 
-func TestInsisting(t *testing.T) {
+func TestRetryTransient(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
-		answers []error // the last one for ever
+		results []error // the last one for ever
 		want    error
 		calls   int
 	}{
@@ -282,7 +282,7 @@ func TestInsisting(t *testing.T) {
 		calls := 0
 		err := retryTransient(func() error {
 			calls++
-			return tt.answers[min(calls, len(tt.answers))-1]
+			return tt.results[min(calls, len(tt.results))-1]
 		})
 		if err != tt.want || calls != tt.calls {
 			t.Errorf("%s: %v after %d calls, want %v after %d", tt.name, err, calls, tt.want, tt.calls)

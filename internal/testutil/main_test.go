@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	testutil.VerifyMain(m)
 }
 
-// echo says what it hears, with its role.
+// echo repeats each line that it receives, with its role.
 func echo() error {
 	for {
 		line, ok := testutil.Hear()

@@ -249,7 +249,7 @@ func (d *fullDisk) holes(f *core.File) {
 	}
 }
 
-// overwriting needs no room when there are blocks.
+// overwriting stores into bytes that have blocks, which needs no room.
 func (d *fullDisk) overwriting(f *core.File) {
 	for range 3 {
 		err := second(f.WriteAt(pattern(0, mib, byte(d.rnd.Uint32())&^1), 0))

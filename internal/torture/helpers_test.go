@@ -17,15 +17,15 @@ import (
 
 // soak is how long each test that goes round goes on. Without it, each has a
 // number of rounds that together take about a minute.
-var soak = flag.Duration("torture.for", 0, "how long each test goes on; 0 means a number of rounds for every day")
+var soak = flag.Duration("torture.for", 0, "how long each test goes on; 0 means a number of rounds")
 
 const (
 	kib = 1 << 10
 	mib = 1 << 20
 )
 
-// A budget counts rounds, and says when there were enough. Its methods may be
-// called by many goroutines.
+// A budget counts the rounds of a test, and ends them after a number of rounds or
+// a time. Its methods may be called by many goroutines.
 type budget struct {
 	rounds atomic.Int64
 	limit  int64

@@ -170,7 +170,7 @@ type recorder struct {
 	mu   sync.Mutex // held to grow
 }
 
-// write writes a record, and says so when it is committed.
+// write writes record n, and prints n once it is committed.
 func (w *recorder) write(n int64) error {
 	if err := w.reach((n + 1) * record); err != nil {
 		return err

@@ -36,8 +36,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// On a file system that was mounted read-only, what needs no writing goes well,
-// and the rest says so.
+// On a file system that was mounted read-only, calls that need no writing
+// succeed, and the others return an error.
 func TestReadOnlyFileSystem(t *testing.T) {
 	testutil.NoLeaks(t)
 	dir := testutil.LoopDisk(t, 16*mib, "ext4")

@@ -50,7 +50,8 @@ func (f *secretive) Setattr(ctx context.Context, h fs.FileHandle, _ *fuse.SetAtt
 	return f.Getattr(ctx, h, out)
 }
 
-// Statfs tells of a disk that has 1 MiB free. The kernel asks the file itself.
+// Statfs describes a disk that has 1 MiB free. The kernel calls it of the file
+// itself.
 func (f *secretive) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Errno {
 	out.Bsize, out.Frsize, out.Blocks, out.Bfree, out.Bavail = 4096, 4096, 1<<20, 256, 256
 	return 0

@@ -30,8 +30,8 @@ func TestPermissionsOfCreatedFiles(t *testing.T) {
 	counted(t, "%s", said)
 }
 
-// created is that process. The umask is the process's, so it needs one of its
-// own.
+// created runs in the process without a umask: the umask is that of a whole
+// process, so the test cannot clear its own.
 func created() error {
 	dir := os.Getenv(permsDirEnv)
 	syscall.Umask(0)

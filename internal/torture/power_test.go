@@ -212,8 +212,8 @@ func (r *powerRun) sees(kinds []string) bool {
 	return !slices.ContainsFunc(kinds, func(kind string) bool { return r.lost.of(kind) == 0 })
 }
 
-// needs skips the test where no file system of the type can be put on a disk of
-// ours.
+// needs skips the test where no file system of the type can be made on a disk of
+// package disk.
 func needs(t *testing.T, fstype string) {
 	t.Helper()
 	disk.Require(t)

@@ -39,8 +39,8 @@ const (
 	breakGroup  = "end of the batch"      // a request is served by the flush that was running when it came
 )
 
-// An event is one thing that the writer was told is durable. It says so itself
-// by a line of JSON.
+// An event is one thing that has been reported durable to the writer, which
+// prints it as a line of JSON.
 type event struct {
 	Began, Ended int64 // records in the disk's log before it began, and once it was acknowledged
 	Kind         string
@@ -151,7 +151,7 @@ func (w *writer) open() (err error) {
 	return err
 }
 
-// do does something and tells what has become durable by it.
+// do calls act, and prints the events that it has made durable.
 func (w *writer) do(act func() error, events ...event) error {
 	began := w.position.Load()
 	if err := act(); err != nil {

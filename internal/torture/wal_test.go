@@ -180,8 +180,8 @@ func TestPowerCutsOfALogNoticeWhatIsLeftOut(t *testing.T) {
 	}
 }
 
-// When the device fails to write a batch, the log fails for good and says so;
-// what had been acknowledged before is there when it is opened again.
+// When the device fails to write a batch, the log fails for good and returns
+// that error; the records acknowledged before are found when it is opened again.
 func TestLogWhoseWriteBackFails(t *testing.T) {
 	onFailing(t, func(t *testing.T, d *failing) {
 		dir := filepath.Join(d.dir, logName)

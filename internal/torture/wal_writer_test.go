@@ -87,7 +87,7 @@ func writeLog() (err error) {
 	return errors.Join(err, <-outcomes, w.log.Close())
 }
 
-// tell says what was acknowledged.
+// tell prints the events that were acknowledged.
 func (w *logWriter) tell(began int64, events ...logEvent) error {
 	ended := w.position.Load()
 	w.out.Lock()

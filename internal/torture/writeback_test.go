@@ -109,10 +109,10 @@ func (d *failing) cut(want map[string][]byte) {
 	}
 }
 
-// The disk fails to write bytes of a file, or to flush its cache. Whatever way
-// of flushing meets that first says so; from then on every way does, though
-// disk and kernel are well again. Reading and copying go on. A file that is
-// opened again can be flushed, and what is stored again is durable.
+// The disk fails to write bytes of a file, or to flush its cache. The first flush
+// that meets the failure returns it, and from then on every flush does, in
+// whatever way, although disk and kernel work again. Reading and copying go on. A
+// file that is opened again can be flushed, and what is stored again is durable.
 func TestFailedWriteBack(t *testing.T) {
 	onFailing(t, func(t *testing.T, d *failing) {
 		want := map[string][]byte{}

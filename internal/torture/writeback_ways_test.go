@@ -118,7 +118,7 @@ func (s *subject) close() error {
 }
 
 // end closes a file that has failed. The failure has ended the backgrounds, and
-// closing says so.
+// closing them returns it.
 func (s *subject) end() error {
 	if err := isFailed(s.file.Close()); err != nil {
 		return fmt.Errorf("closing a file whose background has failed: %w", err)

@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// otherUser is the number of the user whom the tests run as in some rows. It
-// has no entry in /etc/passwd, as in many a container.
+// otherUser is the number of the user that the tests run as in some rows. It has
+// no entry in /etc/passwd, as in many containers.
 const otherUser = 54321
 
 // carryOut builds the surroundings of a row and runs the tests in them.

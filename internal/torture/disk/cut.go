@@ -90,7 +90,7 @@ func (c *Cutter) use(off, n int64) {
 	}
 }
 
-// Close gives everything back. Images that it has made are gone.
+// Close releases everything, including the images that c has made.
 func (c *Cutter) Close() error {
 	var err error
 	if c.log != nil {

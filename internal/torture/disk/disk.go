@@ -219,7 +219,7 @@ func (d *Disk) Lie(on bool) error {
 func (d *Disk) Stats() (Stats, error) { return d.ask(command{Do: doStats}) }
 
 // Close unmounts what is mounted, ends the server and removes everything. The
-// error says what could not be taken down in order.
+// error names what could not be ended properly.
 func (d *Disk) Close() error {
 	// Nothing may keep the file system from being unmounted. What fails here
 	// fails again below.

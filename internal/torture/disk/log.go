@@ -74,7 +74,7 @@ func OpenPosition(dir string) (*Position, error) {
 // is among them.
 func (p *Position) Load() int64 { return p.word.Load() }
 
-// Close gives the memory back. Load must not be called after it.
+// Close unmaps the memory. Load must not be called after it.
 func (p *Position) Close() error { return unix.Munmap(p.mem) }
 
 // reader reads the log of a disk, keeping the records that it has read.
@@ -102,7 +102,7 @@ func openReader(dir string) (r *reader, err error) {
 	return r, err
 }
 
-// read makes sure that the first n records are there.
+// read reads on until r has the first n records.
 func (r *reader) read(n int64) error {
 	if n > r.position.Load() {
 		return errors.New("the log is not that long")

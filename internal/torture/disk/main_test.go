@@ -48,7 +48,7 @@ func open(t testing.TB, d *disk.Disk) *os.File {
 	return f
 }
 
-// fill is n bytes of the letter.
+// fill returns n bytes of the letter.
 func fill(letter byte, n int) []byte { return bytes.Repeat([]byte{letter}, n) }
 
 // write writes at off as one request: a file that is opened for it alone syncs
