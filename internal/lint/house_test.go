@@ -36,6 +36,9 @@ var allowed = map[string][]string{
 	"examples/queue":        {"wal", "examples/internal/cli"},
 	"examples/index":        {"core", "examples/internal/cli"},
 	"examples/counters":     {"async", "core", "flush", "examples/internal/cli"},
+
+	"examples/raftlog":       {"core", "lock", "wal", "examples/internal/cli", "examples/raftlog/store"},
+	"examples/raftlog/store": {"wal"},
 }
 
 func TestImportsPointOneWay(t *testing.T) {
