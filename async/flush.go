@@ -112,6 +112,18 @@ func (s *batchFutures) future(b *flush.Batch) (out *Future[struct{}], created bo
 	return out, true
 }
 
+// running reports whether a batch is not over.
+func (s *batchFutures) running() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.entries {
+		if e.batch != nil && !isOver(e.batch) {
+			return true
+		}
+	}
+	return false
+}
+
 func isOver(b *flush.Batch) bool {
 	select {
 	case <-b.Done():

@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"testing"
@@ -120,4 +121,49 @@ func TestExtend(t *testing.T) {
 			check(t, closing.Finish())
 		})
 	}
+}
+
+// A file is in use while a Close would wait, or forget a failed flush.
+func TestInUse(t *testing.T) {
+	f := opened(t, tempFile(t, pattern(2*KiB, 1)), core.Options{Access: core.ReadWrite, Reserve: MiB, Sparse: true})
+	inUse := func(want bool, when string) {
+		t.Helper()
+		if f.InUse() != want {
+			t.Errorf("%s: in use is %v", when, !want)
+		}
+	}
+	inUse(false, "after opening")
+	p := pinned(t, f, KiB, 10)
+	inUse(true, "with a pin")
+	part, err := p.Slice(1, 2)
+	check(t, err)
+	p.Release()
+	inUse(true, "with a part of a released pin")
+	c, err := f.StartTruncate(KiB, nil)
+	check(t, err)
+	part.Release()
+	inUse(true, "with a change that could end")
+	check(t, c.Finish())
+	inUse(false, "after the change")
+	check(t, f.View(func([]byte) error { inUse(true, "within View"); return nil }))
+	check(t, f.Truncate(MiB))
+	p = pinned(t, f, 0, 1)
+	check(t, f.Truncate(64*MiB)) // in another region
+	inUse(true, "with a pin in a retired region")
+	p.Release()
+	inUse(false, "after all pins")
+	restore := sys.Inject(func(op sys.Op) error {
+		if op == sys.OpMsync {
+			return errors.New("injected")
+		}
+		return nil
+	})
+	err = f.Flush()
+	restore()
+	if !errors.Is(err, core.ErrFlushFailed) {
+		t.Errorf("Flush: %v", err)
+	}
+	inUse(true, "after a failed flush")
+	check(t, f.Close())
+	inUse(false, "after Close")
 }

@@ -138,3 +138,22 @@ func (f *File) runExclusive(c *Change) bool {
 	close(c.isReady)
 	return true
 }
+
+// InUse reports whether a Close that began now would wait, because there are
+// pins, or operations or changes under way, or would forget that a flush has
+// failed. It is for programs that close files which are not used at the moment;
+// others may begin to use the file as soon as InUse has returned. Of a file that
+// is closed it reports false.
+func (f *File) InUse() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closing {
+		return f.queue.Len() > 0
+	}
+	if f.queue.Len() > 0 || f.flush.err() != nil || !f.idle() || !f.gen.Load().epoch.idle() {
+		return true
+	}
+	pinned := false
+	f.eachPinList(func(l *pinList) { pinned = pinned || !l.empty() })
+	return pinned
+}
