@@ -64,6 +64,15 @@ func (e *entry) drop(l *Lock) {
 	e.free(l)
 }
 
+// free notes that the bytes of l may have become available to waiters.
+func (e *entry) free(l *Lock) {
+	if e.freed {
+		e.freeLo, e.freeHi = min(e.freeLo, l.lo), max(e.freeHi, l.hi)
+	} else {
+		e.freed, e.freeLo, e.freeHi = true, l.lo, l.hi
+	}
+}
+
 // count adds n to the numbers of holders of the mode that l holds.
 func (e *entry) count(l *Lock, n int) {
 	if l.mode == Exclusive {

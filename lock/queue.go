@@ -337,15 +337,6 @@ func (e *entry) finish(w *waiter, err error) {
 	e.detach(w.l)
 }
 
-// free notes that the bytes of l may have become available to waiters.
-func (e *entry) free(l *Lock) {
-	if e.freed {
-		e.freeLo, e.freeHi = min(e.freeLo, l.lo), max(e.freeHi, l.hi)
-	} else {
-		e.freed, e.freeLo, e.freeHi = true, l.lo, l.hi
-	}
-}
-
 // advance grants the requests that can be granted since bytes have become free,
 // front to back.
 //
