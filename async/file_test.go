@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 
 	"github.com/fmmap-go/fmmap/async"
@@ -103,17 +104,32 @@ var operations = []struct {
 	meta bool // always goes through a lane
 	call func(ctx context.Context, f *async.File) waiter
 }{
-	{"page-in", false, func(ctx context.Context, f *async.File) waiter { return f.PageIn(ctx, 0, 10) }},
-	{"load", false, func(ctx context.Context, f *async.File) waiter { return f.Load(ctx, 0, 10) }},
-	{"read", false, func(ctx context.Context, f *async.File) waiter { return f.ReadAt(ctx, make([]byte, 10), 0) }},
-	{"write", false, func(ctx context.Context, f *async.File) waiter { return f.WriteAt(ctx, make([]byte, 10), 0) }},
-	{"advise", true, func(ctx context.Context, f *async.File) waiter { return f.Advise(ctx, core.AdviceWillNeed, 0, 10) }},
-	{"truncate", true, func(ctx context.Context, f *async.File) waiter { return f.Truncate(ctx, 5000) }},
-	{"lock", false, func(ctx context.Context, f *async.File) waiter { return f.Lock(ctx, lock.Shared) }},
-	{"copy", true, func(ctx context.Context, f *async.File) waiter { return f.CopyTo(ctx, f.Core().Name()+"2", 0, 10) }},
-	{"remove", true, func(ctx context.Context, f *async.File) waiter { return f.Remove(ctx) }},
-	{"flush", false, func(_ context.Context, f *async.File) waiter { return f.Flush() }},
-	{"flush range", false, func(_ context.Context, f *async.File) waiter { return f.FlushRange(0, 10) }},
+	{"PageIn", false, func(ctx context.Context, f *async.File) waiter { return f.PageIn(ctx, 0, 10) }},
+	{"Load", false, func(ctx context.Context, f *async.File) waiter { return f.Load(ctx, 0, 10) }},
+	{"ReadAt", false, func(ctx context.Context, f *async.File) waiter { return f.ReadAt(ctx, make([]byte, 10), 0) }},
+	{"WriteAt", false, func(ctx context.Context, f *async.File) waiter { return f.WriteAt(ctx, make([]byte, 10), 0) }},
+	{"Advise", true, func(ctx context.Context, f *async.File) waiter { return f.Advise(ctx, core.AdviceWillNeed, 0, 10) }},
+	{"Truncate", true, func(ctx context.Context, f *async.File) waiter { return f.Truncate(ctx, 5000) }},
+	{"Lock", false, func(ctx context.Context, f *async.File) waiter { return f.Lock(ctx, lock.Shared) }},
+	{"CopyTo", true, func(ctx context.Context, f *async.File) waiter { return f.CopyTo(ctx, f.Core().Name()+"2", 0, 10) }},
+	{"Remove", true, func(ctx context.Context, f *async.File) waiter { return f.Remove(ctx) }},
+	{"Flush", false, func(_ context.Context, f *async.File) waiter { return f.Flush() }},
+	{"FlushRange", false, func(_ context.Context, f *async.File) waiter { return f.FlushRange(0, 10) }},
+}
+
+// Every method of a File that returns a future is in the list, except StartClose,
+// after which there is no file.
+func TestEveryOperationIsListed(t *testing.T) {
+	listed := map[string]bool{"StartClose": true}
+	for _, o := range operations {
+		listed[o.name] = true
+	}
+	future := reflect.TypeFor[waiter]()
+	for m := range reflect.TypeFor[*async.File]().Methods() {
+		if m.Type.NumOut() == 1 && m.Type.Out(0).Implements(future) && !listed[m.Name] {
+			t.Errorf("operations has no %s", m.Name)
+		}
+	}
 }
 
 // waiter has the methods of all futures.
@@ -166,7 +182,7 @@ func TestOperationsWithDoneContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(bg)
 	cancel(cause)
 	for _, o := range operations {
-		if o.name == "flush" || o.name == "flush range" { // they have no context
+		if o.name == "Flush" || o.name == "FlushRange" { // they have no context
 			continue
 		}
 		t.Run(o.name, func(t *testing.T) {
