@@ -31,10 +31,10 @@ func retryEINTR(fn func() error) error {
 	}
 }
 
-// retryTransient repeats fn while signals interrupt it, and some times more
-// while the kernel says that it is out of something for the moment. Some
-// systems say so for good: Linux when a process has all the kernel mappings
-// that it may have (vm.max_map_count).
+// retryTransient repeats fn while signals interrupt it, and up to 16 times while
+// it returns EAGAIN, which is most often a shortage that passes. On Linux madvise
+// returns it permanently once a process has as many mappings as it may have
+// (vm.max_map_count).
 func retryTransient(fn func() error) error {
 	for try := 1; ; {
 		switch err := fn(); {
