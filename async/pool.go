@@ -51,6 +51,7 @@ const defaultQueue = 1024
 type Pool struct {
 	group   *lane.Group
 	pagers  pagers
+	granted grants
 	endless bool // it is the default pool
 }
 
@@ -122,6 +123,7 @@ func newPool(o PoolOptions, endless bool) (*Pool, error) {
 		lo.Lanes = append(lo.Lanes, lane.Shape{Width: x.Width, Queue: x.Queue})
 	}
 	p := &Pool{group: lane.New(lo), endless: endless}
+	p.granted.lane = p.group.Lane(int(LaneMeta))
 	p.pagers = pagers{
 		group:   p.group,
 		devices: make(map[uint64]*device),
@@ -139,7 +141,8 @@ func (p *Pool) Done() <-chan struct{} { return p.group.Done() }
 func (p *Pool) Close() error { return p.CloseContext(context.Background()) }
 
 // CloseContext closes the pool. From its beginning on, new work fails with
-// [ErrClosed], and so do calls of [GoWait] that wait for room. Queued and
+// [ErrClosed], and so do calls of [GoWait] that wait for room and openings that
+// wait for a lock. Queued and
 // running work is allowed to finish, and CloseContext returns nil: no task of
 // the pool runs, or ever will, and none of its goroutines is left.
 //

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/fmmap-go/fmmap/core"
 )
@@ -53,6 +54,32 @@ func Example() {
 	}
 	fmt.Printf("%s\n", must(os.ReadFile(name)))
 	// Output: hello, mapped world!
+}
+
+// The file is open elsewhere, here in another goroutine. Wait waits until that
+// has closed it, for at most a minute.
+func ExampleOptions_wait() {
+	dir, remove := scratch()
+	defer remove()
+	name := filepath.Join(dir, "shared")
+	holder, err := core.Create(name, 5)
+	if err != nil {
+		log.Fatal(err)
+	}
+	go func() {
+		defer holder.Close()
+		_ = holder.Update(func(b []byte) error { copy(b, "ready"); return nil })
+	}()
+
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	f, err := core.OpenFileContext(ctx, name, core.Options{Access: core.ReadWrite, Wait: true})
+	if err != nil {
+		log.Fatal(err) // "open ...: waiting for the lock: context deadline exceeded"
+	}
+	defer f.Close()
+	fmt.Printf("%s\n", must(f.Clone()))
+	// Output: ready
 }
 
 func ExampleFile() {

@@ -12,7 +12,10 @@ import (
 
 func TestMain(m *testing.M) {
 	testutil.PrivateMounts()
-	testutil.RunRole(map[string]func() error{"count": countElsewhere, "cramped": growCramped, "add": addInChild, "opening": openOften})
+	testutil.RunRole(map[string]func() error{
+		"count": countElsewhere, "cramped": growCramped, "add": addInChild,
+		"opening": openOften, "lock": lockElsewhere,
+	})
 	if flag.Parse(); testing.Short() {
 		core.SetMinReserve(64 * MiB)
 	}

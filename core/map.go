@@ -42,64 +42,60 @@ func Map(f *os.File, o Options) (*File, error) {
 // MapContext is like [Map], except that it ends with ctx as [OpenFileContext]
 // does.
 func MapContext(ctx context.Context, f *os.File, o Options) (*File, error) {
-	const what = "map"
-	if f == nil {
-		return nil, pathError(what, "", fs.ErrInvalid)
-	}
-	name := f.Name()
-	if err := o.check(descriptor); err != nil {
-		return nil, pathError(what, name, err)
-	}
-	if ctx.Err() != nil {
-		return nil, pathError(what, name, context.Cause(ctx))
-	}
-	file, err := sys.Duplicate(f)
+	p, err := mapperOf(ctx, f, o)
 	if err != nil {
-		return nil, pathError(what, name, err)
+		return nil, err
 	}
-	op := opening{file: file}
-	if err := op.adopt(name, o); err != nil {
-		op.undo(name, false)
-		return nil, pathError(what, name, err)
-	}
-	return newFile(ctx, what, name, op, o)
+	return p.run(ctx)
 }
 
-// adopt finds out what the open file is and allows, and takes the lock.
-func (op *opening) adopt(name string, o Options) error {
-	fi, err := op.file.Stat()
-	if err != nil {
+// mapperOf returns the opener of a file that is open already.
+func mapperOf(ctx context.Context, f *os.File, o Options) (*opener, error) {
+	p := &opener{what: "map", file: f, o: o}
+	err := fs.ErrInvalid
+	if f != nil {
+		p.name = f.Name()
+		err = o.check(descriptor)
+	}
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return p, pathError(p.what, p.name, err)
+}
+
+// adopt duplicates the descriptor of an open file, and finds out what the file is
+// and allows.
+func adopt(f *os.File, o Options) (op opening, err error) {
+	if op.file, err = sys.Duplicate(f); err != nil {
+		return op, err
+	}
+	if err = op.identify(f.Name(), o); err != nil {
+		op.file.Close()
+	}
+	return op, err
+}
+
+func (op *opening) identify(name string, o Options) (err error) {
+	if op.info, err = op.file.Stat(); err != nil {
 		return err
 	}
-	op.unit = sys.GranularityOf(op.file, fi)
-	op.device = !fi.Mode().IsRegular()
-	if op.device && fi.Mode()&fs.ModeDevice == 0 {
+	op.unit = sys.GranularityOf(op.file, op.info)
+	op.device = !op.info.Mode().IsRegular()
+	if op.device && op.info.Mode()&fs.ModeDevice == 0 {
 		return errNoMapping
 	}
 	if err := allowed(op.file, o.Access); err != nil {
 		return err
 	}
 	found, err := os.Stat(name)
-	op.nameless = err != nil || !os.SameFile(fi, found)
+	op.nameless = err != nil || !os.SameFile(op.info, found)
 	switch {
 	case op.nameless && o.RemoveOnClose:
 		return fmt.Errorf("RemoveOnClose: %w", errNoName)
 	case op.device && (o.Truncate || o.Size > 0):
 		return fmt.Errorf("Truncate or Size: %w", errDevice)
 	}
-	if !o.NoLock {
-		if err := op.tryLock(o, fi); err != nil {
-			return err
-		}
-	}
-	if op.device {
-		op.size, err = sizeOfDevice(op.file, o)
-		return err
-	}
-	if fi, err = op.file.Stat(); err == nil { // another process may have changed it before the lock was held
-		op.size = fi.Size()
-	}
-	return err
+	return nil
 }
 
 // allowed checks the access against what the descriptor was opened for.

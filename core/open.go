@@ -30,7 +30,8 @@ func Create(name string, size int64) (*File, error) {
 // may fail.
 //
 // A file that is locked returns [lock.ErrLocked] at once, and
-// [lock.ErrLockedHere] when a Lock of this process holds it. A name that is not
+// [lock.ErrLockedHere] when a Lock of this process holds it, unless
+// [Options].Wait is set. A name that is not
 // a regular file, and a file that cannot be mapped (in /proc and /sys, or on a
 // FUSE file system that bypasses the page cache), return
 // [errors.ErrUnsupported].
@@ -48,20 +49,23 @@ func OpenFile(name string, o Options) (*File, error) {
 // created is removed, one that it has made longer has its old length again, and
 // the lock is released. The system calls themselves are not interrupted.
 func OpenFileContext(ctx context.Context, name string, o Options) (*File, error) {
-	if err := o.check(named); err != nil {
-		return nil, pathError("open", name, err)
+	p, err := openerOf(ctx, name, o)
+	if err != nil {
+		return nil, err
 	}
-	if ctx.Err() != nil {
-		return nil, pathError("open", name, context.Cause(ctx))
+	return p.run(ctx)
+}
+
+// openerOf returns the opener of valid options.
+func openerOf(ctx context.Context, name string, o Options) (*opener, error) {
+	err := o.check(named)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
 	if o.Perm == 0 {
 		o.Perm = defaultPerm
 	}
-	op, err := openLocked(ctx, name, o)
-	if err != nil {
-		return nil, pathError("open", name, err)
-	}
-	return newFile(ctx, "open", name, op, o)
+	return &opener{what: "open", name: name, o: o}, pathError("open", name, err)
 }
 
 // newFile makes a File of one that has been opened and locked, and closes that
@@ -72,7 +76,7 @@ func newFile(ctx context.Context, what, name string, op opening, o Options) (*Fi
 	f.dir.nameless = op.nameless
 	f.dir.remember(name, op.dir, op.created, o.RemoveOnClose)
 	if err := f.setUp(ctx, op.size); err != nil {
-		op.undo(name, op.created)
+		op.undo(name)
 		_ = f.dir.close()
 		return nil, pathError(what, name, err)
 	}
@@ -161,47 +165,113 @@ func (f *File) mapFirst(ctx context.Context, size int64) (err error) {
 // opening is a file that has been opened, and locked unless NoLock is set.
 type opening struct {
 	file    *os.File
-	dir     *sys.Dir   // the file was created in it; nil if not, or if it cannot be opened
-	created bool       // by this call
-	lock    *lock.Lock // held; nil with NoLock
-	size    int64      // as it was once the lock was held
-	unit    int64      // of mappings of the file; see sys.GranularityOf
+	info    fs.FileInfo // of file, before it was locked
+	dir     *sys.Dir    // the file was created in it; nil if not, or if it cannot be opened
+	created bool        // by this call
+	lock    *lock.Lock  // held; nil with NoLock
+	refused bool        // the lock was, at first: others may have used the file since it was created
+	size    int64       // as it was once the lock was held
+	unit    int64       // of mappings of the file; see sys.GranularityOf
 
 	device   bool // no regular file: its size is fixed
 	nameless bool // no name is known
 }
 
-// openLocked opens the file and takes the lock. The name may come to mean another
-// file between the two. Then the lock would guard a file that no other process
-// finds, so openLocked starts again until both agree.
-func openLocked(ctx context.Context, name string, o Options) (opening, error) {
-	for try := new(retry); ; {
-		op, err := openOrCreate(name, o)
+// An opener opens and locks a file and makes a File of it. The name may come to
+// mean another file before the lock is held. Then the lock would guard a file
+// that no other process finds, so the opener starts again until both agree.
+type opener struct {
+	what, name string
+	file       *os.File // that Map was given; nil: the name is opened
+	o          Options
+	retry      retry
+}
+
+// run opens the file. With Wait it waits for the lock.
+func (p *opener) run(ctx context.Context) (*File, error) {
+	for {
+		op, err := p.open()
 		if err != nil {
-			return opening{}, err
+			return nil, err
 		}
-		same, err := op.takeLock(name, o)
-		if err == nil && same {
-			return op, nil
+		err = op.tryLock(p.o)
+		if op.refused && p.o.Wait {
+			err = op.lock.Acquire(ctx, p.o.lockMode())
 		}
-		// Another process that holds the lock uses the file already.
-		op.undo(name, op.created && !errors.Is(err, lock.ErrLocked))
-		op.closeDir()
-		switch {
-		case err != nil:
-			return opening{}, err
-		case o.Exclusive: // the new file was replaced: the name is taken
-			return opening{}, fs.ErrExist
-		}
-		if err := try.pause(ctx); err != nil {
-			return opening{}, err
+		f, err := p.locked(ctx, op, err)
+		if f != nil || err != nil {
+			return f, err
 		}
 	}
 }
 
-// undo releases the lock, closes the file, and first removes it if it is to.
-func (op *opening) undo(name string, remove bool) {
-	if remove {
+// open opens the file, or duplicates the one that Map was given.
+func (p *opener) open() (op opening, err error) {
+	if p.file == nil {
+		op, err = openRegular(p.name, p.o)
+	} else {
+		op, err = adopt(p.file, p.o)
+	}
+	return op, pathError(p.what, p.name, err)
+}
+
+// locked makes a File of what has been opened, and locked unless err is the
+// reason why not. It returns neither a File nor an error when the name means
+// another file now, which is to be opened.
+func (p *opener) locked(ctx context.Context, op opening, err error) (*File, error) {
+	same := false
+	if err == nil {
+		same, err = op.measure(p)
+	} else {
+		err = lockRefused(ctx, err)
+	}
+	if err == nil && same {
+		return newFile(ctx, p.what, p.name, op, p.o)
+	}
+	op.undo(p.name)
+	op.closeDir()
+	switch {
+	case err != nil:
+	case p.o.Exclusive && op.created && !op.refused: // the new file was replaced: the name is taken
+		err = fs.ErrExist
+	case op.refused: // the holder has replaced the file, as holders do
+		p.retry = retry{}
+	default:
+		err = p.retry.pause(ctx)
+	}
+	return nil, pathError(p.what, p.name, err)
+}
+
+// measure notes the size of the file, now that the lock is held, and reports
+// whether the name still means the file.
+func (op *opening) measure(p *opener) (same bool, err error) {
+	switch {
+	case op.device:
+		op.size, err = sizeOfDevice(op.file, p.o)
+		return true, err
+	case p.o.NoLock:
+		op.size = op.info.Size()
+		return true, nil
+	case p.file != nil:
+		now, err := op.file.Stat() // another process may have changed it before the lock was held
+		if err == nil {
+			op.size = now.Size()
+		}
+		return true, err
+	}
+	now, err := os.Stat(p.name)
+	if err != nil || !os.SameFile(op.info, now) {
+		return false, nil
+	}
+	op.size = now.Size()
+	return true, nil
+}
+
+// undo releases the lock and closes the file. One that this call has created it
+// first removes, unless another process held the lock meanwhile, and so uses the
+// file or has used it.
+func (op *opening) undo(name string) {
+	if op.created && !op.refused {
 		takeBack(name, op.dir, op.file)
 	}
 	if op.lock != nil {
@@ -221,7 +291,8 @@ func (op *opening) closeDir() {
 // up, even in step with the tries; some Flags open what has no name.
 const openPatience = 5 * time.Second
 
-// A retry pauses between tries, for random times that grow.
+// A retry pauses between tries, for random times that grow. The zero retry is
+// ready for use.
 type retry struct {
 	since time.Time     // the first pause
 	most  time.Duration // of the next pause
@@ -230,7 +301,7 @@ type retry struct {
 // pause returns an error when there is no other try.
 func (r *retry) pause(ctx context.Context) error {
 	if r.most == 0 {
-		r.since, r.most = time.Now(), 50*time.Microsecond
+		*r = retry{since: time.Now(), most: 50 * time.Microsecond}
 	}
 	if time.Since(r.since) > openPatience {
 		return errUnsteady
@@ -246,45 +317,45 @@ func (r *retry) pause(ctx context.Context) error {
 	}
 }
 
-// takeLock takes the lock and reports whether the name still means the file.
-func (op *opening) takeLock(name string, o Options) (same bool, err error) {
-	opened, err := op.file.Stat()
-	switch {
-	case err != nil:
-		return false, err
-	case !opened.Mode().IsRegular():
-		return false, errNotRegular
+// openRegular opens the file, or creates it as the options say, and finds out
+// that it is a regular one.
+func openRegular(name string, o Options) (opening, error) {
+	op, err := openOrCreate(name, o)
+	if err != nil {
+		return op, err
 	}
-	op.unit = sys.GranularityOf(op.file, opened)
+	if op.info, err = op.file.Stat(); err == nil && !op.info.Mode().IsRegular() {
+		err = errNotRegular
+	}
+	if err != nil {
+		op.undo(name)
+		op.closeDir()
+		return op, err
+	}
+	op.unit = sys.GranularityOf(op.file, op.info)
+	return op, nil
+}
+
+// tryLock takes the lock, unless NoLock is set.
+func (op *opening) tryLock(o Options) error {
 	if o.NoLock {
-		op.size = opened.Size()
-		return true, nil
+		return nil
 	}
-	if err := op.tryLock(o, opened); err != nil {
-		return false, err
-	}
-	named, err := os.Stat(name)
-	if err != nil || !os.SameFile(opened, named) {
-		return false, nil
-	}
-	op.size = named.Size() // another process may have changed it before the lock was held
-	return true, nil
+	op.lock = lock.NewKnown(op.file, op.info)
+	err := op.lock.Try(o.lockMode())
+	op.refused = errors.Is(err, lock.ErrLocked)
+	return err
 }
 
-func (op *opening) tryLock(o Options, opened fs.FileInfo) error {
-	l := lock.NewKnown(op.file, opened)
-	if err := l.Try(o.lockMode()); err != nil {
-		return lockRefused(err)
-	}
-	op.lock = l
-	return nil
-}
-
-// lockRefused adds to the error which option opens the file all the same.
-func lockRefused(err error) error {
+// lockRefused adds to the error of the lock what was asked for, or which option
+// opens the file all the same.
+func lockRefused(ctx context.Context, err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
 		err = pe.Err
+	}
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, cause) {
+		return fmt.Errorf("waiting for the lock: %w", err)
 	}
 	return fmt.Errorf("lock: %w (Options.NoLock opens without it)", err)
 }

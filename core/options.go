@@ -96,9 +96,18 @@ type Options struct {
 	HugePages bool
 	// Stack asks for memory fit for a thread's stack; [NewAnonymous] only.
 	Stack bool
-	// NoLock opens without the advisory lock, which is otherwise tried at once:
-	// exclusive for ReadWrite, shared for the others.
+	// NoLock opens without the advisory lock, which is otherwise taken: exclusive
+	// for ReadWrite, shared for the others.
 	NoLock bool
+	// Wait waits for the lock when it is held, instead of failing with
+	// [lock.ErrLocked]. Those of this process that wait are served in order, see
+	// [lock.Lock.Acquire]; each has a descriptor of the file.
+	//
+	// Before the lock is held nothing happens, except that Create creates an
+	// empty file. If the name means another file by then, that one is opened, and
+	// its lock waited for; if it is gone, the file is absent. [OpenFileContext]
+	// bounds the wait: a goroutine that has the file open itself waits in vain.
+	Wait bool
 	// RemoveOnClose removes the name when the file is closed, if it still means
 	// the file. A process that is killed leaves the file behind.
 	RemoveOnClose bool
@@ -160,6 +169,8 @@ func (o Options) check(s source) error {
 		return fmt.Errorf("Perm has the bits %v, which no file is created with: %w", o.Perm&^modeBits, fs.ErrInvalid)
 	case o.Flags&ownedFlags != 0:
 		return fmt.Errorf("Flags has %#x, for which Options has fields, or which cannot be: %w", o.Flags&ownedFlags, fs.ErrInvalid)
+	case o.Wait && o.NoLock:
+		return fmt.Errorf("Wait, which is for the lock, with NoLock: %w", fs.ErrInvalid)
 	case o.Exclusive && !o.Create:
 		return fmt.Errorf("Exclusive without Create: %w", fs.ErrInvalid)
 	case o.Size < 0, o.Offset < 0, o.Length < 0, o.Reserve < 0:
@@ -177,7 +188,7 @@ func (o Options) check(s source) error {
 		}[s]
 		return refuse(why, refused{"Create", o.Create}, refused{"Truncate", o.Truncate},
 			refused{"Flags", o.Flags != 0}, refused{"Offset", o.Offset != 0}, refused{"Length", o.Length != 0},
-			refused{"RemoveOnClose", o.RemoveOnClose}, refused{"Stack", o.Stack && s == shared})
+			refused{"RemoveOnClose", o.RemoveOnClose}, refused{"Wait", o.Wait}, refused{"Stack", o.Stack && s == shared})
 	case descriptor:
 		err := refuse("is for OpenFile, and Map is given an open file", refused{"Create", o.Create},
 			refused{"Perm", o.Perm != 0}, refused{"Flags", o.Flags != 0})

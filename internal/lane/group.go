@@ -3,6 +3,8 @@ package lane
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +50,7 @@ type Group struct {
 	mu      sync.Mutex // guards what follows; a leaf
 	added   []*Lane    // by Add; no longer written once closing
 	closing bool       // no lane accepts tasks, or soon none will
+	holds   map[*hold]struct{}
 
 	// ctx ends with the group. It is nil in an endless one, which so has no
 	// channel that could belong to a synctest bubble.
@@ -56,7 +59,7 @@ type Group struct {
 	shut    sync.Once     // lanes refuse
 	abort   sync.Once     // queued work is dropped
 	finish  sync.Once     // everything has ended
-	open    atomic.Int32  // lanes that are not drained
+	open    atomic.Int32  // lanes that are not drained, and holds
 	drained chan struct{} // closed when all are
 	done    chan struct{} // closed by finish
 }
@@ -117,6 +120,35 @@ func (g *Group) Add(i int) *Lane {
 	return l
 }
 
+// A hold keeps a group from having been closed.
+type hold struct {
+	closing func() // called when the group begins to close
+}
+
+// Hold keeps Close from returning until release, which is called once. When
+// Close begins, closing is called, under no lock; it must see to it that release
+// is called soon, and must not block. Hold returns false when closing has begun.
+// It is for work that waits outside of the lanes.
+func (g *Group) Hold(closing func()) (release func(), ok bool) {
+	h := &hold{closing}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closing {
+		return nil, false
+	}
+	if g.holds == nil {
+		g.holds = make(map[*hold]struct{})
+	}
+	g.holds[h] = struct{}{}
+	g.open.Add(1)
+	return func() {
+		g.mu.Lock()
+		delete(g.holds, h)
+		g.mu.Unlock()
+		g.laneDrained()
+	}, true
+}
+
 // each calls do for every lane of a group that is closing.
 func (g *Group) each(do func(*Lane)) {
 	for i := range g.lanes {
@@ -153,8 +185,12 @@ func (g *Group) Close(ctx context.Context) error {
 	g.shut.Do(func() {
 		g.mu.Lock()
 		g.closing = true
+		holds := slices.Collect(maps.Keys(g.holds))
 		g.mu.Unlock()
 		g.each((*Lane).shut)
+		for _, h := range holds {
+			h.closing()
+		}
 	})
 	select {
 	case <-g.drained:
@@ -180,9 +216,9 @@ func (g *Group) Close(ctx context.Context) error {
 }
 
 // laneDrained is called once for each lane, when it has been shut and its last
-// worker has exited.
+// worker has exited, and once for each hold.
 func (g *Group) laneDrained() {
-	if g.open.Add(-1) == 0 {
+	if g.open.Add(-1) == 0 { // not before closing: until then no lane is drained
 		close(g.drained)
 	}
 }

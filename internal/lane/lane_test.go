@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -432,4 +433,32 @@ func TestInvariantsAreChecked(t *testing.T) {
 			l.unlock()
 		}()
 	}
+}
+
+// Close asks what holds the group to let go, and waits until it has.
+func TestCloseWaitsForHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := group(t, Options{}, Shape{Width: 1, Queue: 1})
+		done, ok := g.Hold(func() { t.Error("asked what has let go") })
+		if !ok {
+			t.Fatal("refused")
+		}
+		done()
+		var asked atomic.Int32
+		release, _ := g.Hold(func() { asked.Add(1) })
+		closed := make(chan error, 1)
+		go func() { closed <- g.Close(t.Context()) }()
+		synctest.Wait()
+		if len(closed) > 0 || asked.Load() != 1 {
+			t.Fatalf("closed %d times, asked %d times", len(closed), asked.Load())
+		}
+		if _, ok := g.Hold(nil); ok {
+			t.Error("held what is being closed")
+		}
+		release()
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		<-g.Done()
+	})
 }
