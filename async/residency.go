@@ -56,7 +56,7 @@ var (
 // hintNow returns the current tick.
 func hintNow() uint64 { return uint64(time.Since(hintBase) / hintTick) }
 
-// hints select the hints of one file. The zero value has none.
+// hints finds the stamps of one file. The zero value has none.
 type hints struct {
 	// name is a number of the process, in its low bits the skew: by how many
 	// bytes the first block, which starts at a page boundary, lies before the

@@ -118,7 +118,8 @@ func allowed(f *os.File, a Access) error {
 	return nil
 }
 
-// sizeOfDevice returns what the device reports, or where the window ends.
+// sizeOfDevice returns the size that the device reports, and of one that reports
+// none the end of the window.
 func sizeOfDevice(f *os.File, o Options) (int64, error) {
 	size, err := sys.DeviceSize(f)
 	if !errors.Is(err, errors.ErrUnsupported) {

@@ -10,8 +10,8 @@ import (
 
 // NewMemory makes a file of the bytes of b, which now belong to it: the same
 // methods without a file behind them, for tests and for data that needs no disk.
-// It grows in place up to the capacity of b; past it, growing
-// waits for operations and pins. Flushing succeeds and does nothing.
+// It grows in place up to the capacity of b; past it, growing waits for
+// operations and pins. Flushing succeeds and does nothing.
 func NewMemory(name string, b []byte) *File {
 	f := &File{name: name, access: ReadWrite, protection: sys.ReadWrite, made: time.Now()}
 	r := newRegion()

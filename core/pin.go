@@ -89,8 +89,9 @@ func (p *Pin) Release() {
 // Slice pins n of the pinned bytes, starting at off within them, once more, for
 // another owner: the two pins are released independently, in any order. It
 // works as long as p is held, whatever the file does: while a change waits for
-// p, and while the file is closing. The new pin is one more that the change
-// waits for, if its bytes are. Slice(0, p.Len()) makes a second pin of all.
+// p, and while the file is closing. A change that waits for p because of bytes
+// that the new pin has as well waits for both. Slice(0, p.Len()) pins all of p a
+// second time.
 //
 // It returns [ErrRange] for bytes outside p, and [fs.ErrClosed] when p has been
 // released. The pin is counted with p, on the P that p was taken on.

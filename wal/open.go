@@ -403,7 +403,7 @@ func (l *Log) restore() error {
 
 // collectSpares keeps files of standard size that belong to no segment for
 // later, and removes the others. The process that made the former may have been
-// killed before they, and their names, were durable.
+// killed before the files and their names were durable, so that is repeated.
 func (l *Log) collectSpares(names []string) error {
 	live := map[string]bool{}
 	for _, s := range l.segments {

@@ -24,8 +24,9 @@ type place struct {
 // locate finds where a durable record is. Its segment is mapped then.
 func (l *Log) locate(index uint64) (place, error) { return l.locateRun(index, index, 0) }
 
-// locateRun is locate for the records from index to last, as far as they lie in
-// one segment, and n bytes or the next entry of its index do not come first.
+// locateRun is locate for the records from index to last, or for the first of
+// them: the run ends with the segment, or with the first part between entries of
+// its index that makes the run n bytes long.
 func (l *Log) locateRun(index, last uint64, n int64) (place, error) {
 	for {
 		l.mu.RLock()

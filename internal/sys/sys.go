@@ -330,8 +330,8 @@ const MapsFiles = mapsFiles
 // it has bytes, to grow into: on 64-bit Unix.
 const CanReserve = canReserve
 
-// ExecIsFixed reports whether only those mappings of files can be made
-// executable that were mapped so.
+// ExecIsFixed reports whether a mapping of a file can be executable only if it was
+// mapped that way.
 const ExecIsFixed = execIsFixed
 
 // ShrinkNeedsUnmap reports whether a file cannot be shortened while any mapping
