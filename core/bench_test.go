@@ -214,6 +214,46 @@ func BenchmarkPin(b *testing.B) {
 	}
 }
 
+// What tracking adds to a pin that is taken twelve calls deep.
+func BenchmarkTrackedPin(b *testing.B) {
+	f, _ := benchFile(b)
+	var pins func(depth, n int)
+	pins = func(depth, n int) {
+		if depth > 0 {
+			pins(depth-1, n)
+			return
+		}
+		for range n {
+			p, err := f.Pin(0, benched)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			p.Release()
+		}
+	}
+	for _, c := range []struct {
+		name string
+		on   core.Tracking
+	}{{"pins", core.Tracking{Pins: true}}, {"abandoned", core.Tracking{Pins: true, Abandoned: true}}} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			defer core.Track(core.Tracking{})
+			const turn = 1 << 13
+			var more []float64
+			for done := 0; done < b.N || len(more) < 9; done += turn {
+				core.Track(core.Tracking{})
+				plain := timed(func(n int) { pins(12, n) }, turn)
+				core.Track(c.on)
+				more = append(more, float64(timed(func(n int) { pins(12, n) }, turn)-plain)/turn)
+			}
+			slices.Sort(more)
+			b.ReportMetric(more[len(more)/2], "more-ns/pin")
+			b.ReportMetric(0, "ns/op") // of both kinds together
+		})
+	}
+}
+
 // Values one after the other through a cursor, against bytes.Reader and
 // encoding/binary.
 func BenchmarkNext(b *testing.B) {

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"io/fs"
+	"time"
 
 	"github.com/fmmap-go/fmmap/internal/invariant"
 )
@@ -28,6 +29,7 @@ type Change struct {
 	state    changeState
 	place    *list.Element // in file.queue, until done
 	wait     *wait         // while waiting; nil: nothing stands in the way
+	report   *time.Timer   // will report that it waits; nil: none
 	detached bool          // performed by the goroutine that makes it ready
 
 	isReady chan struct{} // closed when ready, or done
@@ -122,9 +124,14 @@ func (f *File) advance() (calls []func()) {
 				w.block(f)
 			}
 		}
-		if c.state != waiting || !f.unblocked(c) {
+		if c.state != waiting {
 			return calls
 		}
+		if !f.unblocked(c) {
+			c.reportLater()
+			return calls
+		}
+		c.stopReport()
 		c.wait = nil
 		if c.state == done { // performed exclusively
 			calls = append(calls, f.finished(c, c.err), c.callReady)
@@ -236,6 +243,7 @@ func (c *Change) cancelBefore(state changeState, cause error) bool {
 	if began {
 		if c.wait != nil {
 			c.wait.unblock(f)
+			c.stopReport()
 			c.wait = nil
 		}
 		c.step.undo(f)

@@ -92,6 +92,7 @@ func (s *closeStep) apply(_ context.Context, f *File) error {
 		}
 	}
 	keep(r.unmap())
+	f.trackClose()
 	if f.file == nil {
 		return first
 	}

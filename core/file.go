@@ -50,6 +50,7 @@ type File struct {
 	deviceSize int64 // that the device reports, or that is mapped
 
 	lock  *lock.Lock // held since open; nil with NoLock
+	track *openFile  // nil: not tracked, see Track
 	dir   parent
 	flush flushState
 }

@@ -14,7 +14,7 @@ func TestMain(m *testing.M) {
 	testutil.PrivateMounts()
 	testutil.RunRole(map[string]func() error{
 		"count": countElsewhere, "cramped": growCramped, "add": addInChild,
-		"opening": openOften, "lock": lockElsewhere,
+		"opening": openOften, "lock": lockElsewhere, "abandon": abandon,
 	})
 	if flag.Parse(); testing.Short() {
 		core.SetMinReserve(64 * MiB)

@@ -20,6 +20,7 @@ func NewMemory(name string, b []byte) *File {
 	}
 	r.heap, r.room = slices.Clip(b[:cap(b)]), int64(cap(b))
 	f.publishInitial(r, int64(len(b)))
+	f.trackOpen(0)
 	return f
 }
 
@@ -49,6 +50,7 @@ func NewAnonymous(size int64, o Options) (*File, error) {
 		}
 	}
 	f.publishInitial(r, size)
+	f.trackOpen(0)
 	return f, nil
 }
 

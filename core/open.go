@@ -80,6 +80,7 @@ func newFile(ctx context.Context, what, name string, op opening, o Options) (*Fi
 		_ = f.dir.close()
 		return nil, pathError(what, name, err)
 	}
+	f.trackOpen(1)
 	return f, nil
 }
 

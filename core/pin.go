@@ -26,6 +26,8 @@ type Pin struct {
 	list     *pinList
 	index    int         // in list.pins, guarded by list.mu
 	released atomic.Bool // set under list.mu
+
+	track *pinTrack // nil: not tracked, see Track
 }
 
 // Pin pins n bytes of the window, starting at off. It returns [ErrRange] when
@@ -54,13 +56,23 @@ func (f *File) pin(op string, off, n int64, store bool) (*Pin, error) {
 		}
 		l := stripe.Of(g.region.pins)
 		p := &Pin{file: f, gen: g, off: off, data: g.data[off : off+n : off+n], list: l}
+		t := tracking.Load()
+		if t != nil {
+			t.record(p, 1)
+		}
 		l.mu.Lock()
 		if f.gen.Load() == g { // under mu, as the protocol demands
 			l.add(p)
 			l.mu.Unlock()
+			if t != nil {
+				p = t.handOut(p)
+			}
 			return p, nil
 		}
 		l.mu.Unlock()
+		if p.track != nil {
+			p.track.end(p)
+		}
 	}
 }
 
@@ -77,7 +89,11 @@ func (p *Pin) Release() {
 		return
 	}
 	p.released.Store(true)
-	w := l.remove(p)
+	listed := p
+	if p.track != nil {
+		listed = p.track.end(p)
+	}
+	w := l.remove(listed)
 	last := len(l.pins) == 0
 	l.mu.Unlock()
 	wake := w != nil && w.done()
@@ -100,14 +116,24 @@ func (p *Pin) Slice(off, n int64) (*Pin, error) {
 		return nil, p.file.fail("slice", ErrRange)
 	}
 	part := &Pin{file: p.file, gen: p.gen, off: p.off + off, data: p.data[off : off+n : off+n], list: p.list}
+	t := tracking.Load()
+	if t != nil {
+		t.record(part, 0)
+	}
 	p.list.mu.Lock()
 	held := !p.released.Load()
 	if held {
 		p.list.addPart(part)
 	}
 	p.list.mu.Unlock()
-	if !held {
+	switch {
+	case !held:
+		if part.track != nil {
+			part.track.end(part)
+		}
 		return nil, p.file.fail("slice", fs.ErrClosed)
+	case t != nil:
+		part = t.handOut(part)
 	}
 	return part, nil
 }

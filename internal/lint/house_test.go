@@ -12,7 +12,7 @@ import (
 // in tests.
 var allowed = map[string][]string{
 	".":                     {},
-	"core":                  {"lock", "internal/sys", "internal/bounds", "internal/invariant", "internal/stripe"},
+	"core":                  {"lock", "internal/sys", "internal/bounds", "internal/invariant", "internal/stacks", "internal/stripe"},
 	"lock":                  {"internal/sys", "internal/invariant"},
 	"flush":                 {"internal/bounds", "internal/invariant"},
 	"async":                 {"core", "lock", "flush", "internal/bounds", "internal/invariant", "internal/medium", "internal/stripe", "internal/lane"},
@@ -20,6 +20,7 @@ var allowed = map[string][]string{
 	"wal":                   {"async", "core", "flush"},
 	"async/asynctest":       {"async"},
 	"internal/bounds":       {},
+	"internal/stacks":       {"internal/sys"},
 	"internal/stripe":       {},
 	"internal/invariant":    {},
 	"internal/lane":         {"internal/invariant"},
