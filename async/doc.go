@@ -4,7 +4,9 @@
 //
 // # Files
 //
-// [Open] maps a file; [Wrap] takes one that package core has opened.
+// [Open] maps a file by its name and [Map] one that is open already; [Wrap] takes
+// a file that package core has mapped. A [FileSet] serves more files than may be
+// open at once.
 //
 //	func handle(ctx context.Context, f *async.File, event []byte, off int64) error {
 //		if _, err := f.WriteAt(ctx, event, off).Await(ctx); err != nil {

@@ -25,9 +25,9 @@ func extendFile(f *os.File, from, to int64, sparse bool) error {
 }
 
 // fillHoles gives blocks to the holes in [from, to) of the window, on a file of
-// the given size, so that a store into one cannot meet a full disk. filled is
-// what had none, also when not all of it could be filled. Where the file system
-// cannot promise blocks, the guard is what is left.
+// the given size, so that a store into one cannot meet a full disk. filled are
+// the holes, even if some of them could not be filled. Where the file system cannot
+// promise blocks, only the guard protects such a store.
 func (f *File) fillHoles(from, to, size int64) (filled []sys.Span, err error) {
 	if from >= to || f.access != ReadWrite || f.readOnly || f.opts.Sparse || f.device {
 		return nil, nil
