@@ -25,12 +25,12 @@ import (
 // compares the text.
 var ErrNoKey = errors.New("not found")
 
-// ErrHole is returned for what would leave a hole in the log: entries that do not
-// follow the last one, or the removal of a range at neither end.
-var ErrHole = errors.New("raft log: a hole between entries")
+// ErrOrder is returned for entries that are in the log already or are not dense,
+// and for the removal of a range at neither end.
+var ErrOrder = errors.New("raft log: entries out of order")
 
-// Store is a [raft.LogStore], a [raft.StableStore] and a
-// [raft.MonotonicLogStore]. It is safe for concurrent use. An error of the
+// Store is a [raft.LogStore] and a [raft.StableStore]; of [raft.MonotonicLogStore],
+// see [Store.IsMonotonic]. It is safe for concurrent use. An error of the
 // device is final: every later change returns it, until the store is opened
 // again. A full disk is not: the next change may succeed.
 type Store struct {
@@ -63,9 +63,14 @@ func (s *Store) Log() *wal.Log { return s.log }
 // Close closes the store.
 func (s *Store) Close() error { return s.log.Close() }
 
-// IsMonotonic returns true: there are no holes, and raft removes all entries
-// after it has installed a snapshot.
-func (s *Store) IsMonotonic() bool { return true }
+// IsMonotonic returns false: after it has installed a snapshot, raft stores entries
+// behind a hole, and StoreLogs removes those before it.
+//
+// If it were true, raft would remove all entries itself when it installs a
+// snapshot. It does not check that they come before the snapshot. A leader may
+// send a snapshot that the node has already, and entries behind it that were
+// acknowledged would be lost.
+func (s *Store) IsMonotonic() bool { return false }
 
 // FirstIndex returns the index of the first entry, 0 if there is none.
 func (s *Store) FirstIndex() (uint64, error) {
@@ -113,8 +118,9 @@ func (s *Store) GetLog(index uint64, entry *raft.Log) error {
 // StoreLog is StoreLogs of one entry.
 func (s *Store) StoreLog(entry *raft.Log) error { return s.StoreLogs([]*raft.Log{entry}) }
 
-// StoreLogs appends the entries and returns when they are durable. The first one
-// must follow the last one in the log, unless the log is empty.
+// StoreLogs appends the entries and returns when they are durable. If the first
+// one comes later than the next one of the log, it is behind a snapshot, which
+// has all entries before: these are removed.
 func (s *Store) StoreLogs(entries []*raft.Log) error {
 	if len(entries) == 0 {
 		return nil
@@ -124,14 +130,14 @@ func (s *Store) StoreLogs(entries []*raft.Log) error {
 	first := entries[0].Index
 	for i, e := range entries {
 		if e.Index != first+uint64(i) {
-			return fmt.Errorf("%w: %d follows %d in a batch", ErrHole, e.Index, entries[i-1].Index)
+			return fmt.Errorf("%w: %d follows %d in a batch", ErrOrder, e.Index, entries[i-1].Index)
 		}
 	}
-	switch _, last := s.bounds(); {
-	case first == s.log.Last()+1:
-	case last != 0:
-		return fmt.Errorf("%w: %d is to follow %d", ErrHole, first, last)
-	default:
+	_, last := s.bounds()
+	if first <= last {
+		return fmt.Errorf("%w: %d is to follow %d", ErrOrder, first, last)
+	}
+	if first != s.log.Last()+1 {
 		if err := s.log.Reset(first); err != nil {
 			return err
 		}
@@ -177,7 +183,7 @@ func (s *Store) DeleteRange(min, max uint64) error {
 	case max >= last:
 		return s.log.TruncateBack(context.Background(), min-1)
 	}
-	return fmt.Errorf("%w: removing %d to %d of %d to %d", ErrHole, min, max, first, last)
+	return fmt.Errorf("%w: removing %d to %d of %d to %d", ErrOrder, min, max, first, last)
 }
 
 // Set makes value the durable value of key.

@@ -143,24 +143,25 @@ func TestRanges(t *testing.T) {
 	}
 }
 
-func TestHolesAreRefused(t *testing.T) {
+func TestWhatIsRefused(t *testing.T) {
 	s := open(t, t.TempDir())
 	must(t, s.StoreLogs(entries(10, 11)))
 	for name, err := range map[string]error{
 		"the middle":        s.DeleteRange(12, 15),
 		"one in the middle": s.DeleteRange(12, 12),
-		"a later entry":     s.StoreLogs(entries(22, 1)),
 		"an entry again":    s.StoreLogs(entries(20, 1)),
 		"an earlier entry":  s.StoreLogs(entries(9, 1)),
 		"a hole in a batch": s.StoreLogs(append(entries(21, 2), entries(24, 1)...)),
 		"twice in a batch":  s.StoreLogs(append(entries(21, 2), entries(22, 1)...)),
 	} {
-		if !errors.Is(err, ErrHole) {
+		if !errors.Is(err, ErrOrder) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	must(t, s.StoreLogs(nil))
 	holds(t, s, 10, 20)
+	must(t, s.StoreLogs(entries(22, 1))) // a snapshot has those before
+	holds(t, s, 22, 22)
 }
 
 func TestSettings(t *testing.T) {
