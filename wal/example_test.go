@@ -81,7 +81,7 @@ func ExampleTicket() {
 	dir, remove := scratch()
 	defer remove()
 	ctx := context.Background()
-	l, err := wal.Open(ctx, dir, wal.Options{})
+	l, err := wal.Open(ctx, dir, wal.Options{SegmentSize: 1 << 20})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func ExampleLog_Load() {
 	dir, remove := scratch()
 	defer remove()
 	ctx := context.Background()
-	l, err := wal.Open(ctx, dir, wal.Options{})
+	l, err := wal.Open(ctx, dir, wal.Options{SegmentSize: 1 << 20})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func ExampleLog_Tail() {
 	defer remove()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	l, err := wal.Open(ctx, dir, wal.Options{})
+	l, err := wal.Open(ctx, dir, wal.Options{SegmentSize: 1 << 20})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func ExampleLog_TruncateFront() {
 	dir, remove := scratch()
 	defer remove()
 	ctx := context.Background()
-	l, err := wal.Open(ctx, dir, wal.Options{})
+	l, err := wal.Open(ctx, dir, wal.Options{SegmentSize: 1 << 20})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func ExampleRecord() {
 	dir, remove := scratch()
 	defer remove()
 	ctx := context.Background()
-	l, err := wal.Open(ctx, dir, wal.Options{})
+	l, err := wal.Open(ctx, dir, wal.Options{SegmentSize: 1 << 20})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func ExampleLog_Set() {
 	if err := l.Close(); err != nil {
 		log.Fatal(err)
 	}
-	l, err = wal.Open(ctx, dir, wal.Options{})
+	l, err = wal.Open(ctx, dir, wal.Options{SegmentSize: 1 << 20})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func ExampleLog_AppendAt() {
 	dir, remove := scratch()
 	defer remove()
 	ctx := context.Background()
-	l, err := wal.Open(ctx, dir, wal.Options{})
+	l, err := wal.Open(ctx, dir, wal.Options{SegmentSize: 1 << 20})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -281,7 +281,7 @@ func ExampleLog_Read() {
 	dir, remove := scratch()
 	defer remove()
 	ctx := context.Background()
-	l, err := wal.Open(ctx, dir, wal.Options{})
+	l, err := wal.Open(ctx, dir, wal.Options{SegmentSize: 1 << 20})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -307,7 +307,7 @@ func ExampleStats() {
 	dir, remove := scratch()
 	defer remove()
 	ctx := context.Background()
-	l, err := wal.Open(ctx, dir, wal.Options{NoVerify: true})
+	l, err := wal.Open(ctx, dir, wal.Options{SegmentSize: 1 << 20, NoVerify: true})
 	if err != nil {
 		log.Fatal(err)
 	}

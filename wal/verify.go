@@ -49,7 +49,7 @@ func (l *Log) Verify(ctx context.Context) error {
 type Repaired struct {
 	Problem error    // the first damage found; nil if there was none, and nothing was changed
 	Last    uint64   // index of the last record that is left
-	Aside   []string // copies of the files that were changed or removed
+	Aside   []string // copies of the files that were cut or are not part of the log any more, unused ones too
 }
 
 // Repair makes a log usable again that [Open] or [Log.Verify] reports to be
