@@ -8,6 +8,7 @@ import (
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/flush"
+	"github.com/fmmap-go/fmmap/internal/bounds"
 	"github.com/fmmap-go/fmmap/internal/lane"
 	"github.com/fmmap-go/fmmap/internal/medium"
 )
@@ -88,6 +89,30 @@ func (f *File) unref() {
 	if onIdle != nil {
 		onIdle()
 	}
+}
+
+// pin pins bytes of a file that is not closing.
+func (f *File) pin(off, n int64) (*core.Pin, error) {
+	if f.closing.Load() {
+		return nil, f.pathError("pin", fs.ErrClosed)
+	}
+	return f.core.Pin(off, n)
+}
+
+// checkRange returns the error that pin would return, for the operation op.
+func (f *File) checkRange(op string, off, n int64) error {
+	if size := f.core.Len(); size > 0 && bounds.Within(off, n, size) && !f.closing.Load() {
+		return nil
+	}
+	pin, err := f.pin(off, n) // which tells a closed file from an empty one
+	if err == nil {
+		pin.Release()
+		return nil
+	}
+	if pe, ok := err.(*fs.PathError); ok {
+		err = pe.Err
+	}
+	return f.pathError(op, err)
 }
 
 // pathError adds the operation and the name to an error of this package or of

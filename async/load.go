@@ -6,7 +6,6 @@ import (
 	"io/fs"
 
 	"github.com/fmmap-go/fmmap/core"
-	"github.com/fmmap-go/fmmap/internal/bounds"
 )
 
 // PageIn brings the bytes [off, off+n) of the window into memory. When it has
@@ -78,30 +77,6 @@ func (f *File) TryLoad(off, n int64) (p *core.Pin, ok bool) {
 	}
 	pin.Release()
 	return nil, false
-}
-
-// pin pins bytes of a file that is not closing.
-func (f *File) pin(off, n int64) (*core.Pin, error) {
-	if f.closing.Load() {
-		return nil, f.pathError("pin", fs.ErrClosed)
-	}
-	return f.core.Pin(off, n)
-}
-
-// checkRange returns the error that pin would return, for the operation op.
-func (f *File) checkRange(op string, off, n int64) error {
-	if size := f.core.Len(); size > 0 && bounds.Within(off, n, size) && !f.closing.Load() {
-		return nil
-	}
-	pin, err := f.pin(off, n) // which tells a closed file from an empty one
-	if err == nil {
-		pin.Release()
-		return nil
-	}
-	if pe, ok := err.(*fs.PathError); ok {
-		err = pe.Err
-	}
-	return f.pathError(op, err)
 }
 
 // readStep is how many bytes are read at once: what a caller starts to read, and
