@@ -267,7 +267,7 @@ var kinds = []kind{
 	{name: "FlushRange", reaches: true, do: func(a *action) error { return a.f.FlushRange(a.at, a.n) }},
 	{name: "Flush", reaches: true, rare: true, do: func(a *action) error { return a.f.Flush() }},
 	{name: "StartWriteback", reaches: true, do: func(a *action) error { return a.f.StartWriteback(a.at, a.n) }},
-	// Behind a resize that waits for pins, so not for those who hold some.
+	// Behind a resize that waits for pins, so not in a goroutine that holds one.
 	{name: "Refresh", shape: true, rare: true, do: func(a *action) error { return second(a.f.Refresh()) }},
 	{name: "a resize", shape: true, do: func(a *action) error { return a.resize() }},
 }

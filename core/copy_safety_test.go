@@ -113,8 +113,8 @@ func TestCopyToAFullDisk(t *testing.T) {
 }
 
 // Blocks that are shared hold old bytes where the kernel could not write what
-// is in memory. It says so once, so the copy holds what memory has, and the
-// failure is that of every later flush.
+// is in memory. It reports that once, so the copy holds the bytes in memory, and
+// every later flush returns the failure.
 func TestCopyToOfWhatWasNotWritten(t *testing.T) {
 	want := pattern(64*KiB, 1)
 	f := opened(t, tempFile(t, want), core.Options{Access: core.ReadWrite})

@@ -165,8 +165,8 @@ func TestGrowthOnAFullDisk(t *testing.T) {
 	})
 }
 
-// A disk without a limit says that it has no blocks at all; that must not be
-// taken for a full one.
+// A disk without a limit reports no blocks at all; that must not be taken for a
+// full one.
 func TestDiskWithoutALimit(t *testing.T) {
 	name := filepath.Join(testutil.LoopDisk(t, 0, "tmpfs"), "file")
 	check(t, os.WriteFile(name, nil, 0o600))

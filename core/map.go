@@ -17,7 +17,7 @@ import (
 // no name any longer, that another process has passed on (see [NewShared]), or
 // a device that can be mapped.
 //
-// f stays the caller's, who may close it at once: the File has a duplicate of
+// f remains the caller's to close, at any time: the File has a duplicate of
 // the descriptor. The lock belongs to the open file, and so to f as well. A
 // program that locks f by itself sets NoLock.
 //

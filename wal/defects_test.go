@@ -459,8 +459,8 @@ func TestDroppedSegmentStaysDropped(t *testing.T) {
 	}
 }
 
-// Whichever call of the system fails, what was acknowledged is there when the
-// log is opened again, and a log whose flush has failed says so.
+// Whichever system call fails, the acknowledged records are found when the log is
+// opened again, and a log whose flush has failed returns that error.
 func TestTheKthCallFailsOfALog(t *testing.T) {
 	for _, op := range []sys.Op{sys.OpMsync, sys.OpMmap, sys.OpFsyncDir, sys.OpMadvise} {
 		t.Run(string(op), func(t *testing.T) {

@@ -28,8 +28,8 @@ type Log struct {
 	// that batches are joined in the order of the records. It is taken before mu.
 	writer sync.Mutex
 
-	// mu guards what follows for readers, who share it. It is held for no system
-	// call; a writer that holds writer may read without it.
+	// mu guards what follows; readers share it. It is not held during a system
+	// call. A goroutine that holds writer may read without it.
 	mu       sync.RWMutex
 	meta     meta
 	segments []*segment // in order; the last one is the tail unless it is sealed
