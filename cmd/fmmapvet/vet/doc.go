@@ -2,7 +2,7 @@
 // github.com/fmmap-go/fmmap. Each reports one kind of mistake:
 //
 //   - pinrelease: a pin that is not released on some path
-//   - pinuse: bytes of a pin that are used after its Release
+//   - pinuse: bytes of a pin that are used after its Release or Extend
 //   - viewescape: bytes that leave the callback of View, Update or Do, or are
 //     touched there by another goroutine or by the runtime
 //   - selfwait: a Close, Freeze or shortening Truncate that waits for its own

@@ -122,11 +122,11 @@ type leakState struct {
 // from searches from the i-th node of b on, and returns where the pin is lost.
 func (s *leakSearch) from(b *cfg.Block, i int, fresh bool) ast.Node {
 	for _, n := range b.Nodes[i:] {
+		if s.handsOver(n) {
+			return nil // also where p, _, err = p.Extend(n) comes round again
+		}
 		if n == s.taken.stmt {
 			return n
-		}
-		if s.handsOver(n) {
-			return nil
 		}
 		if assigns(s.info, n, s.pin) {
 			return n

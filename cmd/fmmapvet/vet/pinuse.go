@@ -8,7 +8,7 @@ import (
 	"golang.org/x/tools/go/cfg"
 )
 
-// PinUse reports bytes of a pin that are used after its Release.
+// PinUse reports bytes of a pin that are used after its Release or Extend.
 var PinUse = &analysis.Analyzer{
 	Name: "pinuse",
 	Doc: `report bytes of a pin that are used after Release
@@ -17,7 +17,11 @@ After Release the bytes may be unmapped, and another mapping may have taken
 their address: a use then kills the process, or reads another file. The analyzer
 follows each Release to the uses of the pin, and of variables that were assigned
 its Bytes, that come after it in the same function. It reports those that cannot
-be reached without a Release.`,
+be reached without a Release.
+
+Extend releases the pin, too, and the window may have moved. Bytes from before
+are reported after an Extend whose second result, which tells so, is assigned to
+the blank identifier.`,
 	Requires: flowRequires,
 	Run:      runPinUse,
 }
@@ -27,8 +31,8 @@ func runPinUse(pass *analysis.Pass) (any, error) {
 		reported := map[ast.Node]bool{}
 		for _, b := range f.graph.Blocks {
 			for i, n := range b.Nodes {
-				if pin := released(pass.TypesInfo, n); pin != nil {
-					checkReleased(pass, f, b, i, pin, reported)
+				if r := releaseIn(pass.TypesInfo, n); r.pin != nil {
+					checkReleased(pass, f, b, i, r, reported)
 				}
 			}
 		}
@@ -36,43 +40,79 @@ func runPinUse(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-// released returns the pin that the statement n releases, nil if it does not.
-func released(info *types.Info, n ast.Node) *types.Var {
-	stmt, ok := n.(*ast.ExprStmt)
-	if !ok {
-		return nil
-	}
-	call, ok := stmt.X.(*ast.CallExpr)
-	if !ok || calleeOf(info, call) != (callee{corePkg, "Pin", "Release"}) {
-		return nil
-	}
-	sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr)
-	if !ok {
-		return nil
-	}
-	return variable(info, sel.X)
+// release is what a statement does that ends a pin.
+type release struct {
+	pin *types.Var // nil: no statement that ends one
+	// extends: by Extend, which ends none when its error, err, is not nil.
+	extends bool
+	err     *types.Var
 }
 
-// checkReleased looks for uses of pin, and of what refers to its bytes, after
-// the i-th node of b, which releases it. It reports each use once.
-func checkReleased(pass *analysis.Pass, f function, b *cfg.Block, i int, pin *types.Var, reported map[ast.Node]bool) {
-	info := pass.TypesInfo
+// releaseIn returns what the statement n releases. An Extend that tells whether
+// the window has moved is none: the program may go on with the old bytes.
+func releaseIn(info *types.Info, n ast.Node) release {
+	var call *ast.CallExpr
+	var r release
+	want := "Release"
+	switch n := n.(type) {
+	case *ast.ExprStmt:
+		call, _ = n.X.(*ast.CallExpr)
+	case *ast.AssignStmt:
+		if len(n.Lhs) != 3 || len(n.Rhs) != 1 {
+			return release{}
+		}
+		if moved, ok := n.Lhs[1].(*ast.Ident); !ok || moved.Name != "_" {
+			return release{}
+		}
+		call, _ = ast.Unparen(n.Rhs[0]).(*ast.CallExpr)
+		r.extends, r.err, want = true, variable(info, n.Lhs[2]), "Extend"
+	}
+	if call == nil || calleeOf(info, call) != (callee{corePkg, "Pin", want}) {
+		return release{}
+	}
+	if sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr); ok {
+		r.pin = variable(info, sel.X)
+	}
+	return r
+}
+
+// failed reports whether the release has not taken place where cond has the
+// given value.
+func (r release) failed(info *types.Info, cond ast.Expr, value bool) bool {
+	if r.err == nil {
+		return false
+	}
+	s := &leakSearch{info: info, pin: r.pin, outcomes: []*types.Var{r.err}}
+	return s.absent(cond, value, true)
+}
+
+// checkReleased looks for uses of the pin, and of what refers to its bytes,
+// after the i-th node of b, which releases it. It reports each use once.
+func checkReleased(pass *analysis.Pass, f function, b *cfg.Block, i int, r release, reported map[ast.Node]bool) {
+	info, pin := pass.TypesInfo, r.pin
+	how := "released"
+	if r.extends {
+		how = "extended"
+	}
 	bytes := newAliases(info, f.body, func(e ast.Expr) bool { return yieldsBytes(info, e, pin) }, true)
 	line := pass.Fset.Position(b.Nodes[i].Pos()).Line
 	for v := range bytes.vars {
 		if nested(f.body, v) {
 			continue // a variable of a function literal, new in each call
 		}
-		s := &useSearch{info: info, v: v, seen: map[*cfg.Block]bool{}, uses: touches}
+		s := &useSearch{info: info, v: v, after: r, seen: map[*cfg.Block]bool{}, uses: touches}
 		if use, in := s.from(b, i+1); use != nil && !reported[use] && s.onlyReleased(f.graph, in, pin) {
 			reported[use] = true
-			pass.ReportRangef(use, "%s refers to bytes of the pin %s, which was released on line %d", v.Name(), pin.Name(), line)
+			pass.ReportRangef(use, "%s refers to bytes of the pin %s, which was %s on line %d", v.Name(), pin.Name(), how, line)
 		}
 	}
-	s := &useSearch{info: info, v: pin, seen: map[*cfg.Block]bool{}, uses: usesPin}
+	if assigns(info, b.Nodes[i], pin) {
+		return // it is the extended one
+	}
+	s := &useSearch{info: info, v: pin, after: r, seen: map[*cfg.Block]bool{}, uses: usesPin}
 	if use, in := s.from(b, i+1); use != nil && !reported[use] && s.onlyReleased(f.graph, in, pin) {
 		reported[use] = true
-		pass.ReportRangef(use, "the pin %s was released on line %d", pin.Name(), line)
+		pass.ReportRangef(use, "the pin %s was %s on line %d", pin.Name(), how, line)
 	}
 }
 
@@ -103,12 +143,14 @@ func yieldsBytes(info *types.Info, e ast.Expr, pin *types.Var) bool {
 	return false
 }
 
-// useSearch looks for a use of v before v is assigned again.
+// useSearch looks for a use of v before v is assigned again, where a release
+// has taken place.
 type useSearch struct {
-	info *types.Info
-	v    *types.Var
-	uses func(id *ast.Ident, stack []ast.Node) bool
-	seen map[*cfg.Block]bool
+	info  *types.Info
+	v     *types.Var
+	after release
+	uses  func(id *ast.Ident, stack []ast.Node) bool
+	seen  map[*cfg.Block]bool
 }
 
 // from searches from the i-th node of b on. It returns the use and the node of
@@ -122,9 +164,15 @@ func (s *useSearch) from(b *cfg.Block, i int) (use, in ast.Node) {
 			return nil, nil
 		}
 	}
-	for _, next := range b.Succs {
+	for i, next := range b.Succs {
 		if s.seen[next] || s.ranges(next) {
 			continue
+		}
+		if len(b.Succs) == 2 && len(b.Nodes) > 0 {
+			cond, ok := b.Nodes[len(b.Nodes)-1].(ast.Expr)
+			if ok && s.after.failed(s.info, cond, i == 0) {
+				continue
+			}
 		}
 		s.seen[next] = true
 		if use, in := s.from(next, 0); use != nil {
@@ -152,7 +200,7 @@ func (s *useSearch) onlyReleased(g *cfg.CFG, in ast.Node, pin *types.Var) bool {
 			if n == in {
 				return true
 			}
-			if released(s.info, n) == pin {
+			if releaseIn(s.info, n).pin == pin {
 				return false
 			}
 		}

@@ -86,3 +86,41 @@ func extendedAfter(f *core.File) (*core.Pin, bool, error) {
 	p.Release()
 	return p.Extend(4) // want "the pin p was released on line"
 }
+
+func oldBytes(f *core.File, p *core.Pin) (byte, error) {
+	b := p.Bytes()
+	p, _, err := p.Extend(f.Len())
+	if err != nil {
+		return b[0], err
+	}
+	defer p.Release()
+	return b[0], nil // want "b refers to bytes of the pin p, which was extended on line"
+}
+
+func oldPin(p *core.Pin) (byte, error) {
+	q, _, err := p.Extend(16)
+	if err != nil {
+		return p.Bytes()[0], err
+	}
+	defer q.Release()
+	return p.Bytes()[0], nil // want "the pin p was extended on line"
+}
+
+func oldTyped(p *core.Pin, n int64) (*core.Pin, error) {
+	var err error
+	at, _ := core.At[int64](p, 0)
+	if p, _, err = p.Extend(n); err != nil {
+		return p, err
+	}
+	*at = n // want "at refers to bytes of the pin p"
+	return p, nil
+}
+
+func oldPart(p *core.Pin, sizes []int64) *core.Pin {
+	head := p.Bytes()[:4]
+	for _, n := range sizes {
+		p, _, _ = p.Extend(n)
+		head[0]++ // want "head refers to bytes of the pin p"
+	}
+	return p
+}

@@ -88,3 +88,40 @@ func inLiteral(f *core.File) (n int) {
 	}
 	return n
 }
+
+func extended(f *core.File, p *core.Pin) (*core.Pin, error) {
+	b := p.Bytes()
+	p, moved, err := p.Extend(f.Len())
+	if err != nil {
+		return p, err
+	}
+	if moved {
+		b = p.Bytes()
+	}
+	b[0] = 1
+	return p, nil
+}
+
+func extendedAnew(f *core.File, p *core.Pin) (*core.Pin, error) {
+	b := p.Bytes()
+	for range 10 {
+		var err error
+		if p, _, err = p.Extend(f.Len()); err != nil {
+			b[0] = 1 // p is as it was
+			return p, err
+		}
+		b = p.Bytes()
+		b[0] = 2
+	}
+	n := len(b)
+	_ = n
+	return p, nil
+}
+
+func extendedElsewhere(p *core.Pin) (*core.Pin, byte) {
+	q, _, err := p.Extend(16)
+	if err != nil {
+		return p, p.Bytes()[0]
+	}
+	return q, q.Bytes()[0]
+}
