@@ -77,6 +77,16 @@ func Locks(f *File) int {
 // OccupyPager keeps the pager of a file's device busy until quit is closed.
 func OccupyPager(f *File, quit <-chan struct{}) error {
 	r, _ := f.pool.pagers.enter(f, 0, 0)
+	return r.occupy(quit)
+}
+
+// OccupyStores keeps the lane for stores to a file's device busy until quit is
+// closed.
+func OccupyStores(f *File, quit <-chan struct{}) error {
+	return f.pool.pagers.enterStore(f).occupy(quit)
+}
+
+func (r *request) occupy(quit <-chan struct{}) error {
 	return executeIn(r.lane, opGo, func(dropped error) {
 		if dropped == nil {
 			<-quit

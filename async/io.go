@@ -29,9 +29,11 @@ func (f *File) ReadAt(ctx context.Context, p []byte, off int64) *Future[int] {
 // does not fit, nothing is written and the error is [core.ErrRange]. p belongs
 // to the operation until the future has resolved.
 //
-// A few bytes of pages that are resident are copied before WriteAt returns. Cold
-// pages are brought in first, also where p replaces them entirely. Nothing is
-// durable before it has been flushed.
+// A few bytes are copied before WriteAt returns where the pages are known to be
+// writable at that moment, from stores of the last 0.1 s. Otherwise the store is
+// a system call ([core.File.WriteAtCall]) on a lane that the device has for
+// stores: it may have to wait, for the page or for a file system that is frozen
+// or behind with its writing, and no read waits for it. Nothing is durable before it has been flushed.
 func (f *File) WriteAt(ctx context.Context, p []byte, off int64) *Future[int] {
 	n := int64(len(p))
 	a := f.core.Access()
@@ -55,9 +57,7 @@ func (t transfer) copy() (int, error) {
 		return t.file.core.ReadAt(t.p, t.off)
 	}
 	n, err := t.file.core.WriteAt(t.p, t.off)
-	if b := t.file.background.Load(); b != nil {
-		b.MarkDirty(int64(n))
-	}
+	t.stored(n)
 	return n, err
 }
 
@@ -72,6 +72,8 @@ func (t transfer) start(ctx context.Context, n int64) *Future[int] {
 		return failClosed[int](f, t.op.String())
 	case n == 0:
 		return outcome(t.copy())
+	case t.op == opWrite && !f.memoryOnly:
+		return t.store(ctx, small)
 	case small && f.hinted(t.off, n):
 		f.counters.hint()
 		return outcome(t.copy())
@@ -90,6 +92,66 @@ func (t transfer) start(ctx context.Context, n int64) *Future[int] {
 	return t.copyWarm(ctx)
 }
 
+// store stores the bytes of a file: at once if that cannot wait, and else on the
+// lane for stores to the device.
+func (t transfer) store(ctx context.Context, small bool) *Future[int] {
+	f := t.file
+	if small {
+		ok, err := f.core.TryWriteAt(t.p, t.off)
+		if ok || err != nil {
+			n := 0
+			if ok {
+				n = len(t.p)
+				f.counters.hint()
+				t.stored(n)
+			}
+			return outcome(n, err)
+		}
+	}
+	if !f.ref() {
+		return failClosed[int](f, t.op.String())
+	}
+	f.counters.cold.Add(1)
+	r := f.pool.pagers.enterStore(f)
+	if len(t.p) <= readStep {
+		store := func(context.Context) (int, error) {
+			n, err := f.core.WriteAtCall(t.p, t.off)
+			t.stored(n)
+			return n, err
+		}
+		return dispatchOp(ctx, r.lane, t.op, &fileOp{file: f, request: r}, store, nil)
+	}
+	// Until all is stored no byte of it is to be cut off.
+	pin, err := f.core.Pin(t.off, int64(len(t.p)))
+	if err != nil { // the window has just changed
+		r.over()
+		f.unref()
+		return t.copyWarm(ctx)
+	}
+	out := newPromise[int]()
+	done := 0
+	step := func() (bool, error) {
+		n, err := f.core.WriteAtCall(t.p[done:min(len(t.p), done+readStep)], t.off+int64(done))
+		done += n
+		t.stored(n)
+		return done == len(t.p), err
+	}
+	inSteps(ctx, r.lane, t.op, step, func(err error) {
+		pin.Release()
+		r.over()
+		out.resolve(done, err)
+		f.unref()
+	})
+	return out
+}
+
+// stored reports n stored bytes to the file's Background, if it has one.
+func (t transfer) stored(n int) {
+	if b := t.file.background.Load(); b != nil {
+		b.MarkDirty(int64(n))
+	}
+}
+
 // copyWarm copies on the Short lane what is too much for the caller.
 func (t transfer) copyWarm(ctx context.Context) *Future[int] {
 	if !t.file.ref() {
@@ -100,8 +162,7 @@ func (t transfer) copyWarm(ctx context.Context) *Future[int] {
 
 // copyCold copies when the bytes of a pin, which it releases, have been brought
 // in. The pager itself copies a few bytes out of the window, which costs less
-// than a hand-over. It does not write: a store may have to wait once more, for
-// the file system.
+// than a hand-over.
 func (t transfer) copyCold(ctx context.Context, pin *core.Pin, small bool) *Future[int] {
 	f := t.file
 	if small && t.op == opRead {

@@ -303,6 +303,7 @@ func TestLateLoadIsReleased(t *testing.T) {
 		f := cold(t, p, 100_000)
 		free := occupy(t, p, async.LanePage)
 		defer free()
+		freeStores := occupyStores(t, f)
 		load, page := f.Load(bg, 0, 10), f.PageIn(bg, 10_000, 10)
 		read, write := f.ReadAt(bg, make([]byte, 10), 20_000), f.WriteAt(bg, make([]byte, 10), 30_000)
 		for i, cancelled := range []bool{load.Cancel(nil), page.Cancel(nil), read.Cancel(nil), write.Cancel(nil)} {
@@ -311,6 +312,7 @@ func TestLateLoadIsReleased(t *testing.T) {
 			}
 		}
 		free()
+		freeStores()
 		check(t, f.Truncate(bg, 0).Wait())
 	})
 	t.Run("lane full", func(t *testing.T) {
@@ -322,7 +324,11 @@ func TestLateLoadIsReleased(t *testing.T) {
 		wantErr(t, "PageIn", f.PageIn(bg, 20_000, 10).Wait(), async.ErrOverloaded)
 		wantErr(t, "ReadAt", f.ReadAt(bg, make([]byte, 10), 30_000).Wait(), async.ErrOverloaded)
 		wantErr(t, "large ReadAt", f.ReadAt(bg, make([]byte, 90_000), 5000).Wait(), async.ErrOverloaded)
+		freeStores := occupyStores(t, f)
+		write := f.WriteAt(bg, []byte("queued"), 99_000)
 		wantErr(t, "WriteAt", f.WriteAt(bg, make([]byte, 10), 99_000).Wait(), async.ErrOverloaded)
+		freeStores()
+		want(t, write, 6, nil)
 		free()
 		check(t, queued.Wait())
 		check(t, f.Truncate(bg, 0).Wait())
@@ -372,32 +378,65 @@ func TestCopiesOfManyBytes(t *testing.T) {
 	buf := make([]byte, size)
 	freePage, freeShort := occupy(t, p, async.LanePage), occupy(t, p, async.LaneShort)
 	small, large := f.ReadAt(bg, buf[:10], 0), f.ReadAt(bg, buf[10_000:], 10_000)
-	store := f.WriteAt(bg, make([]byte, 10), 5000)
 	pending(t, small)
 	pending(t, large)
 	freePage()
 	want(t, small, 10, nil) // the pager copies it
 	check(t, f.PageIn(bg, 0, size).Wait())
 	pending(t, large)
-	pending(t, store) // not on the pager
-	write := f.WriteAt(bg, make([]byte, 100_000), 0)
-	pending(t, write)
-	want(t, f.WriteAt(bg, make([]byte, 100), 200_000), 100, nil) // in the caller
 	freeShort()
-	want(t, store, 10, nil)
 	want(t, large, size-10_000, nil)
-	want(t, write, 100_000, nil)
+}
+
+// A store is made in the caller where the page has just been made writable, and
+// else on a lane for stores, which no read waits for and which waits for none.
+func TestStoresHaveALane(t *testing.T) {
+	const size = 8 << 20
+	p := narrow(t)
+	f := cold(t, p, size)
+	freeShort := occupy(t, p, async.LaneShort)
+	free := occupyStores(t, f)
+	small, large := f.WriteAt(bg, []byte("small"), 5000), f.WriteAt(bg, make([]byte, 5<<20), 2<<20)
+	pending(t, small)
+	pending(t, large)
+	want(t, f.ReadAt(bg, make([]byte, 10), 100_000), 10, nil)
+	check(t, f.Load(bg, 200_000, 4096).Wait())
+	free()
+	want(t, small, 5, nil)
+	want(t, large, 5<<20, nil)
+	hinted := f.Stats().Hinted
+	for f.Stats().Hinted == hinted {
+		want(t, f.WriteAt(bg, []byte("other"), 6000), 5, nil)
+	}
+	freeShort()
+	got := make([]byte, 5)
+	want(t, f.ReadAt(bg, got, 6000), 5, nil)
+	if string(got) != "other" {
+		t.Errorf("got %q", got)
+	}
+	if _, err := f.WriteAt(bg, make([]byte, 5<<20), 4<<20).Await(bg); !errors.Is(err, core.ErrRange) {
+		t.Errorf("past the end: %v", err)
+	}
+}
+
+// occupyStores keeps the lane for stores to the file's device busy.
+func occupyStores(t *testing.T, f *async.File) (free func()) {
+	t.Helper()
+	quit := make(chan struct{})
+	free = sync.OnceFunc(func() { close(quit) })
+	t.Cleanup(free)
+	check(t, async.OccupyStores(f, quit))
+	return free
 }
 
 // A cold WriteAt that was accepted before Close succeeds: Close waits for the
-// copy too, and not only for the pages.
+// copy.
 func TestColdWriteBeforeClose(t *testing.T) {
 	p := narrow(t)
 	f := cold(t, p, 100_000)
 	name := f.Core().Name()
-	free := occupy(t, p, async.LaneShort)
+	free := occupyStores(t, f)
 	write := f.WriteAt(bg, []byte("accepted"), 5000)
-	settled(func() bool { return async.Refs(f) <= 1 }) // the pages are in
 	closing := f.StartClose(bg)
 	pending(t, closing)
 	free()

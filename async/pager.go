@@ -34,7 +34,7 @@ type pagers struct {
 	group *lane.Group
 
 	mu      sync.Mutex // guards what follows; the group's mu is taken within it
-	devices map[uint64]*device
+	devices map[deviceKey]*device
 	lanes   []pagerLane // at most maxPagers; the first is the pool's lane Page
 }
 
@@ -44,9 +44,17 @@ type pagerLane struct {
 	devices int
 }
 
+// A deviceKey names a device, and whether it is meant as one that is stored to.
+// Stores have a lane of their own: they wait as long as a file system is frozen
+// or behind with its writing, and reads do not.
+type deviceKey struct {
+	id     uint64
+	stores bool
+}
+
 // A device is a device that requests are under way for.
 type device struct {
-	id       uint64
+	deviceKey
 	pager    int // index of its lane
 	requests int
 	started  int       // reads, in units, that were started and not waited for
@@ -74,15 +82,26 @@ func units(n int64) int { return int((n + medium.Unit - 1) / medium.Unit) }
 // for something else that may have to wait for the device. It reports whether
 // the caller is to start the read.
 func (p *pagers) enter(f *File, off, n int64) (r *request, start bool) {
+	return p.enterAs(false, f, off, n)
+}
+
+// enterStore is enter for a store, which may have to wait for the file system.
+func (p *pagers) enterStore(f *File) *request {
+	r, _ := p.enterAs(true, f, 0, 0)
+	return r
+}
+
+func (p *pagers) enterAs(store bool, f *File, off, n int64) (r *request, start bool) {
 	m := f.mediumOf()
+	key := deviceKey{m.Device, store}
 	r = &request{pool: p, depth: m.Depth, file: f.core, off: off, n: min(n, readStep)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	d := p.devices[m.Device]
+	d := p.devices[key]
 	if d == nil {
-		d = &device{id: m.Device, pager: p.choose()}
+		d = &device{deviceKey: key, pager: p.choose(store)}
 		p.lanes[d.pager].devices++
-		p.devices[d.id] = d
+		p.devices[key] = d
 	}
 	d.requests++
 	r.device, r.lane = d, p.lanes[d.pager].Lane
@@ -97,16 +116,17 @@ func (p *pagers) enter(f *File, off, n int64) (r *request, start bool) {
 	return r, false
 }
 
-// choose returns the index of a lane that serves as few devices as any. It makes
-// another lane if all serve some and there may be more. The caller holds mu.
-func (p *pagers) choose() int {
+// choose returns the index of a lane that serves as few devices as any, except
+// that the first lane takes no stores. It makes another lane if all serve some
+// and there may be more. The caller holds mu.
+func (p *pagers) choose(store bool) int {
 	best := 0
 	for i, l := range p.lanes {
-		if l.devices < p.lanes[best].devices {
+		if l.devices < p.lanes[best].devices || best == 0 && store {
 			best = i
 		}
 	}
-	if p.lanes[best].devices > 0 && len(p.lanes) < maxPagers {
+	if (p.lanes[best].devices > 0 || best == 0 && store) && len(p.lanes) < maxPagers {
 		best = len(p.lanes)
 		p.lanes = append(p.lanes, pagerLane{Lane: p.group.Add(int(LanePage))})
 	}
@@ -194,7 +214,7 @@ func (r *request) leave() {
 	}
 	if d.requests--; d.requests == 0 {
 		p.lanes[d.pager].devices--
-		delete(p.devices, d.id)
+		delete(p.devices, d.deviceKey)
 	}
 }
 

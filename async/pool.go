@@ -126,7 +126,7 @@ func newPool(o PoolOptions, endless bool) (*Pool, error) {
 	p.granted.lane = p.group.Lane(int(LaneMeta))
 	p.pagers = pagers{
 		group:   p.group,
-		devices: make(map[uint64]*device),
+		devices: make(map[deviceKey]*device),
 		lanes:   []pagerLane{{Lane: p.group.Lane(int(LanePage))}},
 	}
 	return p, nil

@@ -298,7 +298,7 @@ type FileStats struct {
 	// ReadAt and WriteAt alike. The first two involved no other goroutine.
 	Hinted uint64 `json:"hinted"` // resident: seen lately
 	Probed uint64 `json:"probed"` // resident: reported by the system
-	Cold   uint64 `json:"cold"`   // not known to be resident: left to the pager
+	Cold   uint64 `json:"cold"`   // not known to be resident, or writable: left to another goroutine
 
 	Flush flush.Stats `json:"flush"`
 }

@@ -97,7 +97,7 @@ func TestHintsAreInvalidated(t *testing.T) {
 
 // Operations appear under their own names in hooks, and so in labels and traces,
 // which take them from the same table: Advise as "advise", and the page-in of a
-// read or write as that of the read or write.
+// read as that of the read.
 func TestOperationsAreNamed(t *testing.T) {
 	needsFiles(t)
 	var mu sync.Mutex
@@ -116,7 +116,7 @@ func TestOperationsAreNamed(t *testing.T) {
 		{func() waiter { return f.PageIn(bg, 0, 1) }, []string{"page page-in"}},
 		{func() waiter { return f.Load(bg, 10_000, 1) }, []string{"page load"}},
 		{func() waiter { return f.ReadAt(bg, make([]byte, 1), 20_000) }, []string{"page read"}},
-		{func() waiter { return f.WriteAt(bg, make([]byte, 1), 30_000) }, []string{"page write", "short then"}},
+		{func() waiter { return f.WriteAt(bg, make([]byte, 1), 30_000) }, []string{"page write"}},
 	} {
 		// Where the advice has no effect, the operation before has read ahead.
 		chill(t, f)

@@ -330,6 +330,7 @@ func TestPoolClosedWithFullQueues(t *testing.T) {
 	f := cold(t, p, size)
 	other := onDisk(t, p, size)
 	quit := occupy(t, p, async.LaneShort, async.LaneFlush, async.LanePage, async.LaneMeta)
+	quitStores := occupyStores(t, f)
 	var all []waiter
 	for i := range int64(20) {
 		all = append(all, f.PageIn(bg, i*20_000, 10), f.Load(bg, i*20_000+5000, 10),
@@ -347,6 +348,7 @@ func TestPoolClosedWithFullQueues(t *testing.T) {
 		}
 	}
 	check(t, closing.Wait())
+	quitStores()
 	check(t, f.Core().Truncate(0)) // no pin and no change was left behind
 	check(t, f.Close())
 	quit()

@@ -95,6 +95,20 @@ func (a *action) typed(use func(n *atomic.Uint64, off int64) error) error {
 
 var kinds = []kind{
 	{name: "WriteAt", stores: true, do: func(a *action) error { return second(a.f.WriteAt(a.fresh, a.at)) }},
+	{name: "WriteAtCall", stores: true, do: func(a *action) error { return second(a.f.WriteAtCall(a.fresh, a.at)) }},
+	{name: "TryWriteAt", stores: true, do: func(a *action) error {
+		ok, err := a.f.TryWriteAt(a.fresh, a.at)
+		if !ok && err == nil {
+			_, err = a.f.WriteAt(a.fresh, a.at)
+		}
+		return err
+	}},
+	{name: "a hot page", stores: true, do: func(a *action) (err error) {
+		for range 40 {
+			err = errors.Join(err, second(a.f.WriteAt(a.fresh, a.at)))
+		}
+		return err
+	}},
 	{name: "Update", stores: true, do: func(a *action) error {
 		return a.f.Update(func(b []byte) error { copy(b[a.at:a.at+a.n], a.fresh); return nil })
 	}},

@@ -93,6 +93,10 @@ func (f *File) adviseIn(r *region, a Advice, off, n int64, whole bool) error {
 	case r.m == nil || n == 0:
 		return nil
 	}
+	switch a {
+	case AdviceDontNeed, AdvicePageOut, AdviceRemove, AdviceFree:
+		defer f.stores.recent.forget()
+	}
 	return f.fail(op, r.fault(r.m.Advise(a.sys(), r.delta+off, n), off))
 }
 

@@ -40,6 +40,8 @@ var backends = []backend{
 	{name: "sparse", open: disk(core.Options{Access: core.ReadWrite, Sparse: true, NoLock: true}), file: true},
 	{name: "populated, huge pages", open: disk(core.Options{Access: core.ReadWrite, Populate: true, HugePages: true}), file: true},
 	{name: "window", open: window(core.Options{Access: core.ReadWrite}), file: true},
+	{name: "stores through the map", open: disk(core.Options{Access: core.ReadWrite, Stores: core.ViaMap}), file: true},
+	{name: "stores by call", open: disk(core.Options{Access: core.ReadWrite, Stores: core.ViaCall, NoLock: true}), file: true},
 	{name: "read-only", open: disk(core.Options{}), store: core.ErrReadOnly, resize: core.ErrReadOnly, flush: core.ErrReadOnly, file: true},
 	{name: "read-only window", open: window(core.Options{}), store: core.ErrReadOnly, resize: core.ErrReadOnly, flush: core.ErrReadOnly, file: true},
 	{name: "executable", open: disk(core.Options{Access: core.ReadExec}), store: core.ErrReadOnly, resize: core.ErrReadOnly, flush: core.ErrReadOnly, file: true},

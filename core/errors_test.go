@@ -57,6 +57,12 @@ var operations = []operation{
 	{name: "WriteAt", do: func(_ *testing.T, f *core.File, off int64) error {
 		return second(f.WriteAt(make([]byte, 1), off))
 	}, stores: true, ranged: true},
+	{name: "TryWriteAt", do: func(_ *testing.T, f *core.File, off int64) error {
+		return second(f.TryWriteAt(make([]byte, 1), off))
+	}, stores: true, ranged: true},
+	{name: "WriteAtCall", do: func(_ *testing.T, f *core.File, off int64) error {
+		return second(f.WriteAtCall(make([]byte, 1), off))
+	}, stores: true, ranged: true},
 	{name: "NewReader", do: func(_ *testing.T, f *core.File, off int64) error { return second(f.NewReader(off, 1)) }, ranged: true},
 	{name: "NewWriter", do: func(_ *testing.T, f *core.File, off int64) error { return second(f.NewWriter(off, 1)) }, stores: true, ranged: true},
 	{name: "Get", do: func(_ *testing.T, f *core.File, off int64) error {

@@ -49,10 +49,11 @@ type File struct {
 	device     bool  // mapped by Map: its size is fixed
 	deviceSize int64 // that the device reports, or that is mapped
 
-	lock  *lock.Lock // held since open; nil with NoLock
-	track *openFile  // nil: not tracked, see Track
-	dir   parent
-	flush flushState
+	lock   *lock.Lock // held since open; nil with NoLock
+	track  *openFile  // nil: not tracked, see Track
+	dir    parent
+	flush  flushState
+	stores storeState
 }
 
 // Name returns the name given to Open, or to the memory.

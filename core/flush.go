@@ -86,6 +86,7 @@ func (f *File) flushRange(op string, rng func(size int64) (off, n int64, ok bool
 	if err := f.flush.err(); err != nil {
 		return f.fail(op, err)
 	}
+	f.stores.recent.forgetRange(off+f.skew(), n)
 	self := f.flush.inflight.begin()
 	if n == 0 || g.region.m == nil {
 		err = sys.SyncFile(f.file) // the length alone
@@ -128,6 +129,7 @@ func (f *File) StartWriteback(off, n int64) error {
 	if err := f.flush.err(); err != nil {
 		return f.fail(op, err)
 	}
+	f.stores.recent.forgetRange(off+f.skew(), n)
 	start := func() error { return sys.StartWriteback(f.file, f.opts.Offset+off, n) }
 	return f.fail(op, f.flush.recordWritebackErr(start))
 }

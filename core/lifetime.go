@@ -202,6 +202,7 @@ func (f *File) supersede(g *generation) {
 	}
 	g.region.epochs = append(g.region.epochs, g.epoch)
 	f.gen.Load().epoch.old.Store(true) // before gen, as the protocol demands
+	f.stores.recent.forget()           // the window may have moved, or lost pages
 	f.gen.Store(g)
 }
 

@@ -108,6 +108,24 @@ type Options struct {
 	// its lock waited for; if it is gone, the file is absent. [OpenFileContext]
 	// bounds the wait: a goroutine that has the file open itself waits in vain.
 	Wait bool
+	// Stores is the way of the copying stores: WriteAt, Zero, Writer, Put and
+	// what is made of them. View, Update and pins always are the mapping.
+	//
+	// Through the mapping, the first store to a page since its last flush is a
+	// page fault: the goroutine holds its P while it waits for the file system,
+	// and the kernel takes the whole folio for changed, up to some MiB, so that
+	// the next flush writes that much. By a system call a store changes, and a
+	// flush writes, the pages that it touches. ViaEither uses system calls for
+	// the first stores to a page since its last flush, and the mapping from then
+	// on, on Linux with ext4, xfs and btrfs, without O_APPEND, O_DIRECT and O_SYNC,
+	// and as long as the opened file holds its lock: a process that shortened
+	// the file without the lock, at the very moment of such a store, would find
+	// it as long again as the end of the store. Everywhere else, and for
+	// stores that a system call refuses, it is ViaMap.
+	//
+	// ViaCall does without the lock what ViaEither does with it, for files that
+	// no process shortens.
+	Stores Via
 	// RemoveOnClose removes the name when the file is closed, if it still means
 	// the file. A process that is killed leaves the file behind.
 	RemoveOnClose bool
@@ -165,6 +183,8 @@ func (o Options) check(s source) error {
 	switch {
 	case o.Access > ReadExec:
 		return fmt.Errorf("Access is %d: %w", o.Access, fs.ErrInvalid)
+	case o.Stores > ViaCall:
+		return fmt.Errorf("Stores is %d: %w", o.Stores, fs.ErrInvalid)
 	case o.Perm&^modeBits != 0:
 		return fmt.Errorf("Perm has the bits %v, which no file is created with: %w", o.Perm&^modeBits, fs.ErrInvalid)
 	case o.Flags&ownedFlags != 0:
@@ -188,7 +208,8 @@ func (o Options) check(s source) error {
 		}[s]
 		return refuse(why, refused{"Create", o.Create}, refused{"Truncate", o.Truncate},
 			refused{"Flags", o.Flags != 0}, refused{"Offset", o.Offset != 0}, refused{"Length", o.Length != 0},
-			refused{"RemoveOnClose", o.RemoveOnClose}, refused{"Wait", o.Wait}, refused{"Stack", o.Stack && s == shared})
+			refused{"RemoveOnClose", o.RemoveOnClose}, refused{"Wait", o.Wait}, refused{"Stack", o.Stack && s == shared},
+			refused{"Stores", o.Stores != ViaEither})
 	case descriptor:
 		err := refuse("is for OpenFile, and Map is given an open file", refused{"Create", o.Create},
 			refused{"Perm", o.Perm != 0}, refused{"Flags", o.Flags != 0})

@@ -43,7 +43,7 @@ func writer(t testing.TB, f *core.File, off, n int64) *core.Writer {
 func TestStreamsOfAFileThatIsWholeAgain(t *testing.T) {
 	needsCutting(t)
 	name := tempFile(t, pattern(2*MiB, 1))
-	f := opened(t, name, core.Options{Access: core.ReadWrite, Offset: 100})
+	f := opened(t, name, core.Options{Access: core.ReadWrite, Offset: 100, Stores: core.ViaMap})
 	other, err := os.OpenFile(tempFile(t, pattern(2*MiB, 2)), os.O_RDWR, 0)
 	check(t, err)
 	defer other.Close()

@@ -80,7 +80,22 @@ func Put[T Fixed](f *File, off int64, order binary.ByteOrder, v T) (err error) {
 	if !bounds.Within(off, n, int64(len(u.g.data))) {
 		return f.fail("put", ErrRange)
 	}
-	return f.fail("put", encode(u.g.data[off:off+n], order, v))
+	if f.inPlace(off, n) || !f.storesByCall() {
+		return f.fail("put", encode(u.g.data[off:off+n], order, v))
+	}
+	return putCold(f, u.g, off, order, v)
+}
+
+// putCold is Put where that stores by a system call, or may.
+func putCold[T Fixed](f *File, g *generation, off int64, order binary.ByteOrder, v T) error {
+	n := width[T]()
+	b := scratch.Get().(*[4 << 10]byte)
+	defer scratch.Put(b)
+	if err := encode(b[:n], order, v); err != nil {
+		return f.fail("put", err)
+	}
+	_, err := f.store("put", g, b[:n], off)
+	return err
 }
 
 // GetSlice loads len(dst) values of the given byte order, one after the other,
@@ -133,19 +148,49 @@ func PutSlice[T Fixed](f *File, off int64, order binary.ByteOrder, src []T) (err
 	if err != nil || len(src) == 0 {
 		return f.fail("put", err)
 	}
-	switch native, known := knownOrder[T](order); {
+	native, _ := knownOrder[T](order)
+	switch {
 	case native:
 		// In bounds: the values occupy as many bytes in both. Alive: as src.
-		copy(b, unsafe.Slice((*byte)(unsafe.Pointer(&src[0])), len(b)))
-		return nil
-	case known:
-		reverse(b, unsafe.Slice((*byte)(unsafe.Pointer(&src[0])), len(b)), int(width[T]()))
+		_, err := f.store("put", u.g, unsafe.Slice((*byte)(unsafe.Pointer(&src[0])), len(b)), off)
+		return err
+	case f.inPlace(off, int64(len(b))) || !f.storesByCall():
+		return f.fail("put", encodeAll(b, order, src))
+	}
+	return putSliceCold(f, u.g, off, order, src)
+}
+
+// putSliceCold is PutSlice where that stores by a system call, or may, values
+// that it cannot take as they are.
+func putSliceCold[T Fixed](f *File, g *generation, off int64, order binary.ByteOrder, src []T) error {
+	b := scratch.Get().(*[4 << 10]byte)
+	defer scratch.Put(b)
+	width := int(width[T]())
+	for len(src) > 0 {
+		n := min(len(src), len(b)/width)
+		if err := encodeAll(b[:n*width], order, src[:n]); err != nil {
+			return f.fail("put", err)
+		}
+		if _, err := f.store("put", g, b[:n*width], off); err != nil {
+			return err
+		}
+		src, off = src[n:], off+int64(n*width)
+	}
+	return nil
+}
+
+// encodeAll stores the values of src, of which there is one at least, into b,
+// which holds as many bytes as they occupy.
+func encodeAll[T Fixed](b []byte, order binary.ByteOrder, src []T) error {
+	n := int(width[T]())
+	if native, known := knownOrder[T](order); known && !native {
+		// In bounds: the values occupy as many bytes in both. Alive: as src.
+		reverse(b, unsafe.Slice((*byte)(unsafe.Pointer(&src[0])), len(b)), n)
 		return nil
 	}
-	n := int(width[T]())
 	for i, v := range src {
 		if err := encode(b[i*n:i*n+n], order, v); err != nil {
-			return f.fail("put", err)
+			return err
 		}
 	}
 	return nil

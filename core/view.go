@@ -86,6 +86,11 @@ func (f *File) ReadAt(p []byte, off int64) (n int, err error) {
 // WriteAt copies p into the window at off. It never extends the file: when p
 // does not fit, nothing is written and the error is [ErrRange]. After a
 // [*FaultError] some of the bytes may have been written.
+//
+// WriteAt, Zero, a [Writer], [Put], [PutSlice] and [PutNext] store by a system
+// call where that is right and the page has not lately been stored to often:
+// see [Options].Stores. As a write does, such a store sets the file's
+// modification time.
 func (f *File) WriteAt(p []byte, off int64) (n int, err error) {
 	u, err := f.begin(true)
 	if err != nil {
@@ -95,5 +100,5 @@ func (f *File) WriteAt(p []byte, off int64) (n int, err error) {
 	if !bounds.Within(off, int64(len(p)), int64(len(u.g.data))) {
 		return 0, f.fail("write", ErrRange)
 	}
-	return copy(u.g.data[off:], p), nil
+	return f.store("write", u.g, p, off)
 }

@@ -64,16 +64,20 @@ func (w *Writer) WriteByte(c byte) error {
 	return PutNext(w, binary.LittleEndian, c)
 }
 
-// ReadFrom reads r into the range until r ends, straight into the map. When the
-// range is full and r has more, one byte of that is lost and the error is
-// [ErrRange].
+// ReadFrom reads r into the range until r ends. When the range is full and r has
+// more, one byte of that is lost and the error is [ErrRange].
 //
 // At most 1 MiB is pinned while r.Read runs, so a shrink or a closing may have
-// to wait for a slow r. As [io.Reader] allows, r may use bytes beyond those it
-// returns as scratch space: what lies behind the position is then lost.
+// to wait for a slow r. Where stores are not system calls ([Options].Stores), r
+// reads straight into the map, and as [io.Reader] allows, may use bytes beyond
+// those it returns as scratch space: what lies behind the position is then lost.
 func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 	read := limitEmptyReads(r)
-	n, err := w.stream("write", true, read)
+	fill := read
+	if w.file.storesByCall() {
+		fill = w.storing(read)
+	}
+	n, err := w.stream("write", true, fill)
 	if err == nil { // full: look whether that was all
 		var more [1]byte
 		for m := 0; err == nil; m, err = read(more[:]) {
@@ -87,6 +91,27 @@ func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 	}
 	return n, err
 }
+
+// storing is read into a buffer, and from there by a system call to the pinned
+// bytes b at the position.
+func (w *Writer) storing(read func(b []byte) (int, error)) func(b []byte) (int, error) {
+	buf := make([]byte, min(w.left(), readFromBuffer))
+	return func(b []byte) (int, error) {
+		n, err := read(buf[:min(len(b), len(buf))])
+		if n < 0 || n > min(len(b), len(buf)) {
+			return -1, err // which stream reports
+		}
+		stored, serr := w.file.storeByCall(buf[:n], w.off+w.pos)
+		if serr != nil {
+			return stored, w.file.fail("write", serr)
+		}
+		copy(b[stored:n], buf[stored:n])
+		return n, err
+	}
+}
+
+// readFromBuffer is how much ReadFrom reads before it stores.
+const readFromBuffer = 64 << 10
 
 // maxEmptyReads is how many reads in a row may return nothing.
 const maxEmptyReads = 100

@@ -15,7 +15,17 @@ func (f *File) Zero(off, n int64) (err error) {
 	if !bounds.Within(off, n, int64(len(u.g.data))) {
 		return f.fail("zero", ErrRange)
 	}
-	clear(u.g.data[off : off+n])
+	if f.inPlace(off, n) || !f.storesByCall() {
+		clear(u.g.data[off : off+n])
+		return nil
+	}
+	for end := off + n; off < end; {
+		part := zeros[:min(end-off, int64(len(zeros)))]
+		if _, err := f.store("zero", u.g, part, off); err != nil {
+			return err
+		}
+		off += int64(len(part))
+	}
 	return nil
 }
 
@@ -46,5 +56,6 @@ func (f *File) PunchHole(off, n int64) error {
 	case f.file == nil:
 		return f.fail(op, g.region.m.Discard(off, n))
 	}
+	defer f.stores.recent.forget() // the pages are gone
 	return f.fail(op, sys.PunchHole(f.file, f.opts.Offset+off, n))
 }

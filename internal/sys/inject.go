@@ -29,6 +29,7 @@ const (
 	OpOFD           Op = "ofd"             // FileLock.SetRange
 	OpUnlink        Op = "unlink"          // Dir.Unlink
 	OpStatfs        Op = "statfs"          // FreeSpace
+	OpPwrite        Op = "pwrite"          // StoreAt
 )
 
 // injector is what Inject has installed, nil otherwise.

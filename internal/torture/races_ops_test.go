@@ -90,6 +90,14 @@ var operations = []operation{
 		off, n := w.mine()
 		return second(f.Core().WriteAt(pattern(off, int(n), 0), off))
 	}},
+	{name: "WriteAtCall", stores: true, do: func(w *worker, f *sharedFile) error {
+		off, n := w.mine()
+		return second(f.Core().WriteAtCall(pattern(off, int(n), 0), off))
+	}},
+	{name: "TryWriteAt", stores: true, do: func(w *worker, f *sharedFile) error {
+		off, n := w.mine()
+		return second(f.Core().TryWriteAt(pattern(off, int(n), 0), off))
+	}},
 	{name: "Get and Next", do: func(w *worker, f *sharedFile) error {
 		off, _ := w.any()
 		v, err := core.Get[uint32](f.Core(), off, binary.LittleEndian)

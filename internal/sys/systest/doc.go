@@ -41,6 +41,9 @@ func AttachLoop(image string) (*os.File, error) { return attachLoop(image) }
 // page cache.
 func Evict(f *os.File) error { return evict(f) }
 
+// SetAppend sets O_APPEND for an open file, and so for all that share it.
+func SetAppend(f *os.File) error { return setAppend(f) }
+
 // FileSystem returns the type of the file system that holds the path, as
 // mount(8) calls it: "tmpfs", "overlay". A type that no test asks for is
 // "other".
