@@ -33,7 +33,8 @@ func (f *File) ReadAt(ctx context.Context, p []byte, off int64) *Future[int] {
 // writable at that moment, from stores of the last 0.1 s. Otherwise the store is
 // a system call ([core.File.WriteAtCall]) on a lane that the device has for
 // stores: it may have to wait, for the page or for a file system that is frozen
-// or behind with its writing, and no read waits for it. Nothing is durable before it has been flushed.
+// or behind with its writing, and no read waits for it. Nothing is durable
+// before it has been flushed.
 func (f *File) WriteAt(ctx context.Context, p []byte, off int64) *Future[int] {
 	n := int64(len(p))
 	a := f.core.Access()

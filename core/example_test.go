@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -176,6 +177,27 @@ func ExampleOptions() {
 	defer f.Close()
 	fmt.Println(f.Len())
 	// Output: 1044480
+}
+
+// A table that other programs lengthen and shorten without a lock is stored to
+// through the map alone: a store behind a new end is an error then, and never
+// makes the file longer again.
+func ExampleVia() {
+	dir, remove := scratch()
+	defer remove()
+	f, err := core.OpenFile(filepath.Join(dir, "table"), core.Options{
+		Access: core.ReadWrite, Create: true, Size: 4096, Stores: core.ViaMap,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte("row"), 100); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(must(core.Get[uint8](f, 101, binary.LittleEndian)))
+	// Output:
+	// 111
 }
 
 // What is stored into a copy-on-write mapping stays in this process.
