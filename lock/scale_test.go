@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/fmmap-go/fmmap/internal/testutil"
 	"github.com/fmmap-go/fmmap/lock"
 )
 
@@ -17,14 +18,20 @@ func TestStepsGrowSlowly(t *testing.T) {
 		name  string
 		kind  int
 		steps func(t *testing.T, n int) int
+
+		descriptors int
 	}{
-		{"release one of n held ranges, and take it again", 1, stepsOfHolders},
-		{"join behind one of n waiters for ranges, and leave", 1, stepsOfJoining},
-		{"hand a range on among n waiters", 1, stepsOfRangeHandOver},
-		{"hand a file on among n waiters", 0, stepsOfFileHandOver},
+		{"release one of n held ranges, and take it again", 1, stepsOfHolders, 0},
+		{"join behind one of n waiters for ranges, and leave", 1, stepsOfJoining, 0},
+		{"hand a range on among n waiters", 1, stepsOfRangeHandOver, 0},
+		{"hand a file on among n waiters", 0, stepsOfFileHandOver, 0},
+		{"hand a file on among n waiters that have opened it each", 0, stepsOfOwnFileHandOver, 6000},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			kinds[tt.kind].require(t)
+			if tt.descriptors > 0 {
+				testutil.RequireDescriptors(t, tt.descriptors)
+			}
 			// In a bubble no time passes, so that no waiter has to yield to
 			// others.
 			synctest.Test(t, func(t *testing.T) {
@@ -102,6 +109,11 @@ func stepsOfRangeHandOver(t *testing.T, n int) int {
 func stepsOfFileHandOver(t *testing.T, n int) int {
 	file := open(t, tempFile(t))
 	return stepsOfHandOver(t, n, func() *lock.Lock { return lock.New(file) })
+}
+
+func stepsOfOwnFileHandOver(t *testing.T, n int) int {
+	name := tempFile(t)
+	return stepsOfHandOver(t, n, func() *lock.Lock { return lock.New(open(t, name)) })
 }
 
 func stepsOfHandOver(t *testing.T, n int, newLock func() *lock.Lock) (steps int) {

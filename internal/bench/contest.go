@@ -11,6 +11,7 @@ import (
 type workload struct {
 	name string
 	unit string // "…/s" counts work, more is better; anything else is time, less is better
+	aim  string // of the figure or of the ratio; "" if none is set
 	// open prepares what the sides share. It returns the sides, this library
 	// first, and a function that undoes the preparation.
 	open func(c config) (sides []side, closer func(), err error)
@@ -32,11 +33,12 @@ type line struct {
 	Ratio    float64 `json:"ratio"`
 	Least    float64 `json:"least"`
 	Greatest float64 `json:"greatest"`
+	Aim      string  `json:"aim,omitempty"`
 }
 
 // workloads returns all workloads, in the order of printing.
 func workloads() []workload {
-	return slices.Concat(commits(), appends(), colds(), slows(), hots(), values(), opens(), grows(), locks(), futures(), copies())
+	return slices.Concat(commits(), appends(), colds(), slows(), hots(), values(), opens(), grows(), locks(), futures(), copies(), scales(), fairs(), files())
 }
 
 // contest runs the rounds of one workload. Each side runs once per round; the
@@ -60,7 +62,7 @@ func (c config) contest(w workload) ([]line, error) {
 	}
 	var lines []line
 	for i, theirs := range figures[1:] {
-		l := line{Workload: w.name, Unit: w.unit, Peer: sides[i+1].name, Ours: median(figures[0]), Theirs: median(theirs)}
+		l := line{Workload: w.name, Unit: w.unit, Aim: w.aim, Peer: sides[i+1].name, Ours: median(figures[0]), Theirs: median(theirs)}
 		l.Ratio = w.ratio(l.Ours, l.Theirs)
 		l.Least, l.Greatest = math.Inf(1), 0
 		for round := range theirs {

@@ -2,15 +2,18 @@
 // this library and by each peer in turn, in one process, for several rounds,
 // and one line is printed per pair, tab-separated:
 //
-//	workload  ours  unit  peer  theirs  ratio
+//	workload  ours  unit  peer  theirs  ratio  aim
 //
 // The figures are medians of the rounds. A ratio above 1 means that this
-// library is better, whether the unit counts work (…/s) or time (ns, µs).
+// library is better, whether the unit counts work (…/s) or time (ns, µs). Some
+// workloads compare this library with itself, among many and among few, or with
+// and without other work beside; their peer is the easy case. An aim is printed
+// where there is one.
 // Figures of one run can be compared with each other, but not with those of
 // another machine or of another hour.
 //
 //	go run . [-run REGEXP] [-rounds N] [-time D] [-dir DIR] [-spread] [-json]
-//	         [-plot DIR]
+//	         [-plot DIR] [-quick]
 //
 // Files are created in DIR, which should be on a disk: on tmpfs nothing is ever
 // cold and a flush costs nothing. Some workloads need root to empty the page
@@ -61,6 +64,7 @@ type config struct {
 	spread bool
 	json   bool
 	plot   string
+	quick  bool
 }
 
 // parse returns the flags and what -run matches. After -h it has printed the
@@ -74,6 +78,7 @@ func parse(args []string, out, errs io.Writer) (c config, match *regexp.Regexp, 
 	flags.BoolVar(&c.spread, "spread", false, "add the least and the greatest of the rounds' ratios")
 	flags.BoolVar(&c.json, "json", false, "print one JSON object per line instead")
 	flags.StringVar(&c.plot, "plot", "", "write SVG plots of the results to this `directory`")
+	flags.BoolVar(&c.quick, "quick", false, "make fewer and smaller files")
 	flags.SetOutput(io.Discard)
 	err = flags.Parse(args)
 	if err == nil {
@@ -150,6 +155,9 @@ func (c config) print(out io.Writer, l line) {
 	fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%.2f", l.Workload, figure(l.Ours), l.Unit, l.Peer, figure(l.Theirs), l.Ratio)
 	if c.spread {
 		fmt.Fprintf(out, "\t%.2f..%.2f", l.Least, l.Greatest)
+	}
+	if l.Aim != "" {
+		fmt.Fprintf(out, "\taim %s", l.Aim)
 	}
 	fmt.Fprintln(out)
 }

@@ -10,7 +10,7 @@ import (
 
 // opens: a file of 1 MiB opened, mapped, a byte read, and closed.
 func opens() []workload {
-	return []workload{{name: "open", unit: "ns", open: func(c config) ([]side, func(), error) {
+	return []workload{{name: "open", unit: "ns", aim: "ratio ≥ 0.7", open: func(c config) ([]side, func(), error) {
 		name, err := c.written("open", mib, mib)
 		if err != nil {
 			return nil, nil, err

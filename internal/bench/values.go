@@ -9,8 +9,8 @@ import (
 // values: typed values of a file in memory, many per call.
 func values() []workload {
 	return []workload{
-		{name: "values/get", unit: "ns", open: openValues(false)},
-		{name: "values/put", unit: "ns", open: openValues(true)},
+		{name: "values/get", unit: "ns", aim: "≤ 4 ns", open: openValues(false)},
+		{name: "values/put", unit: "ns", aim: "≤ 4 ns", open: openValues(true)},
 	}
 }
 
