@@ -49,7 +49,7 @@ type process struct {
 }
 
 // start runs the server and waits until it listens or ends.
-func start(t *testing.T, file string, more ...string) *process {
+func start(t *testing.T, dir string, more ...string) *process {
 	t.Helper()
 	testutil.RequireProcesses(t)
 	exe, err := os.Executable()
@@ -57,7 +57,7 @@ func start(t *testing.T, file string, more ...string) *process {
 		t.Fatal(err)
 	}
 	p := &process{t: t, cmd: exec.Command(exe), logged: new(bytes.Buffer), end: make(chan error, 1)}
-	args := append([]string{"-addr", "127.0.0.1:0", "-file", file}, more...)
+	args := append([]string{"-addr", "127.0.0.1:0", "-file", dir, "-grow", "1048576"}, more...)
 	p.cmd.Env = append(os.Environ(), beServer+"="+strings.Join(args, "\n"))
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -190,7 +190,7 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 	dir := logDir(t)
 	acked := map[uint64]string{}
 	for round := range 3 {
-		p := start(t, dir, "-grow", "65536")
+		p := start(t, dir, "-grow", "262144")
 		var mu sync.Mutex
 		var wg sync.WaitGroup
 		var total atomic.Int64
