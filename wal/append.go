@@ -197,17 +197,12 @@ func (l *Log) store(t *Ticket, first uint64, records [][]byte) error {
 // looks there before mu is released. l.writer is held.
 func (l *Log) put(s *segment, records [][]byte) error {
 	f := frame{gen: s.gen, durable: uint32(s.durable.Load() / frameAlign)}
-	err := s.file.Core().Update(func(b []byte) error {
-		off, index := s.end, s.first+s.count
-		for _, r := range records {
-			f.length, f.index = uint32(len(r)), uint16(index)
-			putFrame(b[off:s.size-trailerSize], s.sum, f, r)
-			off += frameSize(int64(len(r)))
-			index++
-		}
-		return nil
-	})
-	if err != nil {
+	l.frames.reset(s.file.Core(), s.end)
+	for i, r := range records {
+		f.length, f.index = uint32(len(r)), uint16(s.first+s.count+uint64(i))
+		l.frames.put(s.sum, f, r)
+	}
+	if err := l.frames.flush(); err != nil {
 		// Frames that have been stored must not pass behind later ones. At the
 		// last generation the segment has no room any more.
 		next := l.meta.state

@@ -1,9 +1,12 @@
 package wal
 
 import (
+	"bufio"
 	"encoding/binary"
 	"hash/crc32"
 	"math"
+
+	"github.com/fmmap-go/fmmap/core"
 )
 
 const (
@@ -35,20 +38,51 @@ func readFrame(b []byte) frame {
 	return frame{le.Uint32(b), le.Uint32(b[4:]), le.Uint32(b[8:]), le.Uint16(b[12:]), le.Uint16(b[14:])}
 }
 
-// putFrame stores a record with its frame at the start of b, which has room for
-// both, and sets the padding to zero.
-func putFrame(b []byte, seed uint32, f frame, record []byte) {
+// A frameWriter stores frames at an offset of a segment by few calls of
+// [core.File.WriteAt], which chooses the way that is right for pages that are
+// not hot. A store into the map has each such page fault.
+type frameWriter struct {
+	file *core.File
+	off  int64
+	buf  *bufio.Writer
+}
+
+// frameBuffer is the length of the buffer of a frameWriter.
+const frameBuffer = 64 << 10
+
+// reset begins to store at off of the file f.
+func (w *frameWriter) reset(f *core.File, off int64) {
+	w.file, w.off = f, off
+	if w.buf == nil {
+		w.buf = bufio.NewWriterSize(nil, frameBuffer)
+	}
+	w.buf.Reset(w)
+}
+
+// Write stores b. It is for buf.
+func (w *frameWriter) Write(b []byte) (int, error) {
+	n, err := w.file.WriteAt(b, w.off)
+	w.off += int64(n)
+	return n, err
+}
+
+// put adds a record with its frame. An error is kept for flush. The sum is made
+// of the caller's bytes, so that a store that went wrong does not pass.
+func (w *frameWriter) put(seed uint32, f frame, record []byte) {
+	var b [frameHeader]byte
 	le.PutUint32(b[4:], f.length)
 	le.PutUint32(b[8:], f.durable)
 	le.PutUint16(b[12:], f.gen)
 	le.PutUint16(b[14:], f.index)
-	n := copy(b[frameHeader:], record)
-	clear(b[frameHeader+n : frameSize(int64(n))])
-	// The sum is made of the caller's bytes, so that a store that went wrong
-	// does not pass.
-	sum := crc32.Update(crc32.Update(seed, castagnoli, b[4:frameHeader]), castagnoli, record)
-	le.PutUint32(b, sum)
+	le.PutUint32(b[:], crc32.Update(crc32.Update(seed, castagnoli, b[4:]), castagnoli, record))
+	_, _ = w.buf.Write(b[:])
+	_, _ = w.buf.Write(record)
+	clear(b[:])
+	_, _ = w.buf.Write(b[:frameSize(int64(len(record)))-frameHeader-int64(len(record))])
 }
+
+// flush stores what is in the buffer.
+func (w *frameWriter) flush() error { return w.buf.Flush() }
 
 // valid reports whether b starts with a whole frame whose checksum is right, and
 // returns it.

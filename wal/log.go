@@ -27,6 +27,7 @@ type Log struct {
 	// the device or for readers. It orders the stores and the requests to flush, so
 	// that batches are joined in the order of the records. It is taken before mu.
 	writer sync.Mutex
+	frames frameWriter // guarded by writer
 
 	// mu guards what follows; readers share it. It is not held during a system
 	// call. A goroutine that holds writer may read without it.
