@@ -48,7 +48,7 @@ type release struct {
 	err     *types.Var
 }
 
-// releaseIn returns what the statement n releases. An Extend that tells whether
+// releaseIn returns what the statement n releases. An Extend that reports whether
 // the window has moved is none: the program may go on with the old bytes.
 func releaseIn(info *types.Info, n ast.Node) release {
 	var call *ast.CallExpr
