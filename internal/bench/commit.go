@@ -15,9 +15,8 @@ import (
 
 // commits: many callers, each of which stores to a page and flushes it. In
 // commit and commit4k each has a page of its own and the pages are adjacent, as
-// in a log or a table. In scatter and scatter4k each takes a random page every
-// time; in a file that was written by 1 MiB writes every flush then writes 1
-// MiB.
+// in a log or a table. In scatter4k each takes a random page every time; in a
+// file that was written by 1 MiB writes every flush would write 1 MiB then.
 func commits() (ws []workload) {
 	for _, c := range []struct {
 		name    string
@@ -27,7 +26,6 @@ func commits() (ws []workload) {
 	}{
 		{"commit", mib, false, []int{1, 8, 64, 256}},
 		{"commit4k", page, false, []int{1, 8, 64, 256}},
-		{"scatter", mib, true, []int{64}},
 		{"scatter4k", page, true, []int{64}},
 	} {
 		for _, callers := range c.callers {

@@ -37,7 +37,7 @@ func TestWorkloadsRun(t *testing.T) {
 		workload string
 		peers    int
 	}{
-		{"commit4k/8", 1}, {"append/64", 3}, {"hot/view", 1}, {"hot/readat4k", 2}, {"hot/parallel", 1}, {"open", 1},
+		{"commit4k/8", 1}, {"append/64", 3}, {"scatter/64", 1}, {"hot/put", 1}, {"hot/view", 1}, {"hot/readat4k", 2}, {"hot/parallel", 1}, {"open", 1},
 		{"scale/pins", 1}, {"scale/changes", 1}, {"scale/ranges", 1}, {"files/100k", 1}, {"values/get", 1},
 		{"lock/idle", 1}, {"lock/64", 1}, {"lock/64files", 1}, {"future/1", 3}, {"future/256", 3},
 	} {
@@ -82,7 +82,8 @@ func TestJSONAndPlots(t *testing.T) {
 
 // docs/figures.md has these names.
 func TestNames(t *testing.T) {
-	want := "commit/1 commit/8 commit/64 commit/256 commit4k/1 commit4k/8 commit4k/64 commit4k/256 scatter/64 scatter4k/64 append/64 " +
+	want := "commit/1 commit/8 commit/64 commit/256 commit4k/1 commit4k/8 commit4k/64 commit4k/256 scatter4k/64 " +
+		"scatter/1 scatter/64 scatter/bytes append/bytes hot/put append/64 " +
 		"cold/4k cold/64k slow/4k slow/ticker hot/view hot/readat4k hot/parallel hot/far values/get values/put open grow/small grow/large " +
 		"lock/idle lock/64 lock/64files future/1 future/256 copy " +
 		"scale/pins scale/changes scale/ranges scale/waiters fair/load fair/open files/100k"
