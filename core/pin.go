@@ -71,7 +71,7 @@ func (f *File) pin(op string, off, n int64, store bool) (*Pin, error) {
 		}
 		l.mu.Unlock()
 		if p.track != nil {
-			p.track.end(p)
+			p.track.site.Drop()
 		}
 	}
 }
@@ -129,7 +129,7 @@ func (p *Pin) Slice(off, n int64) (*Pin, error) {
 	switch {
 	case !held:
 		if part.track != nil {
-			part.track.end(part)
+			part.track.site.Drop()
 		}
 		return nil, p.file.fail("slice", fs.ErrClosed)
 	case t != nil:
