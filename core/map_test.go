@@ -267,3 +267,30 @@ func TestSharedWithAnotherProcess(t *testing.T) {
 		t.Errorf("got %d, %v", v, err)
 	}
 }
+
+// What takes the place of memory that is writable and executable at once: a
+// second map of the same file.
+func TestStoresShowInAnExecutableMap(t *testing.T) {
+	testutil.NoLeaks(t)
+	name := tempFile(t, pattern(4096, 1))
+	f := opened(t, name, core.Options{Access: core.ReadWrite})
+	dup, err := f.Dup()
+	check(t, err)
+	x, err := core.Map(dup, core.Options{Access: core.ReadExec, NoLock: true})
+	check(t, dup.Close())
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) {
+		t.Skipf("nothing can be executed here: %v", err)
+	}
+	check(t, err)
+	if _, err := f.WriteAt([]byte("code"), 100); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(contents(t, x)[100:104]); got != "code" {
+		t.Errorf("the executable map shows %q", got)
+	}
+	if _, err := x.WriteAt([]byte("x"), 0); !errors.Is(err, core.ErrReadOnly) {
+		t.Errorf("a store into it: %v", err)
+	}
+	check(t, x.Close())
+	check(t, f.Close())
+}

@@ -99,10 +99,21 @@ const invariants = "internal/invariant"
 // constrained matches the names of files that are built for certain systems.
 var constrained = regexp.MustCompile(`_(aix|android|darwin|dragonfly|freebsd|illumos|ios|js|linux|netbsd|openbsd|plan9|solaris|wasip1|windows|386|amd64|arm|arm64|s390x|wasm)(_test)?\.go$`)
 
+// forNewer is the constraint of files for versions of Go after the one of go.mod.
+// Their names end in the version, so that gofmt of an older one can leave them out.
+const forNewer = "//go:build go1."
+
+var namedForNewer = regexp.MustCompile(`_go1[0-9]+(_test)?\.go$`)
+
 // Only the folder platforms has system calls and build tags.
 func TestPlatformsStayInTheirPlace(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.pkg == platforms || strings.HasPrefix(s.pkg, platforms+"/") || s.pkg == invariants || nested(s.pkg) {
+			continue
+		}
+		if newer := strings.HasPrefix(s.text, forNewer); newer != namedForNewer.MatchString(s.path) {
+			t.Errorf("%s: its name or its constraint is for a version of Go, and the other is not", s.path)
+		} else if newer {
 			continue
 		}
 		if strings.Contains(s.text, "\n//go:build ") || strings.HasPrefix(s.text, "//go:build ") || constrained.MatchString(s.path) {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 const module = "github.com/fmmap-go/fmmap"
@@ -94,7 +96,7 @@ var parseOnce = sync.OnceValues(func() (all []source, err error) {
 		if err != nil {
 			return nil, err
 		}
-		f, err := parser.ParseFile(fset, name, b, parser.ParseComments)
+		f, err := testutil.ParseFile(fset, name, b, parser.ParseComments)
 		if err != nil {
 			return nil, err
 		}
