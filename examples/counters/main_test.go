@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,7 +20,42 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	testutil.RunRole(map[string]func() error{"add": addOften})
 	testutil.VerifyMain(m)
+}
+
+const adds = 20
+
+// addOften is what each of several processes does.
+func addOften() error {
+	testutil.Say("ready")
+	testutil.Hear()
+	for range adds {
+		if err := run(context.Background(), []string{"-file", os.Getenv("FILE"), "add", "hits"}, io.Discard); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Processes that count at once wait for each other, and no increment is lost.
+func TestTwoProcesses(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "c")
+	both := []*testutil.Process{testutil.Reexec(t, "add", "FILE="+file), testutil.Reexec(t, "add", "FILE="+file)}
+	for _, p := range both {
+		p.Hear()
+	}
+	for _, p := range both {
+		p.Say("go")
+	}
+	for _, p := range both {
+		if _, err := p.Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := runWith(t, "-file", file, "get", "hits"); err != nil || got != fmt.Sprintln(2*adds) {
+		t.Errorf("got %q, %v", got, err)
+	}
 }
 
 func runWith(t *testing.T, args ...string) (string, error) {
@@ -174,8 +210,10 @@ func TestGetOnlyReads(t *testing.T) {
 	if got, err := runWith(t, "-file", file, "get", "hits"); err != nil || got != "1\n" {
 		t.Errorf("get beside another reader: %q, %v", got, err)
 	}
-	if _, err := runWith(t, "-file", file, "add", "hits"); err == nil {
-		t.Error("add has no lock of its own")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := run(ctx, []string{"-file", file, "add", "hits"}, io.Discard); err == nil {
+		t.Error("add does not wait for the reader")
 	}
 	s, err := OpenReadOnly(t.Context(), file)
 	if err != nil {

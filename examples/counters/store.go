@@ -80,8 +80,8 @@ func (c Counter) Add(n uint64) error {
 func (c Counter) Value() uint64 { return c.slot.value.Load() }
 
 // Open opens the table at name for writing, and creates it when absent. What
-// is added is flushed after the interval at most. It returns [lock.ErrLocked]
-// while another process has the table open.
+// is added is flushed after the interval at most. While another process has the
+// table open, Open waits, until ctx is done.
 func Open(ctx context.Context, name string, interval time.Duration) (_ *Store, err error) {
 	s, err := open(ctx, name, core.Options{Access: core.ReadWrite, Create: true})
 	if err != nil {
@@ -101,6 +101,7 @@ func OpenReadOnly(ctx context.Context, name string) (*Store, error) {
 }
 
 func open(ctx context.Context, name string, o core.Options) (_ *Store, err error) {
+	o.Wait = true
 	s := &Store{byName: map[string]*slot{}}
 	if s.pool, err = async.NewPool(async.PoolOptions{}); err != nil {
 		return nil, err
