@@ -10,8 +10,8 @@
 //
 // The file is a table of 4,095 counters with names of up to 56 bytes; add and
 // load create it when absent. Of processes that write it each waits for the one
-// before; while none does, any number may get. No counter is ever removed, and none wraps: an add
-// that would exceed 2^64-1 is an error and changes nothing.
+// before; while none does, any number may get. No counter is ever removed, and
+// none wraps: an add that would exceed 2^64-1 is an error and changes nothing.
 package main
 
 import (
