@@ -123,10 +123,10 @@ func TestFileSetClosesNothingInUse(t *testing.T) {
 		"a request of pages": func(t *testing.T, f *async.File) func() {
 			c := watchCalls(t)
 			c.failing(sys.OpMincore, errors.ErrUnsupported)
-			arrived, free := c.hold(t, sys.OpMadvise, 1)
+			quit := make(chan struct{})
+			check(t, async.OccupyPager(f, quit))
 			in := f.PageIn(bg, 0, 4)
-			<-arrived
-			return func() { free(); check(t, in.Wait()) }
+			return func() { close(quit); check(t, in.Wait()) }
 		},
 		"a lock": func(t *testing.T, f *async.File) func() {
 			l, err := f.Lock(bg, lock.Shared).Await(bg)
