@@ -65,7 +65,8 @@ type FileSet struct {
 type FileSetOptions struct {
 	// Open is how each file is opened. What would be repeated or lost when a file
 	// is opened again is refused: Create, Exclusive, Truncate, RemoveOnClose and
-	// [core.CopyOnWrite].
+	// [core.CopyOnWrite]. So is Wait: a file that waits for a lock would keep its
+	// place from others.
 	Open core.Options
 
 	// MaxOpen is how many files may be open at a time; 0 means 256. Descriptors
@@ -130,7 +131,7 @@ func NewFileSet(p *Pool, o FileSetOptions) (*FileSet, error) {
 	}
 	for name, set := range map[string]bool{
 		"Create": o.Open.Create, "Exclusive": o.Open.Exclusive, "Truncate": o.Open.Truncate,
-		"RemoveOnClose": o.Open.RemoveOnClose, "CopyOnWrite": o.Open.Access == core.CopyOnWrite,
+		"RemoveOnClose": o.Open.RemoveOnClose, "CopyOnWrite": o.Open.Access == core.CopyOnWrite, "Wait": o.Open.Wait,
 	} {
 		if set {
 			return nil, fmt.Errorf("async: a set of files cannot be opened with %s: %w", name, fs.ErrInvalid)

@@ -325,6 +325,7 @@ func TestFileSetOptions(t *testing.T) {
 		"Truncate":      {Open: core.Options{Truncate: true}},
 		"RemoveOnClose": {Open: core.Options{RemoveOnClose: true}},
 		"CopyOnWrite":   {Open: core.Options{Access: core.CopyOnWrite}},
+		"Wait":          {Open: core.Options{Wait: true}},
 	} {
 		s, err := async.NewFileSet(nil, o)
 		if !errors.Is(err, fs.ErrInvalid) || s != nil || !strings.Contains(err.Error(), want) {
