@@ -277,6 +277,7 @@ var kinds = []kind{
 		return err
 	}},
 	{name: "Stat", do: func(a *action) error { return second(a.f.Stat()) }},
+	{name: "InUse", do: func(a *action) error { a.f.InUse(); return nil }},
 
 	{name: "FlushRange", reaches: true, do: func(a *action) error { return a.f.FlushRange(a.at, a.n) }},
 	{name: "Flush", reaches: true, rare: true, do: func(a *action) error { return a.f.Flush() }},

@@ -186,7 +186,7 @@ var operations = []operation{
 			w.expected(f.Core().LockMemory(off, min(n, 4*kib))), w.expected(f.Core().UnlockMemory(off, min(n, 4*kib))))
 	}},
 	{name: "what it is", do: func(w *worker, f *sharedFile) error {
-		_, _, _ = f.Core().Name(), f.Core().Access(), f.Core().Fd()
+		_, _, _, _ = f.Core().Name(), f.Core().Access(), f.Core().Fd(), f.Core().InUse()
 		_, err := f.Core().Stat()
 		if f.Core().Len() < 0 {
 			err = errForeign
