@@ -44,6 +44,11 @@ func (f *File) View(fn func(b []byte) error) (err error) {
 // Update is View for reading and writing: on a file that is read-only,
 // executable or frozen it returns [ErrReadOnly].
 //
+// A store to a page that is not writable yet in this process is a page fault, in
+// which the goroutine holds its P: until the page has been read, and as long as
+// the file system is frozen. [File.Advise] with [AdvicePopulateWrite] makes pages
+// writable in a system call first, and [File.WriteAtCall] needs none.
+//
 // Stores reach the file without a system call that would set its modification
 // time at once. On most file systems of Linux the time changes with the first
 // store to a page since it was last written back, on tmpfs never, and elsewhere
