@@ -38,17 +38,20 @@ func readFrame(b []byte) frame {
 	return frame{le.Uint32(b), le.Uint32(b[4:]), le.Uint32(b[8:]), le.Uint16(b[12:]), le.Uint16(b[14:])}
 }
 
-// A frameWriter stores frames at an offset of a segment by few calls of
-// [core.File.WriteAt], which chooses the way that is right for pages that are
-// not hot. A store into the map has each such page fault.
+// A frameWriter stores frames at an offset of a segment: a few of them in the
+// map, more by calls of [core.File.WriteAt]. In the map each page of a long
+// batch would be a page fault; a call would wait for the flush of the pages
+// before, as many appenders of short records do not.
 type frameWriter struct {
 	file *core.File
 	off  int64
 	buf  *bufio.Writer
 }
 
-// frameBuffer is the length of the buffer of a frameWriter.
-const frameBuffer = 64 << 10
+const (
+	frameBuffer = 64 << 10 // length of the buffer of a frameWriter
+	frameCall   = 32 << 10 // what is at least so long is stored by a call
+)
 
 // reset begins to store at off of the file f.
 func (w *frameWriter) reset(f *core.File, off int64) {
@@ -60,8 +63,12 @@ func (w *frameWriter) reset(f *core.File, off int64) {
 }
 
 // Write stores b. It is for buf.
-func (w *frameWriter) Write(b []byte) (int, error) {
-	n, err := w.file.WriteAt(b, w.off)
+func (w *frameWriter) Write(b []byte) (n int, err error) {
+	if len(b) < frameCall {
+		err = w.file.Update(func(m []byte) error { n = copy(m[w.off:], b); return nil })
+	} else {
+		n, err = w.file.WriteAt(b, w.off)
+	}
 	w.off += int64(n)
 	return n, err
 }

@@ -210,9 +210,10 @@ func segmentNumber(name string) (number uint64, ok bool) {
 }
 
 // mapSegment maps a segment file. The lock on meta stands for all of the log's
-// files. Nothing is read ahead of single records, and stores dirty small folios.
+// files, and none of them is shortened while it is mapped. Nothing is read ahead
+// of single records, and stores dirty small folios.
 func mapSegment(pool *async.Pool, name string, access core.Access) (*async.File, error) {
-	f, err := core.OpenFile(name, core.Options{Access: access, NoLock: true, Reserve: 1})
+	f, err := core.OpenFile(name, core.Options{Access: access, NoLock: true, Reserve: 1, Stores: core.ViaCall})
 	if err != nil {
 		return nil, err
 	}
