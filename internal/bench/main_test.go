@@ -84,6 +84,8 @@ func TestJSONAndPlots(t *testing.T) {
 func TestNames(t *testing.T) {
 	want := "commit/1 commit/8 commit/64 commit/256 commit4k/1 commit4k/8 commit4k/64 commit4k/256 scatter4k/64 " +
 		"scatter/1 scatter/64 scatter/bytes append/bytes hot/put append/64 " +
+		"wal/append/1 wal/append/8 wal/append/64 raft/store/1x100 raft/store/10x100 raft/store/100x100 raft/store/1x1k raft/store/10x1k raft/store/100x1k " +
+		"raft/store/1x10k raft/store/10x10k raft/store/100x10k raft/get/order raft/get/random raft/bytes " +
 		"cold/4k cold/64k slow/4k slow/ticker hot/view hot/readat4k hot/parallel hot/far values/get values/put open grow/small grow/large " +
 		"lock/idle lock/64 lock/64files future/1 future/256 copy " +
 		"scale/pins scale/changes scale/ranges scale/waiters fair/load fair/open files/100k"

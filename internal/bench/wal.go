@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+
+	tidwall "github.com/tidwall/wal"
+	etcd "go.etcd.io/etcd/server/v3/storage/wal"
+	"go.etcd.io/raft/v3/raftpb"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/fmmap-go/fmmap/wal"
+)
+
+// wals: goroutines append records of 256 bytes to one log, and each waits until
+// its own record is durable. Each log has its defaults.
+func wals() (all []workload) {
+	for _, n := range []int{1, 8, 64} {
+		all = append(all, workload{name: fmt.Sprint("wal/append/", n), unit: "records/s", open: func(c config) ([]side, func(), error) {
+			var sides []side
+			for _, l := range logs {
+				sides = append(sides, side{l.name, func() (float64, error) { return c.appendTo(l, n) }})
+			}
+			return sides, func() {}, nil
+		}})
+	}
+	return all
+}
+
+// A logKind is a way to append a record durably. open makes a log in a new
+// directory. append may be called by many goroutines.
+type logKind struct {
+	name string
+	open func(dir string) (append func(rec []byte) error, close func() error, err error)
+}
+
+// prepare appends until the log has the files that it begins with: some write
+// them ahead, which takes as long as the device does.
+func (l logKind) prepare(add func(rec []byte) error) error {
+	for range 8 {
+		if err := add(make([]byte, 10*mib)); err != nil {
+			return fmt.Errorf("%s: %w", l.name, err)
+		}
+	}
+	return nil
+}
+
+// appendTo returns how many records n goroutines append per second.
+func (c config) appendTo(l logKind, n int) (perSecond float64, err error) {
+	dir, err := os.MkdirTemp(c.dir, "wal-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	add, closer, err := l.open(filepath.Join(dir, "log"))
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if cerr := closer(); err == nil {
+			err = cerr
+		}
+	}()
+	rec := make([]byte, recordSize)
+	for i := range rec {
+		rec[i] = byte(i)
+	}
+	if err := l.prepare(add); err != nil {
+		return 0, err
+	}
+	return c.rate(n, func(int, *rand.Rand) error { return add(rec) })
+}
+
+var logs = []logKind{
+	{"fmmap", func(dir string) (func([]byte) error, func() error, error) {
+		ctx := context.Background()
+		l, err := wal.Open(ctx, dir, wal.Options{})
+		if err != nil {
+			return nil, nil, err
+		}
+		return func(rec []byte) error { _, err := l.Write(ctx, rec); return err }, l.Close, nil
+	}},
+	{"tidwall/wal with sync", func(dir string) (func([]byte) error, func() error, error) {
+		l, err := tidwall.Open(dir, nil) // syncs every write
+		if err != nil {
+			return nil, nil, err
+		}
+		var mu sync.Mutex
+		seq := uint64(0)
+		return func(rec []byte) error {
+			mu.Lock()
+			defer mu.Unlock()
+			seq++
+			return l.Write(seq, rec)
+		}, l.Close, nil
+	}},
+	{"etcd's wal", func(dir string) (func([]byte) error, func() error, error) {
+		l, err := etcd.Create(zap.NewNop(), dir, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		var mu sync.Mutex
+		seq := uint64(0)
+		return func(rec []byte) error {
+			mu.Lock()
+			defer mu.Unlock()
+			seq++
+			return l.Save(raftpb.HardState{}, []raftpb.Entry{{Index: seq, Term: 1, Data: rec}})
+		}, l.Close, nil
+	}},
+	{"write + fdatasync, in groups", func(name string) (func([]byte) error, func() error, error) {
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		if err != nil {
+			return nil, nil, err
+		}
+		g := &grouped{file: f, next: newGroup()}
+		return g.append, f.Close, nil
+	}},
+}
+
+// grouped is the group commit that one writes by hand: what comes while one
+// group is written and flushed is the next one.
+type grouped struct {
+	file *os.File
+
+	mu   sync.Mutex
+	busy bool
+	next *group
+}
+
+type group struct {
+	data []byte
+	done chan struct{}
+	err  error // read after done
+}
+
+func newGroup() *group { return &group{done: make(chan struct{})} }
+
+func (g *grouped) append(rec []byte) error {
+	g.mu.Lock()
+	own := g.next
+	own.data = append(own.data, rec...)
+	leads := !g.busy
+	g.busy = true
+	g.mu.Unlock()
+	if leads {
+		if g.flush() {
+			go g.rest() // ends when no group is waiting
+		}
+	}
+	<-own.done
+	return own.err
+}
+
+// flush writes and flushes the group that waits, and reports whether there is
+// another one then.
+func (g *grouped) flush() (more bool) {
+	g.mu.Lock()
+	now := g.next
+	g.next = newGroup()
+	g.mu.Unlock()
+	if _, now.err = g.file.Write(now.data); now.err == nil {
+		now.err = unix.Fdatasync(int(g.file.Fd()))
+	}
+	close(now.done)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.busy = len(g.next.data) > 0
+	return g.busy
+}
+
+func (g *grouped) rest() {
+	for g.flush() {
+	}
+}
