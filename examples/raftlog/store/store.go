@@ -80,7 +80,10 @@ func (s *Store) FirstIndex() (uint64, error) {
 
 // LastIndex returns the index of the last entry, 0 if there is none.
 func (s *Store) LastIndex() (uint64, error) {
-	_, last := s.bounds()
+	last := s.log.Last()
+	if s.log.First() > last { // whatever happens between: there was a moment without entries
+		return 0, nil
+	}
 	return last, nil
 }
 
