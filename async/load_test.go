@@ -158,13 +158,13 @@ func TestPageInLarge(t *testing.T) {
 	})
 }
 
-// The caller touches no cold page. Where no read can be started and the pager is
-// busy, what was cold before the calls is cold after them.
+// The caller touches no cold page. Where no read can be started, and the pager and
+// the lane for stores are busy, what was cold before the calls is cold after them.
 func TestCallersTouchNothing(t *testing.T) {
 	const size = 200_000
 	p := narrow(t)
 	f := cold(t, p, size)
-	free := occupy(t, p, async.LanePage)
+	free, freeStores := occupy(t, p, async.LanePage), occupyStores(t, f)
 	c := watchCalls(t)
 	c.failing(sys.OpMadvise, errors.ErrUnsupported) // or WILLNEED would bring it in
 	load, in := f.Load(bg, 0, size), f.PageIn(bg, 0, size)
@@ -173,9 +173,10 @@ func TestCallersTouchNothing(t *testing.T) {
 	pages, _, err := f.Core().Resident(0, size)
 	check(t, err)
 	if pages != 0 {
-		t.Errorf("%d pages have come in while the pager was busy", pages)
+		t.Errorf("%d pages have come in while the lanes were busy", pages)
 	}
 	free()
+	freeStores()
 	check(t, in.Wait())
 	want(t, read, 10, nil)
 	want(t, write, 10, nil)
