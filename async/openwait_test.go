@@ -67,6 +67,7 @@ func TestOpeningsThatWait(t *testing.T) {
 // Locks that are granted at once do not overflow the lane.
 func TestOpeningsThatWaitAndAreGrantedAtOnce(t *testing.T) {
 	const n = 100
+	testutil.RequireDescriptors(t, 3*n)
 	one := async.LaneOptions{Width: 1, Queue: 1}
 	for _, full := range []bool{false, true} {
 		p := open(t, async.PoolOptions{Meta: one})
