@@ -3,8 +3,10 @@ package async_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -320,12 +322,16 @@ func TestInlineNests(t *testing.T) {
 
 // TestOptionsAreChecked: negative figures are errors, zeros are the defaults.
 func TestOptionsAreChecked(t *testing.T) {
-	for _, o := range []async.PoolOptions{
-		{Short: async.LaneOptions{Width: -1}},
-		{Meta: async.LaneOptions{Queue: -1}},
+	for _, x := range []struct {
+		o    async.PoolOptions
+		want string
+	}{
+		{async.PoolOptions{Short: async.LaneOptions{Width: -1}}, "lane short: Width -1 is negative"},
+		{async.PoolOptions{Meta: async.LaneOptions{Queue: -2}}, "lane meta: Queue -2 is negative"},
 	} {
-		if p, err := async.NewPool(o); err == nil || p != nil {
-			t.Errorf("NewPool(%+v): got (%v, %v), want an error", o, p, err)
+		p, err := async.NewPool(x.o)
+		if p != nil || !errors.Is(err, fs.ErrInvalid) || !strings.Contains(err.Error(), x.want) {
+			t.Errorf("NewPool(%+v): got (%v, %v), want %q", x.o, p, err, x.want)
 		}
 	}
 	procs := runtime.GOMAXPROCS(0)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -111,8 +112,11 @@ func newPool(o PoolOptions, endless bool) (*Pool, error) {
 		LanePage:  {o.Page, 1},
 		LaneMeta:  {o.Meta, blocking},
 	} {
-		if x.Width < 0 || x.Queue < 0 {
-			return nil, fmt.Errorf("async: lane %v: negative width or queue length", Lane(i))
+		switch {
+		case x.Width < 0:
+			return nil, fmt.Errorf("async: lane %v: Width %d is negative: %w", Lane(i), x.Width, fs.ErrInvalid)
+		case x.Queue < 0:
+			return nil, fmt.Errorf("async: lane %v: Queue %d is negative: %w", Lane(i), x.Queue, fs.ErrInvalid)
 		}
 		if x.Width == 0 {
 			x.Width = x.width

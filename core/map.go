@@ -92,8 +92,10 @@ func (op *opening) identify(name string, o Options) (err error) {
 	switch {
 	case op.nameless && o.RemoveOnClose:
 		return fmt.Errorf("RemoveOnClose: %w", errNoName)
-	case op.device && (o.Truncate || o.Size > 0):
-		return fmt.Errorf("Truncate or Size: %w", errDevice)
+	case op.device && o.Truncate:
+		return fmt.Errorf("Truncate: %w", errDevice)
+	case op.device && o.Size > 0:
+		return fmt.Errorf("Size: %w", errDevice)
 	}
 	return nil
 }

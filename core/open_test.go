@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -76,6 +77,24 @@ func TestRefusedOptionsChangeNothing(t *testing.T) {
 				t.Errorf("an absent file is there now: %v", err)
 			}
 		})
+	}
+}
+
+func TestErrorNamesTheNegativeOption(t *testing.T) {
+	for _, c := range []struct {
+		o    core.Options
+		want string
+	}{
+		{core.Options{Size: -1}, "Size -1 is negative"},
+		{core.Options{Offset: -2}, "Offset -2 is negative"},
+		{core.Options{Length: -3}, "Length -3 is negative"},
+		{core.Options{Reserve: -4}, "Reserve -4 is negative"},
+	} {
+		c.o.Access = core.ReadWrite
+		_, err := core.OpenFile(tempFile(t, nil), c.o)
+		if !errors.Is(err, core.ErrRange) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("got %v, want %q", err, c.want)
+		}
 	}
 }
 

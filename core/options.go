@@ -193,8 +193,16 @@ func (o Options) check(s source) error {
 		return fmt.Errorf("Wait, which is for the lock, with NoLock: %w", fs.ErrInvalid)
 	case o.Exclusive && !o.Create:
 		return fmt.Errorf("Exclusive without Create: %w", fs.ErrInvalid)
-	case o.Size < 0, o.Offset < 0, o.Length < 0, o.Reserve < 0:
-		return fmt.Errorf("Size, Offset, Length or Reserve is negative: %w", ErrRange)
+	}
+	for _, c := range []struct {
+		name  string
+		value int64
+	}{{"Size", o.Size}, {"Offset", o.Offset}, {"Length", o.Length}, {"Reserve", o.Reserve}} {
+		if c.value < 0 {
+			return fmt.Errorf("%s %d is negative: %w", c.name, c.value, ErrRange)
+		}
+	}
+	switch {
 	case o.Offset > math.MaxInt64-o.Length:
 		return fmt.Errorf("Offset %d and Length %d are more than a file can have: %w", o.Offset, o.Length, ErrRange)
 	case o.Length > math.MaxInt:
