@@ -111,6 +111,51 @@ func ExampleFile_Close() {
 	// true
 }
 
+// Open waits for the disk in a lane of the pool, not in the caller.
+func ExampleOpen() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx := context.Background()
+	o := core.Options{Access: core.ReadWrite, Create: true, Size: 4096}
+
+	f, err := async.Open(ctx, nil, filepath.Join(dir, "table"), o).Await(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	fmt.Println(f.Core().Len())
+	// Output: 4096
+}
+
+// A file that is open already is mapped. The caller still closes its own.
+func ExampleMap() {
+	opened, err := os.CreateTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.Remove(opened.Name())
+	defer opened.Close()
+	if _, err := opened.WriteString("hello"); err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+
+	f, err := async.Map(ctx, nil, opened, core.Options{}).Await(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	b := make([]byte, 5)
+	if _, err := f.ReadAt(ctx, b, 0).Await(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s\n", b)
+	// Output: hello
+}
+
 // A file that is open already is wrapped. From then on it is closed through what
 // Wrap returned.
 func ExampleWrap() {
