@@ -72,10 +72,6 @@ func process(ctx context.Context, s settings, progress io.Writer) (sum summary, 
 // stages runs the stages side by side and returns when the table is durable.
 func stages(ctx context.Context, s settings, in, table *async.File, chunks int64, progress io.Writer) error {
 	pieces := make(chan piece)
-	done := make([]chan struct{}, 0, chunks)
-	for range chunks {
-		done = append(done, make(chan struct{}))
-	}
 	var finished atomic.Int64
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { // stage 1: chunks, loaded ahead
@@ -88,7 +84,6 @@ func stages(ctx context.Context, s settings, in, table *async.File, chunks int64
 				if err := store(table, p); err != nil {
 					return err
 				}
-				close(done[p.index])
 				if n := finished.Add(1); progress != nil {
 					fmt.Fprintf(progress, "\r%3d %%", 100*n/chunks)
 				}
@@ -96,29 +91,22 @@ func stages(ctx context.Context, s settings, in, table *async.File, chunks int64
 			return nil
 		})
 	}
-	g.Go(func() error { // stage 3: when all rows are stored, make them durable
-		for _, d := range done {
-			select {
-			case <-d:
-			case <-gctx.Done():
-				return context.Cause(gctx)
-			}
-		}
-		return table.Flush().Wait()
-	})
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return table.Flush().Wait() // all rows are stored: make them durable
 }
 
 // load sends the chunks of in to the channel to, in order. The stream releases
-// its pin when the loop continues, so load pins each chunk once more for the
-// worker that receives it, which is cheap because the chunk is in memory.
+// its pin when the loop continues, so the worker that receives a chunk has a pin
+// of its own.
 func load(ctx context.Context, in *async.File, s settings, to chan<- piece) error {
 	index := int64(0)
 	for loaded, err := range in.Stream(ctx, 0, in.Core().Len(), s.chunk, s.ahead) {
 		if err != nil {
 			return err
 		}
-		pin, err := in.Core().Pin(loaded.Offset(), loaded.Len())
+		pin, err := loaded.Slice(0, loaded.Len())
 		if err != nil {
 			return err
 		}
