@@ -15,7 +15,7 @@ import (
 
 // A File is a mapped file whose operations return futures: except the closers,
 // no method waits for a device, a lock or another user of the file. It is safe
-// for concurrent use. Files come from [Open] and [Wrap].
+// for concurrent use. Files come from [Open], [Map] and [Wrap].
 //
 // The work is done on the lanes of the file's [Pool]: paging in on Page,
 // flushing on Flush, opening, resizing, copying, removing and closing on Meta,

@@ -155,6 +155,25 @@ func TestStreamRefusals(t *testing.T) {
 	}
 }
 
+// The length of a closed file is 0, but its stream is not an empty one.
+func TestClosedFileIsNotEmpty(t *testing.T) {
+	f := onDisk(t, open(t, async.PoolOptions{}), 1000)
+	check(t, f.Close())
+	n := 0
+	for pin, err := range f.Stream(bg, 0, f.Core().Len(), 100, 1) {
+		if n++; pin != nil {
+			t.Error("got a pin")
+		}
+		wantErr(t, "Stream", err, fs.ErrClosed)
+	}
+	if n != 1 {
+		t.Errorf("got %d chunks, want one error", n)
+	}
+	_, err := f.NewReader(bg, 0, f.Core().Len())
+	wantErr(t, "NewReader", err, fs.ErrClosed)
+	wantErr(t, "Load", f.Load(bg, 0, f.Core().Len()).Err(), fs.ErrClosed)
+}
+
 // A lane that is full only makes the stream look less far ahead.
 func TestStreamOverloaded(t *testing.T) {
 	const size = 1 << 20

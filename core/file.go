@@ -69,7 +69,9 @@ func (f *File) String() string {
 	return fmt.Sprintf("%s (%v, %d bytes)", f.name, f.access, len(g.data))
 }
 
-// Len returns the length of the window in bytes, 0 when the file is closed.
+// Len returns the length of the window in bytes, 0 when the file is closed. A
+// loop over chunks below Len does nothing then and meets no error; View, Pin,
+// NewReader and the like return [fs.ErrClosed], also for an empty range.
 func (f *File) Len() int64 { return int64(len(f.gen.Load().data)) }
 
 // Access returns the access that the file was opened with. Freezing does not
