@@ -142,7 +142,9 @@ func TestInUse(t *testing.T) {
 	c, err := f.StartTruncate(KiB, nil)
 	check(t, err)
 	part.Release()
-	inUse(true, "with a change that could end")
+	if !sys.ShrinkNeedsUnmap { // there the last use performs it
+		inUse(true, "with a change that could end")
+	}
 	check(t, c.Finish())
 	inUse(false, "after the change")
 	check(t, f.View(func([]byte) error { inUse(true, "within View"); return nil }))

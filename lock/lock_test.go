@@ -430,6 +430,7 @@ func TestLockAsText(t *testing.T) {
 
 // What a Lock is told of its file is what it would have asked for.
 func TestKnownFile(t *testing.T) {
+	kinds[0].require(t)
 	f, g := open(t, tempFile(t)), open(t, tempFile(t))
 	info, err := f.Stat()
 	if err != nil {
