@@ -293,6 +293,7 @@ func TestWaitWhoseRestIsDropped(t *testing.T) {
 // does. Then it is no longer this call's to remove.
 func TestWaitForAFileThatIsCreated(t *testing.T) {
 	needsLocks(t)
+	testutil.RequireProcesses(t) // the second starts where no test may be skipped
 	for _, given := range []string{"up", "to another, which fails"} {
 		t.Run("given "+given, func(t *testing.T) {
 			testutil.NoLeaks(t)

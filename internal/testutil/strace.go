@@ -19,19 +19,23 @@ import (
 // kills it and not its tracer.
 func Strace(t testing.TB, inject, role string, env ...string) *Process {
 	t.Helper()
-	RequireLinux(t, "strace")
-	Reexec(t, nothing) // skips the test where strace could not start it either
-	self := Command(t, role, env...)
 	calls, _, _ := strings.Cut(inject, ":")
-	args := []string{
+	return StartProcess(t, traced(t, Command(t, role, env...),
 		"-D", // the tracer is a grandchild
-		"-f", "-e", "trace=" + calls, "-e", "inject=" + inject,
+		"-f", "-e", "trace="+calls, "-e", "inject="+inject,
 		"-qqq", "-e", "signal=none", "-o", os.DevNull, // it says nothing itself
-	}
-	strace := RequireTool(t, "strace", append(args, "true")...)
-	cmd := exec.Command(strace, append(args, self.Path)...)
+	))
+}
+
+// traced returns what starts a command under strace with args. It skips the test
+// where that cannot be.
+func traced(t testing.TB, self *exec.Cmd, args ...string) *exec.Cmd {
+	t.Helper()
+	RequireLinux(t, "strace")
+	RequireProcesses(t) // strace itself would start, and fail
+	cmd := exec.Command(RequireTool(t, "strace", append(args, "true")...), append(args, self.Path)...)
 	cmd.Env = self.Env
-	return StartProcess(t, cmd)
+	return cmd
 }
 
 // SystemCalls is [Reexec] under strace(1), waits for the end of the process, and
@@ -40,13 +44,8 @@ func Strace(t testing.TB, inject, role string, env ...string) *Process {
 // one thing. The test is skipped as that of [Strace] is.
 func SystemCalls(t testing.TB, role string, env ...string) map[string]int {
 	t.Helper()
-	RequireLinux(t, "strace")
-	self := Command(t, role, env...)
 	table := filepath.Join(t.TempDir(), "calls")
-	args := []string{"-f", "-c", "-qqq", "-o", table}
-	strace := RequireTool(t, "strace", append(args, "true")...)
-	cmd := exec.Command(strace, append(args, self.Path)...)
-	cmd.Env = self.Env
+	cmd := traced(t, Command(t, role, env...), "-f", "-c", "-qqq", "-o", table)
 	if _, err := StartProcess(t, cmd).Wait(); err != nil {
 		t.Fatal(err)
 	}
