@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"bufio"
 	"bytes"
 	"io"
 	"os"
@@ -80,30 +81,38 @@ func TestFrozenFileSystem(t *testing.T) {
 // another one thaws. thawed reports whether it has.
 func freeze(t *testing.T, dir string) (thawed func() bool, thaw func()) {
 	t.Helper()
-	c := exec.Command("sh", "-c", `fsfreeze -f "$0" && echo frozen && timeout 20 cat; fsfreeze -u "$0"`, dir)
+	return meanwhile(t, `fsfreeze -f "$0" && echo frozen && timeout 20 cat; fsfreeze -u "$0"`, dir)
+}
+
+// meanwhile starts a shell script with its arguments, which begin with $0, and
+// returns when it has printed a line. end closes its standard input and waits for
+// its end; over reports whether it has ended.
+func meanwhile(t *testing.T, script string, args ...string) (over func() bool, end func()) {
+	t.Helper()
+	c := exec.Command("sh", append([]string{"-c", script}, args...)...)
 	in := must[io.WriteCloser](t)(c.StdinPipe())
 	out := must[io.ReadCloser](t)(c.StdoutPipe())
 	check(t, c.Start())
-	line := make([]byte, len("frozen\n"))
-	if _, err := io.ReadFull(out, line); err != nil {
-		t.Fatalf("fsfreeze: %v, %v", err, c.Wait())
+	lines := bufio.NewReader(out)
+	if _, err := lines.ReadString('\n'); err != nil {
+		t.Fatalf("%s: %v, %v", script, err, c.Wait())
 	}
-	over := make(chan struct{})
-	go func() { // ends with the process, which thaw waits for
-		_, _ = io.Copy(io.Discard, out)
-		close(over)
+	ended := make(chan struct{})
+	go func() { // ends with the process, which end waits for
+		_, _ = io.Copy(io.Discard, lines)
+		close(ended)
 	}()
-	thawed = func() bool {
+	over = func() bool {
 		select {
-		case <-over:
+		case <-ended:
 			return true
 		default:
 			return false
 		}
 	}
-	return thawed, sync.OnceFunc(func() {
+	return over, sync.OnceFunc(func() {
 		_ = in.Close()
-		<-over
+		<-ended
 		check(t, c.Wait())
 	})
 }

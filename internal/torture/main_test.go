@@ -16,6 +16,8 @@ func TestMain(m *testing.M) {
 		"limited":        limited,
 		"locked ahead":   lockedAhead,
 		"one descriptor": oneDescriptor,
+		"resizer":        resize,
+		"together":       storeTogether,
 		"traced":         traced,
 		"unlistable":     unlistable,
 		"writer":         write,
