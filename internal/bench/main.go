@@ -13,7 +13,10 @@
 // another machine or of another hour.
 //
 //	go run . [-run REGEXP] [-rounds N] [-time D] [-dir DIR] [-spread] [-json]
-//	         [-plot DIR] [-quick]
+//	         [-plot DIR] [-quick] [-compare OLD.json]
+//
+// With -compare the exit status is 1 if a ratio has become more than 10 % worse
+// than in OLD.json, the output of an earlier run with -json, beyond the spread.
 //
 // Files are created in DIR, which should be on a disk: on tmpfs nothing is ever
 // cold and a flush costs nothing. Some workloads need root to empty the page
@@ -65,6 +68,7 @@ type config struct {
 	json   bool
 	plot   string
 	quick  bool
+	old    string // results to compare with
 }
 
 // parse returns the flags and what -run matches. After -h it has printed the
@@ -79,6 +83,7 @@ func parse(args []string, out, errs io.Writer) (c config, match *regexp.Regexp, 
 	flags.BoolVar(&c.json, "json", false, "print one JSON object per line instead")
 	flags.StringVar(&c.plot, "plot", "", "write SVG plots of the results to this `directory`")
 	flags.BoolVar(&c.quick, "quick", false, "make fewer and smaller files")
+	flags.StringVar(&c.old, "compare", "", "fail if a ratio is over 10 % worse than in this `file`, written with -json")
 	flags.SetOutput(io.Discard)
 	err = flags.Parse(args)
 	if err == nil {
@@ -109,6 +114,12 @@ func run(args []string, out, errs io.Writer) error {
 	c, match, err := parse(args, out, errs)
 	if err != nil {
 		return err
+	}
+	var old []line
+	if c.old != "" {
+		if old, err = older(c.old); err != nil {
+			return err
+		}
 	}
 	dir, err := os.MkdirTemp(c.dir, "bench-")
 	if err != nil {
@@ -141,7 +152,12 @@ func run(args []string, out, errs io.Writer) error {
 		runtime.GC()
 	}
 	if c.plot != "" {
-		return plot(c.plot, all)
+		if err := plot(c.plot, all); err != nil {
+			return err
+		}
+	}
+	if c.old != "" {
+		return compare(old, all, errs)
 	}
 	return nil
 }
