@@ -41,8 +41,10 @@ type parent struct {
 	// mu guards what follows, except for loads of unsynced; it is held while
 	// syncing.
 	mu       sync.Mutex
-	dir      *sys.Dir    // held while unsynced or keep; nil if it could not be opened
-	keep     bool        // remove the entry when the file is closed, and hold dir until then
+	dir      *sys.Dir    // held while unsynced or keep; nil if it could not be opened, or let go
+	id       sys.ID      // of the directory that has been let go
+	known    bool        // id is set: unsynced or keep mean that directory and no other
+	keep     bool        // remove the entry when the file is closed
 	unsynced atomic.Bool // the entry was created and is not known to be durable
 	removed  atomic.Bool // the entry has been removed: closing need not look for it
 }
@@ -69,14 +71,115 @@ func (p *parent) remember(name string, dir *sys.Dir, created, keep bool) {
 	}
 }
 
-// setKeep changes whether the entry is removed when the file is closed. dir is
-// held for that as after opening, where it can be opened.
-func (p *parent) setKeep(keep bool) error {
+// letGo closes the directory that is held, where find can find it again. There
+// the file's own directory cannot be replaced unnoticed: as long as the entry is
+// in it, the system keeps its identity from being reused.
+func (p *parent) letGo(f *os.File) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.letGoLocked(f)
+}
+
+func (p *parent) letGoLocked(f *os.File) {
+	if p.dir == nil {
+		return
+	}
+	if _, err := sys.PathOf(f); err != nil {
+		return
+	}
+	id, err := p.dir.Identity()
+	if err != nil {
+		return
+	}
+	p.id, p.known = id, true
+	_ = p.dir.Close() // nothing was written through it
+	p.dir = nil
+}
+
+// findTries is how often find looks. Directories that another process renames
+// all the time may be elsewhere each time they are looked for.
+const findTries = 200
+
+// find opens the directory that has been let go. It may have the name that it
+// had, or lie where the system knows the file to be. If it is gone, or the file
+// has left it, the error is [fs.ErrNotExist] alone. If it cannot be found for
+// another reason, the error is that, or wraps errReplaced too.
+func (p *parent) find(f *os.File) (d *sys.Dir, err error) {
+	for range findTries {
+		d, left, cause := p.look(f)
+		switch {
+		case d != nil:
+			return d, nil
+		case left || sys.Nameless(f):
+			return nil, p.refused("find the file in", fs.ErrNotExist)
+		}
+		err = cause
+	}
+	if err != nil {
+		return nil, p.refused("open", err)
+	}
+	return nil, fmt.Errorf("%w: %w", errReplaced, p.refused("find", fs.ErrNotExist))
+}
+
+// look is one try of find. It reports whether it has found that the file is in
+// another directory. The error is one of opening, except that nothing was there.
+func (p *parent) look(f *os.File) (d *sys.Dir, left bool, err error) {
+	try := func(name string) (d *sys.Dir, same bool) {
+		d, oerr := sys.OpenDir(name)
+		if oerr == nil {
+			var id sys.ID
+			if id, oerr = d.Identity(); oerr == nil {
+				return d, id == p.id
+			}
+			_ = d.Close()
+		}
+		if err == nil && !errors.Is(oerr, fs.ErrNotExist) {
+			err = oerr
+		}
+		return nil, false
+	}
+	names := []string{p.abs}
+	if p.name != p.abs { // p.abs is unknown or, perhaps, too long
+		names = append(names, p.name)
+	}
+	for _, name := range names {
+		if name == "" {
+			continue
+		}
+		d, same := try(name)
+		if same {
+			return d, false, nil
+		}
+		if d != nil {
+			_ = d.Close()
+		}
+	}
+	now, perr := sys.PathOf(f)
+	if perr != nil {
+		return nil, false, err
+	}
+	name, base := splitName(now)
+	d, same := try(name)
+	if same || d == nil {
+		return d, false, err
+	}
+	there, nerr := d.Names(base, f)
+	_ = d.Close()
+	return nil, there && nerr == nil, err
+}
+
+// setKeep changes whether the entry is removed when the file is closed. For that
+// the directory that has the name now is found or held as after opening, unless
+// it is already known for another reason.
+func (p *parent) setKeep(keep bool, f *os.File) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := p.keep
 	p.keep = keep
-	if keep && p.dir == nil {
-		p.dir, _, _ = p.open(false)
+	if keep && p.dir == nil && !(p.known && (before || p.unsynced.Load())) {
+		p.known = false
+		p.dir, _, _ = p.open(nil, false)
+		p.letGoLocked(f)
 	}
 	if keep || p.dir == nil || p.unsynced.Load() {
 		return nil
@@ -93,11 +196,16 @@ func (p *parent) removes() bool {
 	return p.keep && !p.removed.Load()
 }
 
-// open returns the directory and a function that closes it again: the directory
-// that is held, if held is set, or else the one that has the name now.
-func (p *parent) open(held bool) (d *sys.Dir, done func(), err error) {
-	if held && p.dir != nil {
+// open returns the directory and a function that closes it again: if first is
+// set, the directory that the file f was opened in, where that is held or known,
+// or else the one that has the name now.
+func (p *parent) open(f *os.File, first bool) (d *sys.Dir, done func(), err error) {
+	if first && p.dir != nil {
 		return p.dir, func() {}, nil
+	}
+	if first && p.known {
+		d, err := p.find(f)
+		return d, func() { _ = d.Close() }, err
 	}
 	err = fs.ErrNotExist
 	if p.abs != "" {
@@ -148,22 +256,45 @@ func (p *parent) sync(f *os.File) error {
 }
 
 func (p *parent) syncEntry(f *os.File) error {
-	d, done, err := p.open(true)
+	d, done, err := p.open(f, true)
 	if err == nil {
 		defer done()
-		if p.dir == nil { // opened now: another directory may have the name
-			if same, nerr := d.Names(p.base, f); nerr != nil || !same {
-				err = p.refused("find the file in", fs.ErrNotExist)
-			}
+		if p.dir == nil && !p.holds(d, f) { // opened now
+			err = p.refused("find the file in", fs.ErrNotExist)
 		}
 	}
 	if err == nil {
 		return p.refused("sync", syncNames(d, f))
 	}
+	if p.known && sys.Nameless(f) {
+		return nil // no name to make durable
+	}
 	if all := sys.SyncAll(f); !errors.Is(all, errors.ErrUnsupported) {
 		return all
 	}
+	if d != nil && p.known { // where the file was created, all the same
+		return p.refused("sync", syncNames(d, f))
+	}
 	return err
+}
+
+// holds reports whether syncing d, which has been opened now, makes the name of
+// the file f durable: whether d has it, as it was or renamed. A file without any
+// name has nothing more to make durable.
+func (p *parent) holds(d *sys.Dir, f *os.File) bool {
+	if same, err := d.Names(p.base, f); err == nil && same {
+		return true
+	}
+	if !p.known {
+		return false // another directory may have the name
+	}
+	if now, err := sys.PathOf(f); err == nil {
+		_, base := splitName(now)
+		if same, err := d.Names(base, f); err == nil && same {
+			return true
+		}
+	}
+	return sys.Nameless(f)
 }
 
 // remove unlinks the entry, if it is the file f itself, and makes that durable.
@@ -175,7 +306,7 @@ func (p *parent) remove(f *os.File) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	d, done, err := p.open(p.keep)
+	d, done, err := p.open(f, p.keep)
 	if err != nil {
 		return err
 	}

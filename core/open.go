@@ -36,9 +36,12 @@ func Create(name string, size int64) (*File, error) {
 // FUSE file system that bypasses the page cache), return
 // [errors.ErrUnsupported].
 //
-// An open File has one descriptor. It has a second one, of the directory, with
-// [Options].RemoveOnClose, and from its creation until the first Flush. Where
-// the process may have no more of them, it does without.
+// An open File has one descriptor. Except on Linux, and where /proc is missing,
+// it has a second one, of the directory, with [Options].RemoveOnClose, and from
+// its creation until the first Flush. Where the process may have no more of
+// them, it does without. On Linux the directory is opened for a moment when it
+// is needed, by its name or the one it has been renamed to, and is compared with
+// the one that the file was opened in.
 func OpenFile(name string, o Options) (*File, error) {
 	return OpenFileContext(context.Background(), name, o)
 }
@@ -80,6 +83,7 @@ func newFile(ctx context.Context, what, name string, op opening, o Options) (*Fi
 		_ = f.dir.close()
 		return nil, pathError(what, name, err)
 	}
+	f.dir.letGo(f.file)
 	f.trackOpen(1)
 	return f, nil
 }

@@ -14,7 +14,8 @@ var errReplaced = errors.New("the name belongs to another file now")
 // Remove unlinks the file's name and makes that durable, if the name still
 // means this file; the open file stays usable. A relative name is the one that
 // was opened, whatever directory the process has changed to. With
-// [Options].RemoveOnClose the directory is known even if it has been moved.
+// [Options].RemoveOnClose the directory is known even if it has been moved; one
+// that cannot be found again (the process has changed its root) is an error.
 // Where no name is known, see [Map], Remove is [errors.ErrUnsupported].
 //
 // The identity is compared in the directory that is then unlinked from, through
@@ -59,7 +60,7 @@ func (f *File) SetRemoveOnClose(remove bool) error {
 	case f.dir.nameless:
 		return f.fail(op, errNoName)
 	}
-	return f.fail(op, f.dir.setKeep(remove))
+	return f.fail(op, f.dir.setKeep(remove, f.file))
 }
 
 // removeAtClose is Remove for RemoveOnClose. A name that is already gone is

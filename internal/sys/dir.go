@@ -40,6 +40,9 @@ func (d *Dir) Create(base string, flag int, perm fs.FileMode, name string) (*os.
 // file f. An absent entry is [fs.ErrNotExist].
 func (d *Dir) Names(base string, f *os.File) (bool, error) { return d.dir.names(base, f) }
 
+// Identity returns the identity of the directory, see [Identity].
+func (d *Dir) Identity() (ID, error) { return d.dir.identity() }
+
 // Type returns the type bits of the entry itself.
 func (d *Dir) Type(base string) (fs.FileMode, error) { return d.dir.mode(base) }
 
@@ -71,6 +74,21 @@ func (d *Dir) Sync() error {
 
 // Close closes the directory.
 func (d *Dir) Close() error { return d.dir.close() }
+
+// PathOf returns the name that the system knows of the open file f now: where
+// the name that it was opened by has been renamed to, at times with something
+// behind it if there is no such name any longer. The file need not be there: a
+// caller checks what it finds. Except on Linux, and where /proc is missing or
+// hides it, the error is [errors.ErrUnsupported].
+func PathOf(f *os.File) (string, error) {
+	if err := injected(OpReadlink); err != nil {
+		return "", err
+	}
+	return pathOf(f)
+}
+
+// Nameless reports whether the open file f is known to have no name left.
+func Nameless(f *os.File) bool { return nameless(f) }
 
 // SyncAll makes the whole file system of f durable, the names in its
 // directories included. It returns [errors.ErrUnsupported] except on Linux.

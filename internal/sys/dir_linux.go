@@ -2,6 +2,8 @@ package sys
 
 import (
 	"os"
+	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,4 +16,24 @@ func syncAll(f *os.File) error {
 	return control(f, func(fd uintptr) error {
 		return unsupported(retryEINTR(func() error { return unix.Syncfs(int(fd)) }))
 	})
+}
+
+// pathOf reads the link of the descriptor in /proc. What has no path from the
+// root of the process (a file in memory, or in an unmounted file system) has a
+// link that is no absolute name.
+func pathOf(f *os.File) (string, error) {
+	name := make([]byte, unix.PathMax)
+	err := control(f, func(fd uintptr) error {
+		return retryEINTR(func() error {
+			n, err := unix.Readlink("/proc/self/fd/"+strconv.Itoa(int(fd)), name)
+			if err == nil {
+				name = name[:n]
+			}
+			return err
+		})
+	})
+	if err != nil || len(name) == unix.PathMax || !filepath.IsAbs(string(name)) {
+		return "", unsupported(unix.ENOTSUP)
+	}
+	return string(name), nil
 }

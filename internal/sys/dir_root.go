@@ -46,6 +46,10 @@ func (d dir) names(base string, f *os.File) (bool, error) {
 	return os.SameFile(open, entry), nil
 }
 
+func (d dir) identity() (ID, error) { return Identity(d.self) }
+
+func nameless(*os.File) bool { return false }
+
 func (d dir) mode(base string) (fs.FileMode, error) {
 	fi, err := d.root.Lstat(base)
 	if err != nil {

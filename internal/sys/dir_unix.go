@@ -75,6 +75,16 @@ func (d dir) names(base string, f *os.File) (bool, error) {
 	return entry.Dev == open.Dev && entry.Ino == open.Ino, nil
 }
 
+func (d dir) identity() (ID, error) { return Identity(d.f) }
+
+func nameless(f *os.File) bool {
+	var st unix.Stat_t
+	err := control(f, func(fd uintptr) error {
+		return retryEINTR(func() error { return unix.Fstat(int(fd), &st) })
+	})
+	return err == nil && st.Nlink == 0
+}
+
 func (d dir) mode(base string) (fs.FileMode, error) {
 	var st unix.Stat_t
 	if err := d.lstat(base, &st); err != nil {

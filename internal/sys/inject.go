@@ -24,6 +24,7 @@ const (
 	OpFsyncDir      Op = "fsyncdir"        // Dir.Sync
 	OpOpenDir       Op = "opendir"         // OpenDir
 	OpSyncAll       Op = "syncfs"          // SyncAll
+	OpReadlink      Op = "readlink"        // PathOf
 	OpHoles         Op = "holes"           // Missing
 	OpFlock         Op = "flock"           // FileLock.Set, per attempt
 	OpOFD           Op = "ofd"             // FileLock.SetRange

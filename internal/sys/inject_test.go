@@ -39,6 +39,7 @@ func calls(f, dir *os.File, m *Mapping) map[string]struct {
 		"Dir.Sync":       {OpFsyncDir, func() error { return syncIn(dir.Name()) }},
 		"OpenDir":        {OpOpenDir, func() error { return syncIn(dir.Name()) }},
 		"SyncAll":        {OpSyncAll, func() error { return SyncAll(f) }},
+		"PathOf":         {OpReadlink, func() error { _, err := PathOf(f); return err }},
 		"Missing":        {OpHoles, func() error { _, _, err := Missing(f, 0, 5); return err }},
 		"FreeSpace":      {OpStatfs, func() error { _, err := FreeSpace(f); return err }},
 	}
