@@ -322,3 +322,54 @@ func TestDefault(t *testing.T) {
 		t.Error("Done of a pool without an end: not nil")
 	}
 }
+
+// StartClose refuses new work at once, waits for nothing, and ends as
+// CloseContext does, also in a task of the pool.
+func TestPoolStartClose(t *testing.T) {
+	cause := errors.New("enough")
+	for _, early := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			p, err := async.NewPool(short(async.Goroutines(), 1, 8))
+			wantErr(t, "NewPool", err, nil)
+			quit := make(chan struct{})
+			running := async.Go(bg, p, until(quit))
+			queued := async.Go(bg, p, value(2))
+			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			closing, again := p.StartClose(ctx), p.StartClose(bg)
+			want(t, async.Go(bg, p, value(1)), 0, async.ErrClosed)
+			synctest.Wait()
+			pending(t, closing)
+			if early {
+				cancel(cause)
+				wantErr(t, "closing, its context done", closing.Wait(), cause)
+				want(t, queued, 0, async.ErrClosed)
+			}
+			pending(t, again)
+			close(quit)
+			want(t, running, 1, nil)
+			if !early {
+				want(t, queued, 2, nil)
+				wantErr(t, "closing", closing.Wait(), nil)
+			}
+			wantErr(t, "closing again", again.Wait(), nil)
+			<-p.Done()
+			cancel(cause)
+			wantErr(t, "closing a closed pool", p.StartClose(ctx).Wait(), nil)
+		})
+	}
+}
+
+func TestPoolStartCloseInATask(t *testing.T) {
+	p, err := async.NewPool(async.PoolOptions{})
+	wantErr(t, "NewPool", err, nil)
+	var closing *async.Future[struct{}]
+	_, err = async.Go(bg, p, func(ctx context.Context) (int, error) {
+		wantErr(t, "with the context of the task", p.StartClose(ctx).Wait(), async.ErrSelfWait)
+		closing = p.StartClose(bg)
+		return 0, nil
+	}).Await(bg)
+	wantErr(t, "the task", err, nil)
+	wantErr(t, "closing", closing.Wait(), nil)
+	wantErr(t, "the default pool", async.Default().StartClose(bg).Wait(), errors.ErrUnsupported)
+}

@@ -176,6 +176,25 @@ func ExamplePool_Stats() {
 	// Output: 1 0 <nil>
 }
 
+// A pool is closed while its owner goes on, and awaited at the end.
+func ExamplePool_StartClose() {
+	p, err := async.NewPool(async.PoolOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	work := async.Go(ctx, p, length("accepted"))
+	closing := p.StartClose(ctx)
+	fmt.Println(errors.Is(async.Go(ctx, p, length("late")).Err(), async.ErrClosed))
+	fmt.Println(closing.Wait())
+	fmt.Println(work.Await(ctx))
+	// Output:
+	// true
+	// <nil>
+	// 8 <nil>
+}
+
 // Closing gives work some time, and tells the rest why it will not be done.
 func ExamplePool_Close() {
 	p, err := async.NewPool(async.PoolOptions{Short: async.LaneOptions{Width: 1}})

@@ -124,6 +124,22 @@ func ExampleBackground() {
 	// stopped: true
 }
 
+// The last flush may take only so long; it goes on when the wait ends.
+func ExampleBackground_CloseContext() {
+	ctx := context.Background()
+	f, closeFile := exampleFile(ctx)
+	defer closeFile()
+	b, err := f.StartBackground(flush.Policy{Interval: time.Minute})
+	if err != nil {
+		log.Fatal(err)
+	}
+	b.MarkDirty(1)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	fmt.Println("stopped:", b.CloseContext(ctx) == nil)
+	// Output: stopped: true
+}
+
 func ExampleFileLock() {
 	ctx := context.Background()
 	f, closeFile := exampleFile(ctx)

@@ -1,6 +1,7 @@
 package async
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"sync"
@@ -195,14 +196,21 @@ func (b *Background) Resume() { b.b.Resume() }
 // Close ends the background with one last flush, waits for that, and returns
 // the error that ended the background if there was one. The file may then start
 // another one. Closing again waits for the same flush.
-func (b *Background) Close() error { return b.StartClose().Wait() }
+func (b *Background) Close() error { return b.CloseContext(context.Background()) }
 
-// StartClose begins what [Background.Close] does and waits for nothing.
-func (b *Background) StartClose() *Future[struct{}] {
+// CloseContext is like [Background.Close], except that it returns
+// context.Cause(ctx) when ctx is done first. The flush still takes place.
+func (b *Background) CloseContext(ctx context.Context) error { return b.StartClose(ctx).Wait() }
+
+// StartClose begins what [Background.Close] does, and holds no goroutine while
+// it waits. When ctx is done first the future fails with its cause, and the
+// closing goes on.
+func (b *Background) StartClose(ctx context.Context) *Future[struct{}] {
 	out := newPromise[struct{}]()
 	b.b.StartClose(func(err error) {
 		b.file.background.CompareAndSwap(b, nil)
 		out.resolve(struct{}{}, b.file.flushError(err))
 	})
+	failWhenDone(ctx, out)
 	return out
 }

@@ -1,6 +1,7 @@
 package async_test
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"sync"
@@ -280,5 +281,31 @@ func TestWriteDuringBackgroundFlush(t *testing.T) {
 		if n := c.of(sys.OpMsync); n != 2 {
 			t.Errorf("flushes of a file written to during the first: got %d, want 2", n)
 		}
+	})
+}
+
+// A context ends the wait for the last flush of a background, and not that
+// flush.
+func TestBackgroundCloseContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, async.PoolOptions{Executor: async.Goroutines()})
+		f := onDisk(t, p, 10_000)
+		b, err := f.StartBackground(flush.Policy{Interval: time.Minute, NoEarlyWriteback: true})
+		check(t, err)
+		c := watchCalls(t)
+		arrived, release := c.hold(t, sys.OpMsync, 0)
+		want(t, f.WriteAt(bg, []byte("last"), 0), 4, nil)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		closing, again := b.StartClose(ctx), b.StartClose(bg)
+		<-arrived
+		pending(t, closing)
+		cause := errors.New("enough")
+		cancel(cause)
+		wantErr(t, "StartClose", closing.Wait(), cause)
+		wantErr(t, "CloseContext", b.CloseContext(ctx), cause)
+		pending(t, again)
+		release()
+		check(t, again.Wait())
+		check(t, b.CloseContext(ctx)) // what has ended wins
 	})
 }

@@ -123,11 +123,17 @@ func (f *File) StartClose(ctx context.Context) *Future[struct{}] {
 	if idle {
 		c.closeBackground()
 	}
-	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() { c.out.resolve(struct{}{}, context.Cause(ctx)) })
-		onResolved(c.out, func() { stop() })
-	}
+	failWhenDone(ctx, c.out)
 	return c.out
+}
+
+// failWhenDone has out fail with the cause of ctx if ctx is done before out is
+// resolved.
+func failWhenDone(ctx context.Context, out *Future[struct{}]) {
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, func() { out.resolve(struct{}{}, context.Cause(ctx)) })
+		onResolved(out, func() { stop() })
+	}
 }
 
 // A closing is a Close under way. Each step is taken by the goroutine that ended

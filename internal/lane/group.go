@@ -179,8 +179,18 @@ func (g *Group) Done() <-chan struct{} { return g.done }
 // Close may be called repeatedly and concurrently. With the context of one of
 // the group's own tasks it returns [ErrSelfWait] and does nothing.
 func (g *Group) Close(ctx context.Context) error {
+	wait, err := g.StartClose(ctx)
+	if wait == nil {
+		return err
+	}
+	return wait()
+}
+
+// StartClose begins what [Group.Close] does. If that is done at once, wait is
+// nil and err is what Close returns; otherwise wait waits and returns that.
+func (g *Group) StartClose(ctx context.Context) (wait func() error, err error) {
 	if l := Of(ctx); l != nil && l.group == g {
-		return ErrSelfWait
+		return nil, ErrSelfWait
 	}
 	g.shut.Do(func() {
 		g.mu.Lock()
@@ -195,9 +205,15 @@ func (g *Group) Close(ctx context.Context) error {
 	select {
 	case <-g.drained:
 		g.finish.Do(g.finished)
-		return nil
+		return nil, nil
 	default:
+		return func() error { return g.awaitClosed(ctx) }, nil
 	}
+}
+
+// awaitClosed waits for the last task of a group that is closing, until ctx is
+// done.
+func (g *Group) awaitClosed(ctx context.Context) error {
 	select {
 	case <-g.drained:
 		g.finish.Do(g.finished)

@@ -11,7 +11,7 @@ func starts(ctx context.Context, f *async.File, b *async.Background, c *flush.Co
 	defer f.StartClose(ctx).Wait()     // want "StartClose starts here, where the defer statement is evaluated"
 	defer f.StartClose(ctx).Await(ctx) // want "StartClose starts here"
 	defer f.Flush().Wait()             // want "Flush starts here"
-	defer b.StartClose().Wait()        // want "StartClose starts here"
+	defer b.StartClose(ctx).Wait()     // want "StartClose starts here"
 	defer c.CommitAll().Wait(ctx)      // want "CommitAll starts here"
 	defer wait(f.Truncate(ctx, 8))     // want "Truncate starts here"
 }

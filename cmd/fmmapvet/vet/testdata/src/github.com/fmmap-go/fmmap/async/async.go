@@ -26,7 +26,7 @@ func (f *File) StartClose(ctx context.Context) *Future[struct{}]              { 
 func (f *File) Close() error                                                  { return nil }
 func (b *Background) Barrier() *Future[struct{}]                              { return nil }
 func (b *Background) Close() error                                            { return nil }
-func (b *Background) StartClose() *Future[struct{}]                           { return nil }
+func (b *Background) StartClose(ctx context.Context) *Future[struct{}]        { return nil }
 func Go[T any](ctx context.Context, p any, fn func(context.Context) (T, error)) *Future[T] {
 	return nil
 }
