@@ -235,3 +235,12 @@ func (h *resolvedHook) resolved(int) *callback {
 	h.fn()
 	return nil
 }
+
+// failWhenDone has out fail with the cause of ctx if ctx is done before out is
+// resolved.
+func failWhenDone(ctx context.Context, out *Future[struct{}]) {
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, func() { out.resolve(struct{}{}, context.Cause(ctx)) })
+		onResolved(out, func() { stop() })
+	}
+}

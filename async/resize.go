@@ -127,15 +127,6 @@ func (f *File) StartClose(ctx context.Context) *Future[struct{}] {
 	return c.out
 }
 
-// failWhenDone has out fail with the cause of ctx if ctx is done before out is
-// resolved.
-func failWhenDone(ctx context.Context, out *Future[struct{}]) {
-	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() { out.resolve(struct{}{}, context.Cause(ctx)) })
-		onResolved(out, func() { stop() })
-	}
-}
-
 // A closing is a Close under way. Each step is taken by the goroutine that ended
 // what the step before it waited for, and blocks it for nothing:
 //

@@ -186,3 +186,24 @@ func (c *call) Finish(err error) {
 		crashWith(p)
 	}
 }
+
+// StartClose begins what [Pool.CloseContext] does with ctx, and waits for
+// nothing: new work fails from here on. The future resolves with what
+// CloseContext returns. It may be called in a task of the pool with a context
+// other than the task's own, as nothing in it waits for that task.
+//
+// While work of the pool runs, a goroutine waits for it, which ends with the
+// future.
+func (p *Pool) StartClose(ctx context.Context) *Future[struct{}] {
+	if p.endless {
+		return Failed[struct{}](errEndless)
+	}
+	out := newPromise[struct{}]()
+	wait, err := p.group.StartClose(ctx)
+	if wait == nil {
+		out.resolve(struct{}{}, err)
+		return out
+	}
+	go func() { out.resolve(struct{}{}, wait()) }() // ends with the pool, or with ctx
+	return out
+}
