@@ -90,6 +90,15 @@ type Options struct {
 	// the window already has, where the file system can: a file of 1 TiB with
 	// holes takes 1 TiB of disk from then on, or fails to open.
 	Sparse bool
+	// WrittenAhead writes zeros, which reach the device, wherever opening, Truncate
+	// or closing makes the file longer, before that returns. Otherwise new blocks
+	// are unwritten extents where the file system has such, and the first flush
+	// of each has to change the extents of the file as well, which costs a
+	// commit of the journal. It is for logs and other files whose bytes are each
+	// stored once and then flushed, and makes them longer as slowly as the device
+	// writes. It needs the lock, since zeros would replace what another process
+	// stores there meanwhile, and cannot be used with Sparse.
+	WrittenAhead bool
 	// Populate brings the whole window into memory before OpenFile returns.
 	Populate bool
 	// HugePages asks for transparent huge pages. It is a hint.
@@ -191,6 +200,10 @@ func (o Options) check(s source) error {
 		return fmt.Errorf("Flags has %#x, for which Options has fields, or which cannot be: %w", o.Flags&ownedFlags, fs.ErrInvalid)
 	case o.Wait && o.NoLock:
 		return fmt.Errorf("Wait, which is for the lock, with NoLock: %w", fs.ErrInvalid)
+	case o.WrittenAhead && o.Sparse:
+		return fmt.Errorf("WrittenAhead with Sparse, which leaves out the blocks: %w", fs.ErrInvalid)
+	case o.WrittenAhead && o.NoLock:
+		return fmt.Errorf("WrittenAhead, which needs the lock, with NoLock: %w", fs.ErrInvalid)
 	case o.Exclusive && !o.Create:
 		return fmt.Errorf("Exclusive without Create: %w", fs.ErrInvalid)
 	}
@@ -217,7 +230,7 @@ func (o Options) check(s source) error {
 		return refuse(why, refused{"Create", o.Create}, refused{"Truncate", o.Truncate},
 			refused{"Flags", o.Flags != 0}, refused{"Offset", o.Offset != 0}, refused{"Length", o.Length != 0},
 			refused{"RemoveOnClose", o.RemoveOnClose}, refused{"Wait", o.Wait}, refused{"Stack", o.Stack && s == shared},
-			refused{"Stores", o.Stores != ViaEither})
+			refused{"Stores", o.Stores != ViaEither}, refused{"WrittenAhead", o.WrittenAhead})
 	case descriptor:
 		err := refuse("is for OpenFile, and Map is given an open file", refused{"Create", o.Create},
 			refused{"Perm", o.Perm != 0}, refused{"Flags", o.Flags != 0})

@@ -7,21 +7,40 @@ import (
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// extendFile makes the file longer, with blocks unless sparse. On an error it has
-// its old length.
-func extendFile(f *os.File, from, to int64, sparse bool) error {
+// extendFile makes the file longer, with blocks unless o.Sparse, written if
+// o.WrittenAhead. On an error it has its old length.
+func extendFile(f *os.File, from, to int64, o Options) error {
 	err := errors.ErrUnsupported
-	if !sparse {
+	if !o.Sparse {
 		err = sys.Allocate(f, from, to-from)
 	}
 	if errors.Is(err, errors.ErrUnsupported) {
 		err = sys.Truncate(f, to)
+	}
+	if err == nil && o.WrittenAhead {
+		err = writeZeros(f, from, to)
 	}
 	if err != nil {
 		// A failed allocation may have gone half way.
 		_ = sys.Truncate(f, from)
 	}
 	return err
+}
+
+// writeZeros writes zeros to [from, to) of the file and to the device. Writes of
+// one page keep the folios of the page cache small: a store through the mapping
+// makes a whole folio dirty.
+func writeZeros(f *os.File, from, to int64) error {
+	page := sys.PageSize()
+	zeros := make([]byte, page)
+	for off := from; off < to; {
+		end := min(off/page*page+page, to)
+		if _, err := f.WriteAt(zeros[:end-off], off); err != nil {
+			return err
+		}
+		off = end
+	}
+	return sys.SyncFile(f)
 }
 
 // fillHoles gives blocks to the holes in [from, to) of the window, on a file of

@@ -10,6 +10,7 @@ import (
 // An Extent is a stretch of a file and where it is on the device.
 type Extent struct {
 	Off, Device, Len int64 // in bytes
+	Unwritten        bool  // has blocks, and reads as zeros until they are written
 }
 
 // Extents returns where the blocks of a file are on the device of its file
@@ -26,6 +27,8 @@ func Extents(path string) ([]Extent, error) {
 		request = 0xC020660B
 		sync    = 1 // FIEMAP_FLAG_SYNC
 		room    = 512
+
+		unwritten = 0x800 // FIEMAP_EXTENT_UNWRITTEN
 	)
 	var m struct {
 		start, length                   uint64
@@ -43,7 +46,7 @@ func Extents(path string) ([]Extent, error) {
 	}
 	var extents []Extent
 	for _, e := range m.extents[:m.mapped] {
-		extents = append(extents, Extent{int64(e.logical), int64(e.physical), int64(e.length)})
+		extents = append(extents, Extent{int64(e.logical), int64(e.physical), int64(e.length), e.flags&unwritten != 0})
 	}
 	return extents, nil
 }
