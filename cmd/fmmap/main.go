@@ -1,0 +1,139 @@
+// Fmmap looks at mapped files and works with them: what is in memory, what is
+// dirty, who holds a lock, and what is in a log.
+//
+//	fmmap stat FILE...
+//	fmmap help COMMAND
+//
+// It exits with 0, with 1 when it failed, and with 2 when it was called wrongly.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// A command is one of the program's commands.
+type command struct {
+	name, args, brief string
+	help              string // behind the usage line
+	run               func(ctx context.Context, c *call) int
+}
+
+// A call is one run of a command.
+type call struct {
+	*flag.FlagSet
+	args           []string // of the command, not yet parsed
+	in             io.Reader
+	stdout, stderr io.Writer
+	json           *bool
+}
+
+func commands() []command {
+	return []command{stat, watch, warm, evict, lockCommand, walCommand}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run runs the program with the arguments after its name and returns its exit
+// code.
+func run(ctx context.Context, args []string, in io.Reader, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		overview(stderr)
+		return exitUsage
+	}
+	name, args := args[0], args[1:]
+	switch name {
+	case "help", "-h", "-help", "--help":
+		if len(args) == 0 {
+			overview(stdout)
+			return exitOK
+		}
+		name, args = args[0], []string{"-h"}
+	}
+	for _, cmd := range commands() {
+		if cmd.name == name {
+			return start(ctx, cmd, args, in, stdout, stderr)
+		}
+	}
+	fmt.Fprintf(stderr, "fmmap: unknown command %q\n", name)
+	overview(stderr)
+	return exitUsage
+}
+
+// start runs one command.
+func start(ctx context.Context, cmd command, args []string, in io.Reader, stdout, stderr io.Writer) int {
+	set := flag.NewFlagSet("fmmap "+cmd.name, flag.ContinueOnError)
+	set.SetOutput(stderr)
+	set.Usage = func() {
+		fmt.Fprintf(set.Output(), "Usage: fmmap %s %s\n\n%s\n\nOptions:\n", cmd.name, cmd.args, cmd.help)
+		set.PrintDefaults()
+	}
+	c := &call{FlagSet: set, args: args, in: in, stdout: stdout, stderr: stderr}
+	c.json = set.Bool("json", false, "write JSON, one value per line")
+	return cmd.run(ctx, c)
+}
+
+// parse parses the flags. If the command must not go on, ok is false and code is
+// its exit code.
+func (c *call) parse(least, most int) (code int, ok bool) {
+	for _, a := range c.args {
+		switch a {
+		case "-h", "-help", "--help": // asked for, so it is output
+			c.SetOutput(c.stdout)
+		}
+		if len(a) < 2 || a[0] != '-' || a == "--" {
+			break
+		}
+	}
+	switch err := c.Parse(c.args); {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK, false
+	case err != nil:
+		return exitUsage, false
+	case c.NArg() < least || most >= 0 && c.NArg() > most:
+		return c.usage("wrong number of arguments"), false
+	}
+	return exitOK, true
+}
+
+// usage reports a wrong call.
+func (c *call) usage(why string) int {
+	fmt.Fprintf(c.stderr, "%s: %s\n", c.Name(), why)
+	c.Usage()
+	return exitUsage
+}
+
+// fail reports an error.
+func (c *call) fail(err error) int {
+	fmt.Fprintf(c.stderr, "%s: %v\n", c.Name(), err)
+	return exitFailed
+}
+
+// encode writes a line of JSON.
+func (c *call) encode(v any) error { return json.NewEncoder(c.stdout).Encode(v) }
+
+func overview(w io.Writer) {
+	fmt.Fprint(w, "Usage: fmmap COMMAND [OPTION]... ARGUMENT...\n\nCommands:\n")
+	for _, cmd := range commands() {
+		fmt.Fprintf(w, "  %-6s %s\n", cmd.name, cmd.brief)
+	}
+	fmt.Fprint(w, "\nfmmap help COMMAND describes one.\n")
+}

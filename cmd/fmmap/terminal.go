@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+)
+
+// isTerminal reports whether w is a character device, other than the null one,
+// of a system whose terminals take ANSI sequences.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok || runtime.GOOS == "windows" || runtime.GOOS == "plan9" || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
+}
+
+// isColoured reports whether output to w is coloured.
+func isColoured(w io.Writer) bool { return os.Getenv("NO_COLOR") == "" && isTerminal(w) }
+
+// bar returns a character per region by the part of it that is in memory: full,
+// more than half, less, none.
+func bar(regions []float64, colour bool) string {
+	var b strings.Builder
+	for _, part := range regions {
+		char, sgr := "█", 32 // green
+		switch {
+		case part <= 0:
+			char, sgr = "·", 90 // grey
+		case part < 0.5:
+			char, sgr = "░", 33 // yellow
+		case part < 1:
+			char, sgr = "▓", 33
+		}
+		if colour {
+			char = fmt.Sprintf("\x1b[%dm%s\x1b[0m", sgr, char)
+		}
+		b.WriteString(char)
+	}
+	return b.String()
+}
+
+// progress shows how much of long work is done, on a terminal only.
+func (c *call) progress(what string, done, of int64) {
+	if isTerminal(c.stderr) {
+		fmt.Fprintf(c.stderr, "\r\x1b[K%s %d%%", what, done*100/max(of, 1))
+		if done >= of {
+			fmt.Fprint(c.stderr, "\r\x1b[K")
+		}
+	}
+}

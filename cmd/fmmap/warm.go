@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/sys"
+)
+
+var warm = command{
+	name: "warm", args: "[-json] FILE...",
+	brief: "read files into memory",
+	help:  "Brings all pages of the files into the page cache and shows their state.",
+	run: func(ctx context.Context, c *call) int {
+		return eachFile(ctx, c, (*call).warm)
+	},
+}
+
+var evict = command{
+	name: "evict", args: "[-json] FILE...",
+	brief: "drop files from memory",
+	help: `Writes the files back, asks the system to drop their pages from the page cache,
+and shows their state. Pages that a process has mapped stay.`,
+	run: func(ctx context.Context, c *call) int {
+		return eachFile(ctx, c, (*call).evict)
+	},
+}
+
+// eachFile does something with each file, then shows it.
+func eachFile(ctx context.Context, c *call, do func(c *call, ctx context.Context, name string) error) int {
+	if code, ok := c.parse(1, -1); !ok {
+		return code
+	}
+	code := exitOK
+	for _, name := range c.Args() {
+		err := do(c, ctx, name)
+		if err == nil {
+			err = c.show(name)
+		}
+		if err != nil {
+			code = c.fail(err)
+		}
+	}
+	return code
+}
+
+// warmPiece is how many bytes are read between two looks at the context.
+const warmPiece = 16 << 20
+
+func (c *call) warm(ctx context.Context, name string) error {
+	f, err := core.OpenFile(name, core.Options{Access: core.ReadOnly})
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size := f.Len()
+	for off := int64(0); off < size; off += warmPiece {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(warmPiece, size-off)
+		if err := f.Populate(off, n); err != nil {
+			return err
+		}
+		c.progress(name, off+n, size)
+	}
+	return nil
+}
+
+func (c *call) evict(_ context.Context, name string) error {
+	info, err := os.Stat(name) // before opening, which waits at a pipe
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s: not a regular file", name)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	// Only clean pages can be dropped. A descriptor for reading cannot be
+	// synced everywhere; what stays is seen in the state.
+	_ = f.Sync()
+	if err := sys.DropCache(f); err != nil {
+		return fmt.Errorf("evict %s: %w", name, err)
+	}
+	return nil
+}
