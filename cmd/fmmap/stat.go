@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/internal/sys"
@@ -142,24 +143,25 @@ func (r *report) write(w io.Writer, colour bool) error {
 		}
 		return fmt.Sprint(*n)
 	}
-	text := fmt.Sprintf("%s\n  size       %d\n  allocated  %s\n  holes      %s\n  resident   %s\n",
-		r.Name, r.Size, amount(r.Allocated, "allocated"), amount(r.Holes, "holes"), amount(r.Resident, "resident"))
+	var text strings.Builder
+	text.WriteString(fmt.Sprintf("%s\n  size       %d\n  allocated  %s\n  holes      %s\n  resident   %s\n",
+		r.Name, r.Size, amount(r.Allocated, "allocated"), amount(r.Holes, "holes"), amount(r.Resident, "resident")))
 	if len(r.Regions) > 0 {
-		text += "             " + bar(r.Regions, colour) + "\n"
+		text.WriteString("             " + bar(r.Regions, colour) + "\n")
 	}
-	text += fmt.Sprintf("  dirty      %s\n  writeback  %s\n", amount(r.Dirty, "dirty"), amount(r.Writeback, "dirty"))
+	text.WriteString(fmt.Sprintf("  dirty      %s\n  writeback  %s\n", amount(r.Dirty, "dirty"), amount(r.Writeback, "dirty")))
 	if why := r.Unknown["locks"]; why != "" {
-		text += "  locks      unknown: " + why + "\n"
+		text.WriteString("  locks      unknown: " + why + "\n")
 	} else if len(r.Locks) == 0 {
-		text += "  locks      none\n"
+		text.WriteString("  locks      none\n")
 	}
 	for _, h := range r.Locks {
 		verb := "holds"
 		if h.Waiting {
 			verb = "waits for"
 		}
-		text += fmt.Sprintf("  locks      process %d %s %s %s %s [%s, %s]\n", h.PID, h.Command, verb, h.Kind, h.Mode, h.From, h.To)
+		text.WriteString(fmt.Sprintf("  locks      process %d %s %s %s %s [%s, %s]\n", h.PID, h.Command, verb, h.Kind, h.Mode, h.From, h.To))
 	}
-	_, err := io.WriteString(w, text)
+	_, err := io.WriteString(w, text.String())
 	return err
 }
