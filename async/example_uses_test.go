@@ -18,10 +18,11 @@ import (
 // sums writes the checksum of each chunk of in to out, and returns when they are
 // durable.
 func sums(ctx context.Context, in, out *async.File, chunk int64) error {
+	size := in.Core().Len() // once: a Close would make it 0 and end the loop without an error
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(8) // chunks pinned at a time
-	for off := int64(0); off < in.Core().Len(); off += chunk {
-		n := min(chunk, in.Core().Len()-off)
+	for off := int64(0); off < size; off += chunk {
+		n := min(chunk, size-off)
 		g.Go(func() error {
 			pin, err := in.Load(gctx, off, n).Await(gctx) // in memory: touching it waits for no disk
 			if err != nil {
