@@ -39,13 +39,19 @@ compiling() {
 	GOGC=off GOMAXPROCS=1 GOFLAGS="$(go env GOFLAGS) -p=$((compilers < 8 ? compilers : 8))" "$@"
 }
 
+# withtests FIELD PACKAGE... prints a field of each package that has tests. One that
+# has none would still reserve the name of its program: the root that of cmd/fmmap.
+withtests() {
+	go list -f "{{if or .TestGoFiles .XTestGoFiles}}{{.$1}}{{end}}" "${@:2}"
+}
+
 # linked DIR PACKAGE... links the tests of packages into DIR, for GOOS and GOARCH.
 # $build has further flags.
 linked() {
-	local dir=$1
-	shift
+	local dir=$1 packages
 	mkdir -p "$dir"
-	compiling go test -c -vet=off ${build-} "${gcflags:--gcflags=all=-dwarf=false}" -ldflags="-s -w ${ldflags-}" -o "$dir/" "$@"
+	packages=$(withtests ImportPath "${@:2}") || return 1
+	compiling go test -c -vet=off ${build-} "${gcflags:--gcflags=all=-dwarf=false}" -ldflags="-s -w ${ldflags-}" -o "$dir/" $packages
 }
 
 # skips FILE PROCESSOR prints the -test.skip of the tests that FILE lists for the
@@ -60,7 +66,7 @@ skips() {
 ran() {
 	local dir=$1 skip=$2 packages package name program from status=0
 	shift 2
-	packages=$(go list -f '{{.Dir}}' "$@") || return 1
+	packages=$(withtests Dir "$@") || return 1
 	for package in $packages; do
 		name=.${package#"$PWD"}
 		program=$dir/$(basename "$package").test
