@@ -67,8 +67,7 @@
 // no file that is mapped.
 //
 // Changes are made one at a time, in the order in which they were started.
-// Waiting takes no goroutine: see [Change]. The protocol behind this is told in
-// lifetime.go.
+// Waiting takes no goroutine: see [Change].
 //
 // # Durability
 //

@@ -69,18 +69,22 @@ func (f *File) String() string {
 	return fmt.Sprintf("%s (%v, %d bytes)", f.name, f.access, len(g.data))
 }
 
-// Len returns the length of the window in bytes, 0 when the file is closed. A
-// loop over chunks below Len does nothing then and meets no error; View, Pin,
-// NewReader and the like return [fs.ErrClosed], also for an empty range.
+// Len returns the length of the window in bytes. The file is longer by
+// [Options].Offset, which [File.Truncate] counts.
+//
+// The length is 0 when the file is closed. A loop over chunks below Len does
+// nothing then and meets no error; View, Pin, NewReader and the like return
+// [fs.ErrClosed], also for an empty range.
 func (f *File) Len() int64 { return int64(len(f.gen.Load().data)) }
 
 // Access returns the access that the file was opened with. Freezing does not
 // change it.
 func (f *File) Access() Access { return f.access }
 
-// Stat describes the file as it is now, whatever its window shows. For memory
-// without a file the description consists of its name and length, and of the
-// time at which it was made.
+// Stat describes the file as it is now, whatever its window shows. [os.SameFile],
+// given that and an [os.Stat] of the name, reports whether the name still means
+// this file. For memory without a file the description consists of its name and
+// length, and of the time at which it was made.
 func (f *File) Stat() (fs.FileInfo, error) {
 	g, s, err := f.enter()
 	if err != nil {

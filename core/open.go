@@ -362,7 +362,7 @@ func lockRefused(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil && errors.Is(err, cause) {
 		return fmt.Errorf("waiting for the lock: %w", err)
 	}
-	return fmt.Errorf("lock: %w (Options.NoLock opens without it)", err)
+	return fmt.Errorf("lock: %w (Options.Wait waits, Options.NoLock opens without it)", err)
 }
 
 // openOrCreate opens the file, or creates it as the options say.

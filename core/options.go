@@ -136,7 +136,8 @@ type Options struct {
 	// no process shortens.
 	Stores Via
 	// RemoveOnClose removes the name when the file is closed, if it still means
-	// the file. A process that is killed leaves the file behind.
+	// the file: one that has been renamed keeps its new name. A process that is
+	// killed leaves the file behind.
 	RemoveOnClose bool
 }
 

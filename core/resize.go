@@ -8,7 +8,8 @@ import (
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// Truncate sets the length of the file to size bytes. A window that reaches to
+// Truncate sets the length of the file, not of the window, to size bytes: size
+// includes [Options].Offset, where the window begins. A window that reaches to
 // the end of the file follows; one of a fixed length is clipped, and comes back
 // when the file grows again.
 //

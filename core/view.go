@@ -16,7 +16,8 @@ import (
 // out.Write(b): if fn returns it, the result wraps it. (A system call that
 // stores into bytes for which the disk has no room keeps its own error.)
 //
-// The guard belongs to this goroutine, and to Go code. It cannot catch
+// The guard belongs to this goroutine, and to Go code, which includes the
+// assembly of Go packages, as in crypto/sha256. It cannot catch
 //
 //   - a fault in a goroutine that fn starts, or in the body of an [iter.Pull]
 //     that fn calls, which is a goroutine of its own;

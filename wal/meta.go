@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -178,8 +179,8 @@ func decodeSlot(b []byte) (counter uint64, s state, ok bool) {
 
 // openMeta opens the meta file, and creates it when absent. A file of another
 // program stays as it is.
-func openMeta(name string) (*core.File, error) {
-	f, err := core.OpenFile(name, core.Options{Access: core.ReadWrite, Create: true, Reserve: 2 * slotSize})
+func openMeta(ctx context.Context, name string, wait bool) (*core.File, error) {
+	f, err := core.OpenFileContext(ctx, name, core.Options{Access: core.ReadWrite, Create: true, Reserve: 2 * slotSize, Wait: wait})
 	if err != nil {
 		return nil, err
 	}

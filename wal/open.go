@@ -17,11 +17,13 @@ import (
 )
 
 // Open opens the log in the directory dir, and creates both if they are absent.
-// A log that is open, here or in another process, is [lock.ErrLocked].
+// The missing parents of dir are created too. A log that is open, here or in
+// another process, is [lock.ErrLocked], or waited for with [Options].Wait.
 //
 // Opening reads a page of each segment. After a crash it also scans the last
 // segment: the log ends before the first record that is not whole. Damage that
-// no crash explains is [ErrCorrupt], and changes nothing. ctx ends the scan.
+// no crash explains is [ErrCorrupt], and changes nothing. ctx ends the wait and
+// the scan.
 func Open(ctx context.Context, dir string, o Options) (*Log, error) {
 	o, err := o.check()
 	if err != nil {
@@ -30,7 +32,7 @@ func Open(ctx context.Context, dir string, o Options) (*Log, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
-	file, err := openMeta(filepath.Join(dir, metaName))
+	file, err := openMeta(ctx, filepath.Join(dir, metaName), o.Wait)
 	if err != nil {
 		return nil, err
 	}

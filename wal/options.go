@@ -9,9 +9,10 @@ import (
 
 // Options are the parameters of a log. The zero value is right for a server.
 type Options struct {
-	// SegmentSize is the length of a segment file in bytes, a multiple of 4096;
-	// 0 means 64 MiB. It may differ from one opening to the next. A record that
-	// does not fit gets a segment of its own.
+	// SegmentSize is the length of a segment file in bytes, a multiple of 4096
+	// from 64 KiB to 16 GiB; 0 means 64 MiB. A log takes the disk's blocks of its
+	// segments and spares from the beginning. The size may differ from one
+	// opening to the next. A record that does not fit gets a segment of its own.
 	SegmentSize int64
 	// Spare is how many unused segments are kept for later, written ahead or
 	// left over from truncation; 0 means 1. Others are removed.
@@ -19,6 +20,9 @@ type Options struct {
 	// OpenSegments is how many sealed segments stay mapped for readers; the
 	// least recently used are closed first. 0 means 64.
 	OpenSegments int
+	// Wait has Open wait for a log that is open elsewhere, until its context
+	// ends, in place of returning lock.ErrLocked.
+	Wait bool
 	// NoVerify leaves the checksum of a record unchecked when it is read.
 	NoVerify bool
 	// Pool is where page-ins run; nil means async.Default.

@@ -108,6 +108,35 @@ func TestSecondOpenerIsLockedOut(t *testing.T) {
 	open(t, dir, small)
 }
 
+func TestOpenWaits(t *testing.T) {
+	waiting := small
+	waiting.Wait = true
+	dir := t.TempDir()
+	l := open(t, dir, small)
+	ended, cancel := context.WithCancel(bg)
+	cancel()
+	if _, err := wal.Open(ended, dir, waiting); !errors.Is(err, context.Canceled) {
+		t.Errorf("Open with a context that has ended: %v", err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		l, err := wal.Open(bg, dir, waiting)
+		if err == nil {
+			err = l.Close()
+		}
+		opened <- err
+	}()
+	_, err := l.Append([]byte("one")).Await(bg)
+	check(t, err)
+	select {
+	case err := <-opened:
+		t.Fatalf("Open beside an open log: %v", err)
+	default:
+	}
+	check(t, l.Close())
+	check(t, <-opened)
+}
+
 func TestRefusals(t *testing.T) {
 	l := open(t, t.TempDir(), small)
 	_, err := l.Append([]byte("one"), []byte("two")).Await(bg)

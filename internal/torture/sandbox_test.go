@@ -14,8 +14,8 @@ import (
 )
 
 // withoutCall are the tests of what the refused calls do, which nothing does in their
-// place: blocks ahead of a store, and word of a failed write-back before a copy.
-const withoutCall = "FullDisk|DiskFull|HoleBehind|TakesNoRoom|HasItsBlocks|WhatWasNotWritten"
+// place: blocks and huge pages ahead of a store, and word of a failed write-back before a copy.
+const withoutCall = "FullDisk|DiskFull|HoleBehind|TakesNoRoom|HasItsBlocks|WhatWasNotWritten|Hugetlbfs"
 
 // withoutEffect are the tests that look in the kernel's tables for advice that
 // was taken, of which gVisor's has no trace.
