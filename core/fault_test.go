@@ -260,9 +260,10 @@ func accepted(t *testing.T) net.Conn {
 	if err != nil {
 		t.Skipf("needs the loopback network: %v", err)
 	}
-	done := make(chan error, 1)
+	up, done := make(chan struct{}), make(chan error, 1)
 	go func() { // ends with the connection
 		conn, err := l.Accept()
+		close(up)
 		if err == nil {
 			_, _ = io.Copy(io.Discard, conn)
 			err = conn.Close()
@@ -271,6 +272,7 @@ func accepted(t *testing.T) net.Conn {
 	}()
 	conn, err := net.Dial("tcp", l.Addr().String())
 	check(t, err)
+	<-up // closing the listener would refuse a connection that waits there
 	t.Cleanup(func() {
 		_, _ = conn.Close(), l.Close()
 		check(t, <-done)
