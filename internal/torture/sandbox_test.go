@@ -13,8 +13,9 @@ import (
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-// withoutCall are the tests of what the refused calls do, which nothing does in their
-// place: blocks and huge pages ahead of a store, and word of a failed write-back before a copy.
+// withoutCall are the tests of what the refused calls do, which nothing does in
+// their place: blocks and huge pages ahead of a store, and word of a failed
+// write-back before a copy.
 const withoutCall = "FullDisk|DiskFull|HoleBehind|TakesNoRoom|HasItsBlocks|WhatWasNotWritten|Hugetlbfs"
 
 // withoutEffect are the tests that look in the kernel's tables for advice that
