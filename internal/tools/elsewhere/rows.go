@@ -39,6 +39,9 @@ var ofSources = regexp.MustCompile(`^(docs|examples/.*|internal/lint)$`)
 // down: only the two rows that most people have are full. Where one kind of
 // package is at risk, the others are left out, and the row says why.
 var rows = []row{
+	// Order and repetition say nothing new about how much a test does. It is first,
+	// so that others run beside it to its end.
+	{name: "any order, three times", flags: []string{"-test.shuffle=on", "-test.count=3"}},
 	{name: "ordinary user, programs of busybox", root: true, user: true, bare: true, full: true, sources: true},
 	{name: "ordinary user", user: true},
 	{name: "root, programs of busybox", root: true, bare: true},
@@ -56,8 +59,6 @@ var rows = []row{
 		flags: []string{"-test.skip=^(TestPopulateLarge|TestResident|TestResidentInPieces|TestResidentTellsNoStranger)$"},
 	},
 	{name: "one processor", env: []string{"GOMAXPROCS=1"}},
-	// Order and repetition say nothing new about how much a test does.
-	{name: "any order, three times", flags: []string{"-test.shuffle=on", "-test.count=3"}},
 	// What reads the sources or runs the go command is at risk; the rest is
 	// compiled.
 	{name: "vendored", run: vendored},
