@@ -159,13 +159,14 @@ func (p *parent) look(f *os.File) (d *sys.Dir, left bool, err error) {
 		return nil, false, err
 	}
 	name, base := splitName(now)
+	gone := base == p.base+" (deleted)" // see proc_pid_fd(5)
 	d, same := try(name)
 	if same || d == nil {
-		return d, false, err
+		return d, !same && gone, err
 	}
 	there, nerr := d.Names(base, f)
 	_ = d.Close()
-	return nil, there && nerr == nil, err
+	return nil, gone || there && nerr == nil, err
 }
 
 // setKeep changes whether the entry is removed when the file is closed. For that
@@ -233,7 +234,10 @@ func (p *parent) refused(what string, err error) error {
 }
 
 // sync makes the entry of a created file durable, once. Where the directory
-// cannot be synced, the whole file system is, if the system has a call for it.
+// cannot be synced, the whole file system is, if the system has a call for it. A
+// directory that is opened again does not report a write-back that failed, and
+// was reported to another descriptor, before: ext4, xfs and btrfs fail every
+// sync after that, other file systems may not.
 func (p *parent) sync(f *os.File) error {
 	if !p.unsynced.Load() {
 		return nil
@@ -258,24 +262,55 @@ func (p *parent) sync(f *os.File) error {
 func (p *parent) syncEntry(f *os.File) error {
 	d, done, err := p.open(f, true)
 	if err == nil {
-		defer done()
-		if p.dir == nil && !p.holds(d, f) { // opened now
-			err = p.refused("find the file in", fs.ErrNotExist)
+		if p.dir != nil || p.holds(d, f) {
+			defer done()
+			return p.refused("sync", syncNames(d, f))
 		}
-	}
-	if err == nil {
-		return p.refused("sync", syncNames(d, f))
+		done()
+		err = p.refused("find the file in", fs.ErrNotExist)
 	}
 	if p.known && sys.Nameless(f) {
 		return nil // no name to make durable
 	}
-	if all := sys.SyncAll(f); !errors.Is(all, errors.ErrUnsupported) {
-		return all
+	// The directory that has the file now is synced by itself first: that reports
+	// what has failed, which a sync of the file system may not, and some file
+	// systems in user space do nothing for the latter. Then the directories on the
+	// way there follow.
+	d = holding(f)
+	if d != nil {
+		err = syncNames(d, f)
+		_ = d.Close()
+		if err != nil {
+			return p.refused("sync", err)
+		}
 	}
-	if d != nil && p.known { // where the file was created, all the same
-		return p.refused("sync", syncNames(d, f))
+	all := sys.SyncAll(f)
+	switch {
+	case errors.Is(all, errors.ErrUnsupported):
+		return err
+	case all == nil && d == nil:
+		return sys.SyncFile(f) // an error if the file system has become read-only
 	}
-	return err
+	return all
+}
+
+// holding opens the directory in which the system knows the file to be. It is
+// nil where that cannot be found.
+func holding(f *os.File) *sys.Dir {
+	now, err := sys.PathOf(f)
+	if err != nil {
+		return nil
+	}
+	name, base := splitName(now)
+	d, err := sys.OpenDir(name)
+	if err != nil {
+		return nil
+	}
+	if same, err := d.Names(base, f); err != nil || !same {
+		_ = d.Close()
+		return nil
+	}
+	return d
 }
 
 // holds reports whether syncing d, which has been opened now, makes the name of

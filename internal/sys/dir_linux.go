@@ -11,7 +11,8 @@ import (
 // searchOnly opens a directory without the right to list it.
 const searchOnly = unix.O_PATH
 
-// syncAll is syncfs(2), which reports errors since Linux 5.8.
+// syncAll is syncfs(2), which reports errors of writing data back since Linux
+// 5.8, and those of the file system itself since 5.17.
 func syncAll(f *os.File) error {
 	return control(f, func(fd uintptr) error {
 		return unsupported(retryEINTR(func() error { return unix.Syncfs(int(fd)) }))
