@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -34,7 +35,11 @@ func TestWrittenAheadFails(t *testing.T) {
 	if err := f.Truncate(100_007); !errors.Is(err, syscall.EIO) {
 		t.Errorf("growing: %v", err)
 	}
-	if fi, err := os.Stat(name); err != nil || fi.Size() != 10_001 || f.Len() != 10_001 {
+	want := int64(10_001)
+	if runtime.GOOS == "windows" { // shortens no file that is mapped
+		want = 100_007
+	}
+	if fi, err := os.Stat(name); err != nil || fi.Size() != want || f.Len() != 10_001 {
 		t.Errorf("the file has %d bytes, its window %d (%v)", fi.Size(), f.Len(), err)
 	}
 }
