@@ -138,11 +138,11 @@ func (p *parent) look(f *os.File) (d *sys.Dir, left bool, err error) {
 		}
 		return nil, false
 	}
-	names := []string{p.abs}
+	before := []string{p.abs}
 	if p.name != p.abs { // p.abs is unknown or, perhaps, too long
-		names = append(names, p.name)
+		before = append(before, p.name)
 	}
-	for _, name := range names {
+	for _, name := range before {
 		if name == "" {
 			continue
 		}
@@ -154,19 +154,18 @@ func (p *parent) look(f *os.File) (d *sys.Dir, left bool, err error) {
 			_ = d.Close()
 		}
 	}
-	now, perr := sys.PathOf(f)
-	if perr != nil {
+	name, base, ok := placeOf(f)
+	if !ok {
 		return nil, false, err
 	}
-	name, base := splitName(now)
 	gone := base == p.base+" (deleted)" // see proc_pid_fd(5)
 	d, same := try(name)
 	if same || d == nil {
 		return d, !same && gone, err
 	}
-	there, nerr := d.Names(base, f)
+	there := names(d, base, f)
 	_ = d.Close()
-	return nil, gone || there && nerr == nil, err
+	return nil, gone || there, err
 }
 
 // setKeep changes whether the entry is removed when the file is closed. For that
@@ -297,16 +296,15 @@ func (p *parent) syncEntry(f *os.File) error {
 // holding opens the directory in which the system knows the file to be. It is
 // nil where that cannot be found.
 func holding(f *os.File) *sys.Dir {
-	now, err := sys.PathOf(f)
-	if err != nil {
+	name, base, ok := placeOf(f)
+	if !ok {
 		return nil
 	}
-	name, base := splitName(now)
 	d, err := sys.OpenDir(name)
 	if err != nil {
 		return nil
 	}
-	if same, err := d.Names(base, f); err != nil || !same {
+	if !names(d, base, f) {
 		_ = d.Close()
 		return nil
 	}
@@ -317,19 +315,34 @@ func holding(f *os.File) *sys.Dir {
 // the file f durable: whether d has it, as it was or renamed. A file without any
 // name has nothing more to make durable.
 func (p *parent) holds(d *sys.Dir, f *os.File) bool {
-	if same, err := d.Names(p.base, f); err == nil && same {
+	if names(d, p.base, f) {
 		return true
 	}
 	if !p.known {
 		return false // another directory may have the name
 	}
-	if now, err := sys.PathOf(f); err == nil {
-		_, base := splitName(now)
-		if same, err := d.Names(base, f); err == nil && same {
-			return true
-		}
+	if _, base, ok := placeOf(f); ok && names(d, base, f) {
+		return true
 	}
 	return sys.Nameless(f)
+}
+
+// placeOf returns the name of the directory in which the system knows the file
+// to be, and its name there. What they lead to is to be checked, see
+// [sys.PathOf].
+func placeOf(f *os.File) (dir, base string, ok bool) {
+	now, err := sys.PathOf(f)
+	if err != nil {
+		return "", "", false
+	}
+	dir, base = splitName(now)
+	return dir, base, true
+}
+
+// names reports whether the entry of d is known to be the file f.
+func names(d *sys.Dir, base string, f *os.File) bool {
+	same, err := d.Names(base, f)
+	return err == nil && same
 }
 
 // remove unlinks the entry, if it is the file f itself, and makes that durable.

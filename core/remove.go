@@ -79,7 +79,7 @@ func (f *File) removeAtClose() error {
 func takeBack(name string, dir *sys.Dir, f *os.File) {
 	if dir != nil {
 		_, base := splitName(name)
-		if same, err := dir.Names(base, f); err == nil && same {
+		if names(dir, base, f) {
 			_ = dir.Remove(base)
 		}
 		return

@@ -63,13 +63,12 @@ func (d dir) lstat(base string, st *unix.Stat_t) error {
 }
 
 func (d dir) names(base string, f *os.File) (bool, error) {
-	var entry, open unix.Stat_t
+	var entry unix.Stat_t
 	if err := d.lstat(base, &entry); err != nil {
 		return false, err
 	}
-	if err := control(f, func(fd uintptr) error {
-		return retryEINTR(func() error { return unix.Fstat(int(fd), &open) })
-	}); err != nil {
+	open, err := fstat(f)
+	if err != nil {
 		return false, err
 	}
 	return entry.Dev == open.Dev && entry.Ino == open.Ino, nil
@@ -78,10 +77,7 @@ func (d dir) names(base string, f *os.File) (bool, error) {
 func (d dir) identity() (ID, error) { return Identity(d.f) }
 
 func nameless(f *os.File) bool {
-	var st unix.Stat_t
-	err := control(f, func(fd uintptr) error {
-		return retryEINTR(func() error { return unix.Fstat(int(fd), &st) })
-	})
+	st, err := fstat(f)
 	return err == nil && st.Nlink == 0
 }
 

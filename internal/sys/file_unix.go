@@ -19,11 +19,16 @@ func unsupported(err error) error {
 	return err
 }
 
-func allocated(f *os.File) (int64, error) {
-	var st unix.Stat_t
-	err := control(f, func(fd uintptr) error {
+// fstat describes an open file.
+func fstat(f *os.File) (st unix.Stat_t, err error) {
+	err = control(f, func(fd uintptr) error {
 		return retryEINTR(func() error { return unix.Fstat(int(fd), &st) })
 	})
+	return st, err
+}
+
+func allocated(f *os.File) (int64, error) {
+	st, err := fstat(f)
 	return int64(st.Blocks) * 512, err
 }
 
