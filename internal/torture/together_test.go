@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -127,9 +128,9 @@ func storeTogether() (err error) {
 			last[off+int64(i)] = b
 		}
 		start := off / togetherUnit * togetherUnit
-		for _, g := range files { // the three maps of the process, and a system call
+		for as, g := range files { // the three maps of the process, and a system call
 			if err := seenIn(g, last, start); err != nil {
-				return fmt.Errorf("stored via %v and read by a file of %v: %w", via, core.Via(n%3), err)
+				return fmt.Errorf("stored via %v and read by a file of %v: %w", via, core.Via(as), err)
 			}
 		}
 		if err := seenIn(guarded, last, start); err != nil {
@@ -156,9 +157,7 @@ func storeTogether() (err error) {
 }
 
 // seenIn checks that the unit at start has what the process stored there.
-func seenIn(r interface {
-	ReadAt(p []byte, off int64) (int, error)
-}, stored map[int64]byte, start int64) error {
+func seenIn(r io.ReaderAt, stored map[int64]byte, start int64) error {
 	var got [togetherUnit]byte
 	if _, err := r.ReadAt(got[:], start); err != nil {
 		return err
