@@ -81,7 +81,6 @@ func run(ctx context.Context, args []string, in io.Reader, stdout, stderr io.Wri
 // start runs one command.
 func start(ctx context.Context, cmd command, args []string, in io.Reader, stdout, stderr io.Writer) int {
 	set := flag.NewFlagSet("fmmap "+cmd.name, flag.ContinueOnError)
-	set.SetOutput(stderr)
 	set.Usage = func() {
 		fmt.Fprintf(set.Output(), "Usage: fmmap %s %s\n\n%s\n\nOptions:\n", cmd.name, cmd.args, cmd.help)
 		set.PrintDefaults()
@@ -94,20 +93,16 @@ func start(ctx context.Context, cmd command, args []string, in io.Reader, stdout
 // parse parses the flags. If the command must not go on, ok is false and code is
 // its exit code.
 func (c *call) parse(least, most int) (code int, ok bool) {
-	for _, a := range c.args {
-		switch a {
-		case "-h", "-help", "--help": // asked for, so it is output
-			c.SetOutput(c.stdout)
-		}
-		if len(a) < 2 || a[0] != '-' || a == "--" {
-			break
-		}
-	}
-	switch err := c.Parse(c.args); {
+	c.SetOutput(io.Discard) // Parse would write to one output whether help was asked for or not
+	err := c.Parse(c.args)
+	c.SetOutput(c.stderr)
+	switch {
 	case errors.Is(err, flag.ErrHelp):
+		c.SetOutput(c.stdout)
+		c.Usage()
 		return exitOK, false
 	case err != nil:
-		return exitUsage, false
+		return c.usage(err.Error()), false
 	case c.NArg() < least || most >= 0 && c.NArg() > most:
 		return c.usage("wrong number of arguments"), false
 	}

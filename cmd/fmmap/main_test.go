@@ -213,6 +213,6 @@ func TestBar(t *testing.T) {
 		t.Errorf("plain: %q", got)
 	}
 	if got := bar(regions[3:], true); got != "\x1b[32m█\x1b[0m" {
-		t.Errorf("coloured: %q", got)
+		t.Errorf("colored: %q", got)
 	}
 }

@@ -15,10 +15,12 @@ var stat = command{
 	name: "stat", args: "[-json] FILE...",
 	brief: "show size, holes, residency, dirty bytes and locks of files",
 	help: `Shows the state of each file. The bar has a character per region of the file:
-█ all of it is in memory, ▓ half or more, ░ less, · nothing. It is coloured on a
+█ all of it is in memory, ▓ half or more, ░ less, · nothing. It is colored on a
 terminal unless NO_COLOR is set. What the system does not tell is "unknown",
 with the reason.`,
-	run: runStat,
+	run: func(_ context.Context, c *call) int {
+		return c.eachFile(func(string) error { return nil })
+	},
 }
 
 // regions is how many regions the bar of a long file has.
@@ -39,19 +41,6 @@ type report struct {
 	Unknown   map[string]string `json:"unknown,omitempty"`
 }
 
-func runStat(_ context.Context, c *call) int {
-	if code, ok := c.parse(1, -1); !ok {
-		return code
-	}
-	code := exitOK
-	for _, name := range c.Args() {
-		if err := c.show(name); err != nil {
-			code = c.fail(err)
-		}
-	}
-	return code
-}
-
 // show writes the state of one file.
 func (c *call) show(name string) error {
 	r, err := look(name)
@@ -61,24 +50,18 @@ func (c *call) show(name string) error {
 	if *c.json {
 		return c.encode(r)
 	}
-	return r.write(c.stdout, isColoured(c.stdout))
+	return r.write(c.stdout, isColored(c.stdout))
 }
 
 // look returns the state of a file. It opens the file for reading only.
 func look(name string) (*report, error) {
-	info, err := os.Stat(name) // before opening, which waits at a pipe
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", name)
-	}
-	f, err := os.Open(name)
+	f, err := openRegular(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if info, err = f.Stat(); err != nil {
+	info, err := f.Stat()
+	if err != nil {
 		return nil, err
 	}
 	r := &report{Name: name, Size: info.Size(), Unknown: map[string]string{}}
@@ -110,6 +93,18 @@ func look(name string) (*report, error) {
 	return r, nil
 }
 
+// openRegular opens a file for reading.
+func openRegular(name string) (*os.File, error) {
+	info, err := os.Stat(name) // before opening, which waits at a pipe
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", name)
+	}
+	return os.Open(name)
+}
+
 // residency fills in what is in memory.
 func (r *report) residency(file *os.File) error {
 	f, err := core.Map(file, core.Options{Access: core.ReadOnly})
@@ -136,7 +131,7 @@ func (r *report) residency(file *os.File) error {
 }
 
 // write writes the report for people.
-func (r *report) write(w io.Writer, colour bool) error {
+func (r *report) write(w io.Writer, color bool) error {
 	amount := func(n *int64, name string) string {
 		if n == nil {
 			return "unknown: " + r.Unknown[name]
@@ -144,12 +139,12 @@ func (r *report) write(w io.Writer, colour bool) error {
 		return fmt.Sprint(*n)
 	}
 	var text strings.Builder
-	text.WriteString(fmt.Sprintf("%s\n  size       %d\n  allocated  %s\n  holes      %s\n  resident   %s\n",
-		r.Name, r.Size, amount(r.Allocated, "allocated"), amount(r.Holes, "holes"), amount(r.Resident, "resident")))
+	fmt.Fprintf(&text, "%s\n  size       %d\n  allocated  %s\n  holes      %s\n  resident   %s\n",
+		r.Name, r.Size, amount(r.Allocated, "allocated"), amount(r.Holes, "holes"), amount(r.Resident, "resident"))
 	if len(r.Regions) > 0 {
-		text.WriteString("             " + bar(r.Regions, colour) + "\n")
+		text.WriteString("             " + bar(r.Regions, color) + "\n")
 	}
-	text.WriteString(fmt.Sprintf("  dirty      %s\n  writeback  %s\n", amount(r.Dirty, "dirty"), amount(r.Writeback, "dirty")))
+	fmt.Fprintf(&text, "  dirty      %s\n  writeback  %s\n", amount(r.Dirty, "dirty"), amount(r.Writeback, "dirty"))
 	if why := r.Unknown["locks"]; why != "" {
 		text.WriteString("  locks      unknown: " + why + "\n")
 	} else if len(r.Locks) == 0 {
@@ -160,7 +155,7 @@ func (r *report) write(w io.Writer, colour bool) error {
 		if h.Waiting {
 			verb = "waits for"
 		}
-		text.WriteString(fmt.Sprintf("  locks      process %d %s %s %s %s [%s, %s]\n", h.PID, h.Command, verb, h.Kind, h.Mode, h.From, h.To))
+		fmt.Fprintf(&text, "  locks      process %d %s %s %s %s [%s, %s]\n", h.PID, h.Command, verb, h.Kind, h.Mode, h.From, h.To)
 	}
 	_, err := io.WriteString(w, text.String())
 	return err

@@ -23,12 +23,12 @@ func isTerminal(w io.Writer) bool {
 	return err != nil || !os.SameFile(info, null)
 }
 
-// isColoured reports whether output to w is coloured.
-func isColoured(w io.Writer) bool { return os.Getenv("NO_COLOR") == "" && isTerminal(w) }
+// isColored reports whether output to w is colored.
+func isColored(w io.Writer) bool { return os.Getenv("NO_COLOR") == "" && isTerminal(w) }
 
 // bar returns a character per region by the part of it that is in memory: full,
 // more than half, less, none.
-func bar(regions []float64, colour bool) string {
+func bar(regions []float64, color bool) string {
 	var b strings.Builder
 	for _, part := range regions {
 		char, sgr := "█", 32 // green
@@ -40,7 +40,7 @@ func bar(regions []float64, colour bool) string {
 		case part < 1:
 			char, sgr = "▓", 33
 		}
-		if colour {
+		if color {
 			char = fmt.Sprintf("\x1b[%dm%s\x1b[0m", sgr, char)
 		}
 		b.WriteString(char)

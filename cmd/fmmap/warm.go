@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/internal/sys"
@@ -14,7 +13,7 @@ var warm = command{
 	brief: "read files into memory",
 	help:  "Brings all pages of the files into the page cache and shows their state.",
 	run: func(ctx context.Context, c *call) int {
-		return eachFile(ctx, c, (*call).warm)
+		return c.eachFile(func(name string) error { return c.warm(ctx, name) })
 	},
 }
 
@@ -23,19 +22,17 @@ var evict = command{
 	brief: "drop files from memory",
 	help: `Writes the files back, asks the system to drop their pages from the page cache,
 and shows their state. Pages that a process has mapped stay.`,
-	run: func(ctx context.Context, c *call) int {
-		return eachFile(ctx, c, (*call).evict)
-	},
+	run: func(_ context.Context, c *call) int { return c.eachFile(dropPages) },
 }
 
 // eachFile does something with each file, then shows it.
-func eachFile(ctx context.Context, c *call, do func(c *call, ctx context.Context, name string) error) int {
+func (c *call) eachFile(do func(name string) error) int {
 	if code, ok := c.parse(1, -1); !ok {
 		return code
 	}
 	code := exitOK
 	for _, name := range c.Args() {
-		err := do(c, ctx, name)
+		err := do(name)
 		if err == nil {
 			err = c.show(name)
 		}
@@ -69,15 +66,8 @@ func (c *call) warm(ctx context.Context, name string) error {
 	return nil
 }
 
-func (c *call) evict(_ context.Context, name string) error {
-	info, err := os.Stat(name) // before opening, which waits at a pipe
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s: not a regular file", name)
-	}
-	f, err := os.Open(name)
+func dropPages(name string) error {
+	f, err := openRegular(name)
 	if err != nil {
 		return err
 	}
