@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/internal/testutil"
 	"github.com/fmmap-go/fmmap/lock"
 	"github.com/fmmap-go/fmmap/wal"
@@ -184,6 +185,25 @@ func TestLock(t *testing.T) {
 	}
 	if err := l.Release(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A file that a program has open and locked is looked at and warmed all the same.
+func TestLockedFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "data")
+	f, err := core.Create(name, 100_000)
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skipf("needs a mapped file: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, command := range []string{"stat", "warm"} {
+		code, stdout, stderr := invoke(command, name)
+		if code != exitOK || stderr != "" || strings.Contains(stdout, "locked elsewhere") {
+			t.Errorf("%s: exit code %d, %q, %q", command, code, stdout, stderr)
+		}
 	}
 }
 

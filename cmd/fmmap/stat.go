@@ -105,9 +105,13 @@ func openRegular(name string) (*os.File, error) {
 	return os.Open(name)
 }
 
+// looking takes no lock: a look neither waits for a program that has the file
+// locked nor keeps one from locking it.
+var looking = core.Options{NoLock: true}
+
 // residency fills in what is in memory.
 func (r *report) residency(file *os.File) error {
-	f, err := core.Map(file, core.Options{Access: core.ReadOnly})
+	f, err := core.Map(file, looking)
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func (c *call) eachFile(do func(name string) error) int {
 const warmPiece = 16 << 20
 
 func (c *call) warm(ctx context.Context, name string) error {
-	f, err := core.OpenFile(name, core.Options{Access: core.ReadOnly})
+	f, err := core.OpenFile(name, looking)
 	if err != nil {
 		return err
 	}
