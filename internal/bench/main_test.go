@@ -3,11 +3,15 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // lines runs the program and returns what it prints, by fields.
@@ -86,7 +90,7 @@ func TestNames(t *testing.T) {
 		"scatter/1 scatter/64 scatter/bytes append/bytes hot/put append/64 " +
 		"wal/append/1 wal/append/8 wal/append/64 raft/store/1x100 raft/store/10x100 raft/store/100x100 raft/store/1x1k raft/store/10x1k raft/store/100x1k " +
 		"raft/store/1x10k raft/store/10x10k raft/store/100x10k raft/get/order raft/get/random raft/bytes " +
-		"cold/4k cold/64k slow/4k slow/ticker hot/view hot/readat4k hot/parallel hot/far values/get values/put open grow/small grow/large " +
+		"cold/4k cold/64k cold/tail cold/cpu warm warm/begin warm/tail slow/4k slow/ticker hot/view hot/readat4k hot/parallel hot/far values/get values/put open grow/small grow/large " +
 		"lock/idle lock/64 lock/64files future/1 future/256 copy " +
 		"scale/pins scale/changes scale/ranges scale/waiters fair/load fair/open files/100k"
 	var got []string
@@ -95,6 +99,27 @@ func TestNames(t *testing.T) {
 	}
 	if strings.Join(got, " ") != want {
 		t.Errorf("the workloads are %q", got)
+	}
+}
+
+// What is measured beside readers, with readers that need no disk.
+func TestMeasuresOfReaders(t *testing.T) {
+	c := config{time: 20 * time.Millisecond}
+	do := func(int, *rand.Rand) error { runtime.Gosched(); return nil }
+	for name, measure := range map[string]func(reader) (float64, error){
+		"rate": c.readRate, "tail": c.readTail, "cost": c.readCost, "lateness": c.lateness,
+	} {
+		if v, err := measure(do); err != nil || v <= 0 {
+			t.Errorf("%s: %v, %v", name, v, err)
+		}
+	}
+	w, err := c.warm(do)
+	if err != nil || w.rate <= 0 || w.first <= 0 || w.late <= 0 {
+		t.Errorf("warm: %+v, %v", w, err)
+	}
+	broken := errors.New("broken")
+	if _, err := c.warm(func(int, *rand.Rand) error { return broken }); err != broken {
+		t.Errorf("warm with a reader that fails: %v", err)
 	}
 }
 
