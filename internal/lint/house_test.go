@@ -41,6 +41,8 @@ var allowed = map[string][]string{
 
 	"examples/raftlog":       {"core", "lock", "wal", "examples/internal/cli", "examples/raftlog/store"},
 	"examples/raftlog/store": {"wal"},
+
+	"docs/programs/executors": {"async"},
 }
 
 func TestImportsPointOneWay(t *testing.T) {
