@@ -19,6 +19,7 @@ func (f *File) flushes() *flush.Committer {
 	}
 	c := flush.NewCommitter(&target{f.core}, flush.Options{
 		Execute: func(task func(dropped error)) error { return f.pool.execute(LaneFlush, opFlush, task) },
+		Wait:    &f.pool.flushWait, Run: &f.pool.flushRun,
 	})
 	if f.committer.CompareAndSwap(nil, c) {
 		return c

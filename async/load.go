@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"time"
 
 	"github.com/fmmap-go/fmmap/core"
 )
@@ -92,12 +93,13 @@ func fetch[T any](ctx context.Context, f *File, o op, pin *core.Pin, then func()
 		return failClosed[T](f, o.String())
 	}
 	f.counters.cold.Add(1)
+	began := time.Now()
 	r, start := f.pool.pagers.enter(f, pin.Offset(), pin.Len())
 	if start {
 		r.read()
 	}
 	if pin.Len() > readStep {
-		return fetchLong(ctx, f, o, r, pin, then, release)
+		return fetchLong(ctx, f, o, r, began, pin, then, release)
 	}
 	p := &fileOp{file: f, request: r, pin: pin}
 	return dispatchOp(ctx, r.lane, o, p, func(context.Context) (v T, err error) {
@@ -108,14 +110,23 @@ func fetch[T any](ctx context.Context, f *File, o op, pin *core.Pin, then func()
 		if err := pin.Populate(); err != nil {
 			return v, err
 		}
-		f.hints.set(pin, f.core.Len())
+		f.pagedIn(began, pin)
 		return then()
 	}, release)
 }
 
+// pagedIn notes that the bytes of a pin, cold when they were requested, have been
+// brought in.
+func (f *File) pagedIn(requested time.Time, pin *core.Pin) {
+	f.hints.set(pin, f.core.Len())
+	d := time.Since(requested)
+	f.counters.pagedIn(d)
+	f.pool.pagers.pageIn.Add(d, 1)
+}
+
 // fetchLong is fetch of more than a step, by a caller that holds a reference to f.
 // Each step is a task of its own, with the reads of the next one under way.
-func fetchLong[T any](ctx context.Context, f *File, o op, r *request, pin *core.Pin, then func() (T, error), release func(T)) *Future[T] {
+func fetchLong[T any](ctx context.Context, f *File, o op, r *request, began time.Time, pin *core.Pin, then func() (T, error), release func(T)) *Future[T] {
 	out := newOwned(release)
 	at, end := pin.Offset(), pin.Offset()+pin.Len()
 	step := func() (done bool, err error) {
@@ -133,7 +144,7 @@ func fetchLong[T any](ctx context.Context, f *File, o op, r *request, pin *core.
 	inSteps(ctx, r.lane, o, step, func(err error) {
 		var v T
 		if err == nil {
-			f.hints.set(pin, f.core.Len())
+			f.pagedIn(began, pin)
 			v, err = then()
 		}
 		if release == nil || err != nil {

@@ -211,6 +211,44 @@ func TestLoadWithoutProbe(t *testing.T) {
 	}
 }
 
+// Each request that brought pages in is timed once, by the file and by its pool,
+// however many steps it took. What was resident, what failed and what only shares
+// the lane is not.
+func TestPageInsAreTimed(t *testing.T) {
+	const size = 5 << 20 // three steps
+	p := open(t, async.PoolOptions{})
+	f, other := onDisk(t, p, size), onDisk(t, p, 4096)
+	if n := f.Stats().PageIn.Count() + p.Stats().PageIn.Count(); n != 0 {
+		t.Errorf("timed before the first request: %d", n)
+	}
+	t.Cleanup(sys.Disable(sys.CallMincore)) // all that has no hint is cold
+	t.Cleanup(sys.Disable(sys.CallReadNowait))
+	if _, _, err := f.Core().Resident(0, 1); err == nil {
+		t.Skip("this system has another call that reports what is resident")
+	}
+	check(t, f.PageIn(bg, 0, size).Wait())
+	check(t, f.PageIn(bg, 0, size).Wait()) // by the hint
+	async.DropHints(f)
+	want(t, f.ReadAt(bg, make([]byte, 10), 0), 10, nil)
+	check(t, other.PageIn(bg, 0, 1).Wait())
+	wantErr(t, "past the end", f.PageIn(bg, size, 1).Wait(), core.ErrRange)
+	async.DropHints(f)
+	want(t, f.WriteAt(bg, make([]byte, 10), 0), 10, nil)
+	s, o, all := f.Stats().PageIn, other.Stats().PageIn, p.Stats().PageIn
+	if s.Count() != 2 || o.Count() != 1 || all != s.Plus(o) || s.Sum <= 0 {
+		t.Errorf("timed: %+v and %+v, the pool has %+v; want 2 and 1, and both together", s, o, all)
+	}
+	check(t, f.Flush().Wait())
+	check(t, f.Close())
+	again := f.Stats()
+	if again.PageIn != s || p.Stats().PageIn != all {
+		t.Errorf("after Close: %+v, the pool %+v", again.PageIn, p.Stats().PageIn)
+	}
+	if ps := p.Stats(); again.Flush.Wait.Count() != 1 || ps.FlushWait != again.Flush.Wait || ps.FlushRun != again.Flush.Run {
+		t.Errorf("flushes timed: %+v, by the pool %+v and %+v", again.Flush, ps.FlushWait, ps.FlushRun)
+	}
+}
+
 // What is resident counts as that, whether mincore is there to say so or, in a
 // sandbox that refuses it, another call; and the refusal is learnt once.
 func TestResidentBlocksAreNotCold(t *testing.T) {

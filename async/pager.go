@@ -7,6 +7,7 @@ import (
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/internal/lane"
 	"github.com/fmmap-go/fmmap/internal/medium"
+	"github.com/fmmap-go/fmmap/latency"
 )
 
 // The caller that needs a cold page starts the read, and a pager waits for it: a
@@ -31,7 +32,8 @@ const maxPagers = 16
 // has one while requests for it are under way, so that one without requests
 // costs nothing.
 type pagers struct {
-	group *lane.Group
+	group  *lane.Group
+	pageIn latency.Recorder // of all devices
 
 	mu      sync.Mutex // guards what follows; the group's mu is taken within it
 	devices map[deviceKey]*device

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fmmap-go/fmmap/internal/lane"
+	"github.com/fmmap-go/fmmap/latency"
 )
 
 // PoolOptions describe a pool to [NewPool]; the zero value is right for a
@@ -53,6 +54,9 @@ type Pool struct {
 	group   *lane.Group
 	pagers  pagers
 	granted grants
+
+	flushWait, flushRun latency.Recorder // of the committers of its files
+
 	endless bool // it is the default pool
 }
 
@@ -195,13 +199,19 @@ func (l Lane) String() string {
 	return "unknown"
 }
 
-// Stats describe what a [Pool] has done, lane by lane. They are plain data,
-// fit for expvar and JSON.
+// Stats describe what a [Pool] has done, lane by lane, and how long the files
+// that use it had to wait. They are plain data, fit for expvar and JSON.
 type Stats struct {
 	Short LaneStats `json:"short"`
 	Flush LaneStats `json:"flush"`
 	Page  LaneStats `json:"page"`
 	Meta  LaneStats `json:"meta"`
+
+	// Of all files that use the pool, those closed by now included: see
+	// [FileStats] and [flush.Stats].
+	PageIn    latency.Histogram `json:"page_in"`
+	FlushWait latency.Histogram `json:"flush_wait"`
+	FlushRun  latency.Histogram `json:"flush_run"`
 }
 
 // LaneStats describe one lane. The counts of a future's task include it by the
@@ -230,12 +240,17 @@ type LaneStats struct {
 // lanes, and the pagers of different devices, are read one after the other. It
 // may be called at any time.
 func (p *Pool) Stats() Stats {
+	p = p.orDefault()
 	stats := func(l Lane) LaneStats { return LaneStats(p.lane(l).Stats()) }
 	return Stats{
 		Short: stats(LaneShort),
 		Flush: stats(LaneFlush),
-		Page:  LaneStats(p.orDefault().pagers.stats()),
+		Page:  LaneStats(p.pagers.stats()),
 		Meta:  stats(LaneMeta),
+
+		PageIn:    p.pagers.pageIn.Histogram(),
+		FlushWait: p.flushWait.Histogram(),
+		FlushRun:  p.flushRun.Histogram(),
 	}
 }
 

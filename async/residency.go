@@ -11,6 +11,7 @@ import (
 	"github.com/fmmap-go/fmmap/flush"
 	"github.com/fmmap-go/fmmap/internal/bounds"
 	"github.com/fmmap-go/fmmap/internal/stripe"
+	"github.com/fmmap-go/fmmap/latency"
 )
 
 // A system call that reports whether a page is resident costs as much as a
@@ -300,6 +301,11 @@ type FileStats struct {
 	Probed uint64 `json:"probed"` // resident: reported by the system
 	Cold   uint64 `json:"cold"`   // not known to be resident, or writable: left to another goroutine
 
+	// PageIn counts the cold requests that brought pages in by how long that took,
+	// from the call until all were resident: queueing, and the device. Those that
+	// failed are not in it, nor are stores.
+	PageIn latency.Histogram `json:"page_in"`
+
 	Flush flush.Stats `json:"flush"`
 }
 
@@ -308,6 +314,9 @@ func (f *File) Stats() FileStats {
 	s := FileStats{Probed: f.counters.probed.Load(), Cold: f.counters.cold.Load()}
 	if hinted := f.counters.hinted.Load(); hinted != nil {
 		s.Hinted = uint64(stripe.Sum(*hinted))
+	}
+	if r := f.counters.pageIn.Load(); r != nil {
+		s.PageIn = r.Histogram()
 	}
 	if c := f.committer.Load(); c != nil {
 		s.Flush = c.Stats()
@@ -321,6 +330,17 @@ func (f *File) Stats() FileStats {
 type counters struct {
 	probed, cold atomic.Uint64
 	hinted       atomic.Pointer[[]stripe.Counter]
+	pageIn       atomic.Pointer[latency.Recorder] // nil until the first
+}
+
+// pagedIn counts a request that brought pages in after d.
+func (c *counters) pagedIn(d time.Duration) {
+	r := c.pageIn.Load()
+	if r == nil {
+		c.pageIn.CompareAndSwap(nil, new(latency.Recorder))
+		r = c.pageIn.Load()
+	}
+	r.Add(d, 1)
 }
 
 // hint counts a request that a hint served.

@@ -18,7 +18,8 @@ type Batch struct {
 	members int
 	born    time.Time     // when the first member joined
 	bytes   int64         // that the calls of the target spanned, as far as known
-	took    time.Duration // those calls
+	ran     bool          // those calls were made
+	took    time.Duration // they took
 
 	done chan struct{} // closed after err is set; nil when only the runner knows the batch
 	err  error         // written once, before done is closed

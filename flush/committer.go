@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/fmmap-go/fmmap/latency"
 )
 
 // Target is what batches are flushed through; *core.File is one. FlushRange
@@ -70,6 +72,10 @@ type Options struct {
 	//
 	// [sync_file_range(2)]: https://man7.org/linux/man-pages/man2/sync_file_range.2.html
 	Gap int64
+
+	// Wait and Run, where they are not nil, count what the fields of the same
+	// names of [Stats] count, for several committers together.
+	Wait, Run *latency.Recorder
 }
 
 // phase is the state of a Committer; doc.go draws the transitions.
@@ -115,6 +121,7 @@ type Committer struct {
 func NewCommitter(t Target, o Options) *Committer {
 	c := &Committer{target: t, execute: o.Execute, gap: o.Gap, empty: resolvedBatch(nil)}
 	c.joiners.patience = maxPatience
+	c.tally.allWaits, c.tally.allRuns = o.Wait, o.Run
 	c.task = c.runTask
 	if l, ok := t.(interface{ Len() int64 }); ok {
 		c.length = l.Len

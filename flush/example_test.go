@@ -2,7 +2,6 @@ package flush_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -146,14 +145,14 @@ func ExampleStats() {
 
 	// expvar.Publish("flush", expvar.Func(func() any { return c.Stats() }))
 	s := c.Stats()
-	s.LongestWait, s.WaitP50, s.WaitP90, s.WaitP99 = 0, 0, 0, 0 // differ each time
-	text, _ := json.Marshal(s)
-	fmt.Println(string(text))
+	fmt.Println(s.Requests, "requests,", s.Batches, "batches,", s.Failed, "failed,", s.Bytes, "bytes")
+	fmt.Println(s.Wait.Count(), "waits, median up to a bound:", s.Wait.Quantile(0.5) > 0, "longest", s.LongestWait > 0)
 	// Output:
 	// msync of [0, 100)
 	// msync of [100, 200)
 	// msync of [200, 300)
-	// {"requests":3,"refused":0,"waiting":0,"batches":3,"failed":0,"bytes":300,"largest_batch":1,"mean_batch":1,"longest_wait_ns":0,"wait_p50_ns":0,"wait_p90_ns":0,"wait_p99_ns":0}
+	// 3 requests, 3 batches, 0 failed, 300 bytes
+	// 3 waits, median up to a bound: true longest true
 }
 
 func ExamplePanicError() {

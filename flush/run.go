@@ -162,6 +162,7 @@ func (c *Committer) seal() *Batch {
 func (c *Committer) flush(b *Batch, more *bool) {
 	err := ErrGoexit // unless the call returns or panics
 	defer func() { c.end(b, err, more) }()
+	b.ran = true
 	began := time.Now()
 	err = c.callTarget(b)
 	b.took = time.Since(began)

@@ -2,8 +2,9 @@ package flush
 
 import (
 	"math"
-	"math/bits"
 	"time"
+
+	"github.com/fmmap-go/fmmap/latency"
 )
 
 // Stats describe what a [Committer] has done since it was made. They marshal to
@@ -19,13 +20,15 @@ type Stats struct {
 	LargestBatch int64   `json:"largest_batch"` // most requests in one batch
 	MeanBatch    float64 `json:"mean_batch"`    // requests per batch
 
-	// Waiting times, from a request to the end of its batch. LongestWait is
-	// exact. The quantiles count every member as having waited as long as the
-	// first of its batch, and are rounded up, with four steps per doubling.
-	LongestWait time.Duration `json:"longest_wait_ns"`
-	WaitP50     time.Duration `json:"wait_p50_ns"`
-	WaitP90     time.Duration `json:"wait_p90_ns"`
-	WaitP99     time.Duration `json:"wait_p99_ns"`
+	// Wait counts the requests that were served by how long they waited for the
+	// end of their batch: every member as long as the first of its batch.
+	// LongestWait is the longest of them, exactly.
+	Wait        latency.Histogram `json:"wait"`
+	LongestWait time.Duration     `json:"longest_wait_ns"`
+
+	// Run counts the batches that were run by how long the calls of the target
+	// took: what the device takes.
+	Run latency.Histogram `json:"run"`
 
 	LastError string `json:"last_error,omitempty"` // of the latest batch that failed
 }
@@ -40,8 +43,11 @@ type tally struct {
 	bytes    int64
 	largest  int64
 	longest  time.Duration
-	waits    histogram
+	waits    latency.Histogram
+	runs     latency.Histogram
 	lastErr  error
+
+	allWaits, allRuns *latency.Recorder // Options.Wait and Options.Run; may be nil
 }
 
 // add counts a batch that was over at now, with the outcome err.
@@ -56,7 +62,17 @@ func (t *tally) add(b *Batch, now time.Time, err error) {
 	t.largest = max(t.largest, int64(b.members))
 	waited := now.Sub(b.born)
 	t.longest = max(t.longest, waited)
-	t.waits.add(waited, int64(b.members))
+	t.waits.Add(waited, uint64(b.members))
+	if t.allWaits != nil {
+		t.allWaits.Add(waited, uint64(b.members))
+	}
+	if !b.ran {
+		return
+	}
+	t.runs.Add(b.took, 1)
+	if t.allRuns != nil {
+		t.allRuns.Add(b.took, 1)
+	}
 }
 
 // stats returns t as Stats; waiting is the number of requests not yet served.
@@ -69,10 +85,9 @@ func (t *tally) stats(waiting int64) Stats {
 		Failed:       t.failed,
 		Bytes:        t.bytes,
 		LargestBatch: t.largest,
+		Wait:         t.waits,
 		LongestWait:  t.longest,
-		WaitP50:      min(t.waits.quantile(0.50), t.longest),
-		WaitP90:      min(t.waits.quantile(0.90), t.longest),
-		WaitP99:      min(t.waits.quantile(0.99), t.longest),
+		Run:          t.runs,
 	}
 	if t.batches > 0 {
 		s.MeanBatch = float64(t.requests) / float64(t.batches)
@@ -81,41 +96,4 @@ func (t *tally) stats(waiting int64) Stats {
 		s.LastError = t.lastErr.Error()
 	}
 	return s
-}
-
-// histogram counts durations in four buckets per octave, from 1 µs to over an
-// hour.
-type histogram [32 * 4]int64
-
-// bucket returns the index of d: the power of two of its microseconds, then the
-// next two bits.
-func bucket(d time.Duration) int {
-	us := uint64(max(d, 0)/time.Microsecond) + 4
-	octave := bits.Len64(us) - 1 // at least 2
-	i := (octave-2)*4 + int(us>>(octave-2)&3)
-	return min(i, len(histogram{})-1)
-}
-
-// upper returns the end of bucket i.
-func upper(i int) time.Duration {
-	return time.Duration(uint64(4+i%4+1)<<(i/4)-4) * time.Microsecond
-}
-
-func (h *histogram) add(d time.Duration, n int64) { h[bucket(d)] += n }
-
-// quantile returns an upper bound of the q-th quantile, 0 when nothing was
-// counted.
-func (h *histogram) quantile(q float64) time.Duration {
-	var total int64
-	for _, n := range h {
-		total += n
-	}
-	rank := int64(math.Ceil(q * float64(total)))
-	var seen int64
-	for i, n := range h {
-		if seen += n; n > 0 && seen >= rank {
-			return upper(i)
-		}
-	}
-	return 0
 }

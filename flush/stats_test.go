@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fmmap-go/fmmap/flush"
+	"github.com/fmmap-go/fmmap/latency"
 )
 
 func TestStatsCountRequestsAndBatches(t *testing.T) {
@@ -20,7 +21,8 @@ func TestStatsCountRequestsAndBatches(t *testing.T) {
 			}
 			return nil
 		}}
-		c := flush.NewCommitter(target, flush.Options{})
+		var wait, run latency.Recorder
+		c := flush.NewCommitter(target, flush.Options{Wait: &wait, Run: &run})
 		if s := c.Stats(); s != (flush.Stats{}) {
 			t.Errorf("stats of a new committer %+v, want none", s)
 		}
@@ -41,11 +43,16 @@ func TestStatsCountRequestsAndBatches(t *testing.T) {
 		want := flush.Stats{
 			Requests: 6, Refused: 1, Batches: 3, Failed: 1, Bytes: math.MaxInt64,
 			LargestBatch: 4, MeanBatch: 2,
-			LongestWait: 20 * time.Millisecond, WaitP50: 20 * time.Millisecond, WaitP90: 20 * time.Millisecond, WaitP99: 20 * time.Millisecond,
-			LastError: errDisk.Error(),
+			LongestWait: 20 * time.Millisecond, LastError: errDisk.Error(),
 		}
+		want.Wait.Add(10*time.Millisecond, 2)
+		want.Wait.Add(20*time.Millisecond, 4) // of which three came with a batch in flight
+		want.Run.Add(10*time.Millisecond, 3)
 		if s := c.Stats(); s != want {
 			t.Errorf("got  %+v\nwant %+v", s, want)
+		}
+		if wait.Histogram() != want.Wait || run.Histogram() != want.Run {
+			t.Errorf("the recorders have %+v and %+v", wait.Histogram(), run.Histogram())
 		}
 	})
 }
@@ -73,5 +80,16 @@ func TestStatsAreReadableAtAnyTimeAndMarshal(t *testing.T) {
 	var back flush.Stats
 	if err := json.Unmarshal(text, &back); err != nil || back != c.Stats() {
 		t.Errorf("%s came back as %+v, %v", text, back, err)
+	}
+}
+
+// A batch that was never run counts as a wait, and not as a run.
+func TestBatchesThatWereNotRunAreNotTimed(t *testing.T) {
+	c := flush.NewCommitter(&recorder{}, flush.Options{Execute: func(func(error)) error { return errDisk }})
+	if err := c.Flush(t.Context(), 0, 1); err != errDisk {
+		t.Fatal(err)
+	}
+	if s := c.Stats(); s.Failed != 1 || s.Wait.Count() != 1 || s.Run.Count() != 0 {
+		t.Errorf("%d failed, %d waits, %d runs, want 1, 1, 0", s.Failed, s.Wait.Count(), s.Run.Count())
 	}
 }

@@ -387,6 +387,6 @@ func (l *Log) startSegment(name string, size int64) (*segment, error) {
 		_ = f.Close() // and stays: the state on the disk may name it
 		return nil, err
 	}
-	s.committer = flush.NewCommitter(f.Core(), flush.Options{})
+	s.committer = l.counters.newCommitter(f.Core())
 	return s, nil
 }

@@ -585,11 +585,10 @@ func TestCommitsAreFlushes(t *testing.T) {
 	if n := after.Commits - before.Commits; n != flushes.Load() || n < 2 {
 		t.Errorf("%d commits by %d flushes", n, flushes.Load())
 	}
-	var timed uint64
-	for _, n := range after.Latency {
-		timed += n
+	if timed := after.Wait.Count(); timed != 2+more {
+		t.Errorf("%d waits of %d calls, want one each", timed, 2+more)
 	}
-	if timed != 2+more {
-		t.Errorf("%d latencies for %d calls that waited, want one each", timed, 2+more)
+	if timed := after.Run.Count(); timed != after.Commits {
+		t.Errorf("%d flushes timed, of %d", timed, after.Commits)
 	}
 }

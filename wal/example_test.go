@@ -319,14 +319,10 @@ func ExampleStats() {
 	fmt.Println("records", s.First, "to", s.Last)
 	fmt.Println("files: with records", s.Segments, "mapped", s.Mapped, "spare, at most 1:", s.Spares <= 1)
 	fmt.Println("since opening:", s.Appends, "appends,", s.Records, "records,", s.Commits, "commits")
-	var waits uint64
-	for _, n := range s.Latency[:wal.Buckets] {
-		waits += n
-	}
-	fmt.Println("waits for durability:", waits)
+	fmt.Println("waits for durability:", s.Wait.Count(), "flushes:", s.Run.Count())
 	// Output:
 	// records 1 to 2
 	// files: with records 1 mapped 1 spare, at most 1: true
 	// since opening: 1 appends, 2 records, 1 commits
-	// waits for durability: 1
+	// waits for durability: 1 flushes: 1
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/fmmap-go/fmmap/core"
-	"github.com/fmmap-go/fmmap/flush"
 )
 
 // Open opens the log in the directory dir, and creates both if they are absent.
@@ -259,7 +258,7 @@ func (l *Log) findEnd(ctx context.Context) error {
 	if s.gen = latest; s.gen < maxGeneration {
 		s.gen++ // frames left over behind the end do not pass again
 	}
-	s.committer = flush.NewCommitter(f.Core(), flush.Options{})
+	s.committer = l.counters.newCommitter(f.Core())
 	if l.meta.clean.closed {
 		s.durable.Store(s.end)
 	}

@@ -1,15 +1,13 @@
 package wal
 
 import (
-	"math/bits"
 	"sync/atomic"
 	"time"
 
+	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/flush"
+	"github.com/fmmap-go/fmmap/latency"
 )
-
-// Buckets is the number of buckets of a latency in [Stats].
-const Buckets = 32
 
 // Stats describe a log since it was opened. They are plain data, fit for expvar
 // and JSON.
@@ -25,17 +23,19 @@ type Stats struct {
 	Bytes   uint64 `json:"bytes"`   // of frames: the records, their headers and padding
 	Commits uint64 `json:"commits"` // batches that became durable, by one flush each
 
-	// Latency counts calls of Write, and batches that calls of Append have joined,
-	// by the time from the call, for a batch the first one, to durability:
-	// bucket i has those below 2^i µs and not below 2^(i-1).
-	Latency [Buckets]uint64 `json:"latency"`
+	// Wait counts calls of Write, and batches that calls of Append have joined, by
+	// the time from the call, for a batch the first one, to durability.
+	Wait latency.Histogram `json:"wait"`
+	// Run counts the flushes of batches, failed ones too, by how long they took:
+	// what the device takes.
+	Run latency.Histogram `json:"run"`
 }
 
 // counters count what Stats reports.
 type counters struct {
 	began                    time.Time
 	appends, records, volume atomic.Uint64
-	latency                  [Buckets]atomic.Uint64
+	wait, run                latency.Recorder
 	commits                  uint64 // of committers that were closed; guarded by Log.mu
 }
 
@@ -50,8 +50,12 @@ func (c *counters) appended(records int, bytes int64) {
 
 // waited counts a wait for durability.
 func (c *counters) waited(began int64) {
-	us := uint64(max(c.now()-began, 0)) / 1000
-	c.latency[min(bits.Len64(us), Buckets-1)].Add(1)
+	c.wait.Add(time.Duration(c.now()-began), 1)
+}
+
+// newCommitter returns a committer of a segment of the log.
+func (c *counters) newCommitter(f *core.File) *flush.Committer {
+	return flush.NewCommitter(f, flush.Options{Run: &c.run})
 }
 
 // commits returns how many batches of c became durable.
@@ -76,8 +80,6 @@ func (l *Log) Stats() Stats {
 	}
 	l.mu.RUnlock()
 	s.Appends, s.Records, s.Bytes = c.appends.Load(), c.records.Load(), c.volume.Load()
-	for i := range s.Latency {
-		s.Latency[i] = c.latency[i].Load()
-	}
+	s.Wait, s.Run = c.wait.Histogram(), c.run.Histogram()
 	return s
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
-	"github.com/fmmap-go/fmmap/flush"
 )
 
 // TruncateFront removes the records before the index first, which becomes the
@@ -124,7 +123,7 @@ func (l *Log) install(t *segment, f *async.File) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t.unmap()
-	t.file, t.committer = f, flush.NewCommitter(f.Core(), flush.Options{})
+	t.file, t.committer = f, l.counters.newCommitter(f.Core())
 }
 
 // hide keeps readers from records after last, and lets tickets for them no
