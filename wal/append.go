@@ -188,6 +188,7 @@ func (l *Log) store(t *Ticket, first uint64, records [][]byte) error {
 	if err := l.put(s, records); err != nil {
 		return err
 	}
+	l.lookAhead(s)
 	t.seg, t.end, t.epoch = s, s.end, l.epoch
 	l.counters.appended(len(records), total)
 	return nil
@@ -275,30 +276,26 @@ func (l *Log) fail(err error) {
 // roll seals the tail, if there is one, and begins a segment that has room for
 // count records whose frames take total bytes. l.writer is held.
 func (l *Log) roll(total int64, count int) (*segment, error) {
-	size := l.opts.SegmentSize
-	if need := pageSize + total + indexSize(uint64(count)) + trailerSize; need > size {
-		if need > math.MaxUint32*frameAlign-pageSize {
-			return nil, fmt.Errorf("%w: records of %d bytes in one call", ErrTooLarge, total)
-		}
-		size = (need + pageSize - 1) / pageSize * pageSize
+	need := pageSize + total + indexSize(uint64(count)) + trailerSize
+	if need > max(l.opts.SegmentSize, math.MaxUint32*frameAlign-pageSize) {
+		return nil, fmt.Errorf("%w: records of %d bytes in one call", ErrTooLarge, total)
 	}
 	if t := l.tail(); t != nil {
 		if err := l.seal(t); err != nil {
 			return nil, err
 		}
 	}
-	name, err := l.takeFile(size)
+	file, err := l.takeFile(need)
 	if err != nil {
 		return nil, err
 	}
-	s, err := l.startSegment(name, size)
+	s, err := l.startSegment(file)
 	if err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
 	l.segments = append(l.segments, s)
 	l.mu.Unlock()
-	l.makeSpare()
 	return s, nil
 }
 
@@ -353,17 +350,17 @@ func (l *Log) lost(err error) error {
 
 // startSegment stores the header of the next segment, durably, in a file that
 // holds nothing that is needed, and notes that it exists.
-func (l *Log) startSegment(name string, size int64) (*segment, error) {
-	h := header{id: l.meta.id, seq: l.meta.nextSeq, salt: randomSalt(), first: l.next(), size: size}
+func (l *Log) startSegment(file spare) (*segment, error) {
+	h := header{id: l.meta.id, seq: l.meta.nextSeq, salt: randomSalt(), first: l.next(), size: file.size}
 	if n := len(l.segments); n > 0 {
 		h.prevSeq, h.prevCuts = l.segments[n-1].seq, l.segments[n-1].cuts
 	}
-	f, err := mapSegment(l.pool(), name, core.ReadWrite)
+	f, err := mapSegment(l.pool(), file.name, core.ReadWrite)
 	if err != nil {
-		l.giveBack(name, size)
+		l.giveBack(file)
 		return nil, err
 	}
-	s := &segment{header: h, name: name, sum: h.seed(), file: f, end: pageSize}
+	s := &segment{header: h, name: file.name, sum: h.seed(), file: f, end: pageSize}
 	s.durable.Store(pageSize)
 	l.mu.Lock()
 	l.meta.nextSeq++ // also when this fails: link takes the latest that follows
@@ -380,7 +377,7 @@ func (l *Log) startSegment(name string, size int64) (*segment, error) {
 	if err != nil {
 		// Not kept: a file whose flush has failed cannot be trusted with another.
 		_ = f.Close()
-		_ = os.Remove(name)
+		_ = os.Remove(file.name)
 		return nil, err
 	}
 	if err := l.storeMeta(next); err != nil {

@@ -28,7 +28,9 @@
 // The directory holds the file meta, which is locked while the log is open, and
 // the segments. A segment is written ahead with zeros, so that flushing a batch
 // changes no metadata of the file system, and recycled by a new header: no file
-// is renamed or removed in steady state.
+// is renamed or removed in steady state. Where truncation leaves none, the next
+// segment is written ahead while the second half of the last one fills. The
+// first segments of a log are shorter, so that its first record waits for little.
 //
 //	meta      two slots, written in turn: first and last segment, the place of
 //	          the last TruncateBack, how the log was closed, the map of Set

@@ -34,11 +34,12 @@ type Log struct {
 	mu       sync.RWMutex
 	meta     meta
 	segments []*segment // in order; the last one is the tail unless it is sealed
-	spares   []string   // files of standard size that hold nothing
+	spares   []spare    // at most Options.Spare
+	making   *making    // the spare under way, nil without one
+	refused  uint64     // the segment for which no spare could be made
 	number   uint64     // of the segment file made last
 	closed   bool
 
-	made chan struct{} // closed when the spare under way is there; nil without one
 	// background counts goroutines that write ahead, which end when ctx does, or
 	// wait to recycle, which end when readers have released their records.
 	background sync.WaitGroup

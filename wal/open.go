@@ -42,7 +42,6 @@ func Open(ctx context.Context, dir string, o Options) (*Log, error) {
 		l.abandon()
 		return nil, err
 	}
-	l.makeSpare()
 	return l, nil
 }
 
@@ -419,7 +418,7 @@ func (l *Log) collectSpares(names []string) error {
 			if err := syncFile(name); err != nil {
 				return err
 			}
-			l.spares = append(l.spares, name)
+			l.spares = append(l.spares, spare{name, fi.Size()})
 			continue
 		}
 		_ = os.Remove(name) // a file that stays is found at the next opening

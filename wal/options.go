@@ -10,12 +10,15 @@ import (
 // Options are the parameters of a log. The zero value is right for a server.
 type Options struct {
 	// SegmentSize is the length of a segment file in bytes, a multiple of 4096
-	// from 64 KiB to 16 GiB; 0 means 64 MiB. A log takes the disk's blocks of its
-	// segments and spares from the beginning. The size may differ from one
-	// opening to the next. A record that does not fit gets a segment of its own.
+	// from 64 KiB to 16 GiB; 0 means 64 MiB. A segment takes its blocks of the
+	// disk before it takes records. So that the first record of a log does not
+	// wait for much of that, the first segment has at most 1 MiB, and the next
+	// ones grow. The size may differ from one opening to the next. A record that
+	// does not fit gets a segment of its own.
 	SegmentSize int64
-	// Spare is how many unused segments are kept for later, written ahead or
-	// left over from truncation; 0 means 1. Others are removed.
+	// Spare is how many unused segments are kept for later, left over from
+	// truncation or, while the second half of the last segment fills, written
+	// ahead; 0 means 1. Others are removed.
 	Spare int
 	// OpenSegments is how many sealed segments stay mapped for readers; the
 	// least recently used are closed first. 0 means 64.

@@ -164,6 +164,9 @@ type segment struct {
 	cuts    uint64                    // of the trailer, once sealed
 	sealed  bool
 	dead    bool // no part of the log any more
+	// look is where the frames end when a spare is looked after next; guarded by
+	// Log.writer.
+	look int64
 
 	committer *flush.Committer // of the tail; changes with Log.writer held too
 }
@@ -221,10 +224,15 @@ func mapSegment(pool *async.Pool, name string, access core.Access) (*async.File,
 	return async.Wrap(pool, f), nil
 }
 
+const aheadStep = 1 << 20 // bytes that are written ahead at a time
+
 // writeAhead makes a segment file of zeros that has its blocks, written, so that
 // flushing it later changes no metadata. Writes of one page keep the folios of
-// the page cache small: a store into the map makes a whole folio dirty.
-func writeAhead(name string, size int64, stop func() error) (err error) {
+// the page cache small: a store into the map makes a whole folio dirty. may is
+// called with an offset before the bytes from there on are written, and may
+// wait; its error ends the work. What waits for the device is never much: others
+// that flush to it meanwhile would wait for all of that.
+func writeAhead(name string, size int64, may func(off int64) error) (err error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
@@ -239,8 +247,13 @@ func writeAhead(name string, size int64, stop func() error) (err error) {
 	}()
 	zeros := make([]byte, pageSize)
 	for off := int64(0); off < size; off += pageSize {
-		if off%(1<<20) == 0 {
-			if err := stop(); err != nil {
+		if off%aheadStep == 0 {
+			if off%(4*aheadStep) == 0 && off > 0 {
+				if err := f.Sync(); err != nil {
+					return err
+				}
+			}
+			if err := may(off); err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"os"
+	"slices"
+	"sync/atomic"
 )
 
 // randomSalt returns a random number for one life of a segment file.
@@ -13,72 +15,163 @@ func randomSalt() uint64 {
 	return le.Uint64(b[:])
 }
 
-// takeFile returns a segment file of the given size without records: a spare one
-// if it can, or else a new one, which it first has to write ahead.
-func (l *Log) takeFile(size int64) (name string, err error) {
-	if size == l.opts.SegmentSize {
-		if name, ok := l.takeSpare(); ok {
-			return name, nil
+const (
+	// firstSegment is the length of the first segment of a log, which Append
+	// writes ahead while its caller waits. Each of the next is at most segmentGrowth
+	// times as long, up to Options.SegmentSize.
+	firstSegment  = 1 << 20
+	segmentGrowth = 4
+)
+
+// A spare is a segment file that holds nothing.
+type spare struct {
+	name string
+	size int64
+}
+
+// A making is a spare that a goroutine of the log writes ahead.
+type making struct {
+	size    int64
+	allowed atomic.Int64 // how much of it may be written yet
+	more    chan struct{}
+	done    chan struct{} // closed when the goroutine has ended
+	stop    context.CancelFunc
+}
+
+// allow lets the first n bytes be written. One goroutine calls it at a time.
+func (m *making) allow(n int64) {
+	if n <= m.allowed.Load() {
+		return
+	}
+	m.allowed.Store(n)
+	select {
+	case m.more <- struct{}{}:
+	default: // it has not looked yet
+	}
+}
+
+// wait waits until the byte at off may be written.
+func (m *making) wait(ctx context.Context, off int64) error {
+	for ctx.Err() == nil && m.allowed.Load() <= off {
+		select {
+		case <-m.more:
+		case <-ctx.Done():
 		}
 	}
+	return context.Cause(ctx)
+}
+
+// segmentSize returns the length of the next segment. l.writer is held.
+func (l *Log) segmentSize() int64 {
+	size := int64(firstSegment)
+	if n := len(l.segments); n > 0 {
+		size = max(size, min(l.segments[n-1].size, l.opts.SegmentSize)*segmentGrowth)
+	}
+	return min(size, l.opts.SegmentSize)
+}
+
+// takeFile returns a segment file without records that is need bytes long at
+// least: a spare one if it can, or else a new one, which it first has to write
+// ahead. l.writer is held.
+func (l *Log) takeFile(need int64) (spare, error) {
+	if s, ok := l.takeSpare(need); ok {
+		return s, nil
+	}
+	s := spare{size: max(l.segmentSize(), (need+pageSize-1)/pageSize*pageSize)}
 	l.mu.Lock()
 	l.number++
-	name = segmentName(l.dir, l.number)
+	s.name = segmentName(l.dir, l.number)
 	l.mu.Unlock()
-	return name, writeAhead(name, size, func() error { return nil })
+	return s, writeAhead(s.name, s.size, func(int64) error { return nil })
 }
 
 // takeSpare takes a spare file, and waits for one that is being written.
-func (l *Log) takeSpare() (name string, ok bool) {
+// l.writer is held.
+func (l *Log) takeSpare(need int64) (s spare, ok bool) {
+	fits := func(s spare) bool { return s.size >= need }
 	l.mu.Lock()
-	if made := l.made; made != nil && len(l.spares) == 0 {
-		l.mu.Unlock()
-		<-made
-		l.mu.Lock()
-	}
 	defer l.mu.Unlock()
-	n := len(l.spares)
-	if n == 0 {
-		return "", false
+	i := slices.IndexFunc(l.spares, fits)
+	if m := l.making; i < 0 && m != nil && m.size >= need {
+		l.mu.Unlock()
+		m.allow(m.size)
+		<-m.done
+		l.mu.Lock()
+		i = slices.IndexFunc(l.spares, fits)
 	}
-	name, l.spares = l.spares[n-1], l.spares[:n-1]
-	return name, true
+	if i < 0 {
+		return s, false
+	}
+	s = l.spares[i]
+	l.spares = slices.Delete(l.spares, i, i+1)
+	return s, true
 }
 
-// giveBack keeps a file that holds nothing for later, or removes it.
-func (l *Log) giveBack(name string, size int64) {
+// giveBack keeps a file of standard size that holds nothing for later, or
+// removes it.
+func (l *Log) giveBack(s spare) {
 	l.mu.Lock()
-	keep := size == l.opts.SegmentSize && len(l.spares) < l.opts.Spare
+	keep := s.size == l.opts.SegmentSize && len(l.spares) < l.opts.Spare
 	if keep {
-		l.spares = append(l.spares, name)
+		l.spares = append(l.spares, s)
+		if l.making != nil && len(l.spares) == l.opts.Spare {
+			l.making.stop()
+		}
 	}
 	l.mu.Unlock()
 	if !keep {
-		_ = os.Remove(name) // a file that stays is found at the next opening
+		_ = os.Remove(s.name) // a file that stays is found at the next opening
 	}
 }
 
-// makeSpare writes a segment ahead in the background if there is none left.
-// l.writer is held, except while opening.
-func (l *Log) makeSpare() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.made != nil || l.closed || len(l.spares) >= l.opts.Spare {
+// lookAhead has a spare written ahead while the second half of the tail fills, at
+// the pace of that: truncation may return a file before, and the device serves
+// those that wait for their records meanwhile. l.writer is held.
+func (l *Log) lookAhead(tail *segment) {
+	if tail.end < tail.look {
 		return
 	}
-	made := make(chan struct{})
-	l.made = made
+	used := tail.end - tail.size/2
+	if tail.look = tail.end + tail.size/64; used <= 0 {
+		tail.look = tail.size/2 + 1
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.making == nil && len(l.spares) < l.opts.Spare && l.refused != tail.seq {
+		l.makeSpare(tail.seq)
+	}
+	if l.making != nil { // it is whole when the tail is 7/8 full
+		l.making.allow(int64(float64(l.making.size) * min(1, float64(used)/float64(tail.size*3/8))))
+	}
+}
+
+// makeSpare begins to write a spare. A second one is not tried for the segment
+// seq when that fails: roll makes one then, and returns the error. l.writer and
+// l.mu are held.
+func (l *Log) makeSpare(seq uint64) {
+	ctx, stop := context.WithCancel(l.ctx)
+	m := &making{size: l.segmentSize(), more: make(chan struct{}, 1), done: make(chan struct{}), stop: stop}
+	l.making = m
 	l.number++
-	name := segmentName(l.dir, l.number)
-	l.background.Go(func() { // ends when the file is written, or the log is closed
-		err := writeAhead(name, l.opts.SegmentSize, func() error { return context.Cause(l.ctx) })
-		if err == nil { // else roll makes one, and reports the error
-			l.giveBack(name, l.opts.SegmentSize)
-		}
+	s := spare{segmentName(l.dir, l.number), m.size}
+	l.background.Go(func() { // ends when the file is written, is not needed, or the log is closed
+		defer close(m.done)
+		defer stop()
+		err := writeAhead(s.name, s.size, func(off int64) error { return m.wait(ctx, off) })
 		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.made = nil
-		close(made)
+		l.making = nil
+		keep := err == nil && len(l.spares) < l.opts.Spare
+		if keep {
+			l.spares = append(l.spares, s)
+		}
+		if err != nil && ctx.Err() == nil {
+			l.refused = seq
+		}
+		l.mu.Unlock()
+		if err == nil && !keep {
+			_ = os.Remove(s.name) // truncation has left another meanwhile
+		}
 	})
 }
 
@@ -92,14 +185,14 @@ func (l *Log) recycle(dead []*segment) {
 		closing := s.closing
 		l.mu.Unlock()
 		if len(closing) == 0 {
-			l.giveBack(s.name, s.size)
+			l.giveBack(spare{s.name, s.size})
 			continue
 		}
 		l.background.Go(func() { // ends with the last reader's Release
 			for _, f := range closing {
 				_ = f.Wait() // the file is closed in any case
 			}
-			l.giveBack(s.name, s.size)
+			l.giveBack(spare{s.name, s.size})
 		})
 	}
 }

@@ -198,6 +198,7 @@ func (l *Log) cut(s *segment, at int, last uint64) error {
 	s.sealed, s.gen = false, l.meta.gen
 	l.mu.Unlock()
 	s.durable.Store(end)
+	s.look = 0
 	l.install(s, f)
 	return nil
 }
