@@ -2,114 +2,225 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
-	tidwall "github.com/tidwall/wal"
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 
 	"github.com/fmmap-go/fmmap/async"
-	"github.com/fmmap-go/fmmap/wal"
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/flush"
 )
 
-// appends: 64 goroutines append records of 256 bytes to one log, and each waits
-// until its own record is durable.
-func appends() []workload {
-	return []workload{{name: "append/64", unit: "records/s", open: openAppend}}
+// appends: goroutines append records of 256 bytes to one file, and each waits
+// until its own record is durable. In append the file has been written before,
+// in allocated its blocks are only allocated. Bare files are of appendSize, and
+// begun again when they are full.
+func appends() (all []workload) {
+	for _, n := range []int{1, 64} {
+		all = append(all, appending(fmt.Sprint("append/", n), n, true))
+	}
+	for _, n := range []int{1, 64} {
+		all = append(all, appending(fmt.Sprint("allocated/", n), n, false))
+	}
+	return all
 }
 
 const (
-	appenders  = 64
 	recordSize = 256
+	appendSize = 64 * mib
 )
 
-func openAppend(c config) ([]side, func(), error) {
-	pool, err := async.NewPool(async.PoolOptions{})
+// appending is the workload of n goroutines.
+func appending(name string, n int, written bool) workload {
+	return workload{name: name, unit: "records/s", open: func(c config) ([]side, func(), error) {
+		pool, err := async.NewPool(async.PoolOptions{})
+		if err != nil {
+			return nil, nil, err
+		}
+		kinds := []logKind{asyncLog(pool, written), committerLog(written)}
+		if n == 1 {
+			kinds = append(kinds, ringLog("write+fdatasync", written, false))
+		} else {
+			kinds = append(kinds, ringLog("write+fdatasync group commit", written, true))
+		}
+		kinds = append(kinds, directLog(written))
+		if written && n > 1 {
+			kinds = append(kinds, growingLogs...)
+		}
+		var sides []side
+		for _, l := range kinds {
+			sides = append(sides, side{l.name, func() (float64, error) { return c.appendNew(l, n) }})
+		}
+		return sides, func() { _ = pool.Close() }, nil
+	}}
+}
+
+// appendNew returns how many records n goroutines append per second to a new
+// log. The first record is not timed, since it may cost a file.
+func (c config) appendNew(l logKind, n int) (perSecond float64, err error) {
+	dir, err := os.MkdirTemp(c.dir, "append-")
 	if err != nil {
-		return nil, nil, err
+		return 0, err
 	}
+	defer os.RemoveAll(dir)
+	add, closer, err := l.open(filepath.Join(dir, "log"))
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if cerr := closer(); err == nil {
+			err = cerr
+		}
+	}()
 	rec := make([]byte, recordSize)
 	for i := range rec {
 		rec[i] = byte(i)
 	}
-	// Each run has a new log: create makes it, and returns the functions that append
-	// and close. The first record is not timed, since it may cost a file.
-	run := func(name string, create func(path string) (func() error, func(), error)) side {
-		return side{name, func() (float64, error) {
-			dir, err := os.MkdirTemp(c.dir, "append-")
-			if err != nil {
-				return 0, err
-			}
-			defer os.RemoveAll(dir)
-			do, closer, err := create(filepath.Join(dir, "log"))
-			if err != nil {
-				return 0, err
-			}
-			defer closer()
-			if err := do(); err != nil {
-				return 0, err
-			}
-			return c.rate(appenders, func(int, *rand.Rand) error { return do() })
-		}}
+	if err := add(rec); err != nil {
+		return 0, err
 	}
-	ctx := context.Background()
-	return []side{
-		run("fmmap", func(path string) (func() error, func(), error) {
-			l, err := wal.Open(ctx, path, wal.Options{Pool: pool})
-			if err != nil {
-				return nil, nil, err
+	return c.rate(n, func(int, *rand.Rand) error { return add(rec) })
+}
+
+// slots returns a function that returns where the next record goes.
+func slots() func() int64 {
+	var next atomic.Int64
+	return func() int64 { return (next.Add(recordSize) - recordSize) % appendSize }
+}
+
+// ringOptions are those of a file to append to.
+func ringOptions(written bool) core.Options {
+	return core.Options{Access: core.ReadWrite, Create: true, Size: appendSize, WrittenAhead: written}
+}
+
+// asyncLog appends through futures.
+func asyncLog(pool *async.Pool, written bool) logKind {
+	return logKind{"fmmap", func(name string) (func([]byte) error, func() error, error) {
+		ctx := context.Background()
+		f, err := async.Open(ctx, pool, name, ringOptions(written)).Await(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		slot := slots()
+		return func(rec []byte) error {
+			off := slot()
+			if _, err := f.WriteAt(ctx, rec, off).Await(ctx); err != nil {
+				return err
 			}
-			return func() error { _, err := l.Append(rec).Await(ctx); return err }, func() { _ = l.Close() }, nil
-		}),
-		run("write + fsync under a mutex", func(path string) (func() error, func(), error) {
-			f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-			if err != nil {
-				return nil, nil, err
+			return f.FlushRange(off, recordSize).Wait()
+		}, f.Close, nil
+	}}
+}
+
+// committerLog appends without futures.
+func committerLog(written bool) logKind {
+	return logKind{"core and flush.Committer", func(name string) (func([]byte) error, func() error, error) {
+		f, err := core.OpenFile(name, ringOptions(written))
+		if err != nil {
+			return nil, nil, err
+		}
+		c := flush.NewCommitter(f, flush.Options{})
+		slot := slots()
+		return func(rec []byte) error {
+			off := slot()
+			if _, err := f.WriteAt(rec, off); err != nil {
+				return err
 			}
-			var mu sync.Mutex
-			return func() error {
-				mu.Lock()
-				defer mu.Unlock()
-				if _, err := f.Write(rec); err != nil {
+			return c.Flush(context.Background(), off, recordSize)
+		}, f.Close, nil
+	}}
+}
+
+// newRing makes a file of appendSize.
+func newRing(name string, flags int, written bool) (ring, error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR|flags, 0o600)
+	if err != nil {
+		return ring{}, err
+	}
+	if written {
+		zeros := aligned(mib)
+		for off := int64(0); off < appendSize && err == nil; off += mib {
+			_, err = f.WriteAt(zeros, off)
+		}
+	} else {
+		err = unix.Fallocate(int(f.Fd()), 0, 0, appendSize)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		f.Close()
+	}
+	return ring{file: f, size: appendSize}, err
+}
+
+// ringLog appends by write and fdatasync, in groups or each caller alone.
+func ringLog(kind string, written, groups bool) logKind {
+	return logKind{kind, func(name string) (func([]byte) error, func() error, error) {
+		r, err := newRing(name, 0, written)
+		if err != nil {
+			return nil, nil, err
+		}
+		if groups {
+			return newGrouped(r.append).append, r.file.Close, nil
+		}
+		return r.append, r.file.Close, nil
+	}}
+}
+
+// directLog appends by writes that pass by the page cache and are durable.
+func directLog(written bool) logKind {
+	return logKind{"O_DIRECT group commit", func(name string) (func([]byte) error, func() error, error) {
+		r, err := newRing(name, unix.O_DIRECT|unix.O_DSYNC, written)
+		if err != nil {
+			return nil, nil, err
+		}
+		return newGrouped(newDirectRing(r).append).append, r.file.Close, nil
+	}}
+}
+
+// growingLogs append to files that grow.
+var growingLogs = []logKind{
+	{"write + fsync under a mutex", func(name string) (func([]byte) error, func() error, error) {
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		if err != nil {
+			return nil, nil, err
+		}
+		var mu sync.Mutex
+		return func(rec []byte) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if _, err := f.Write(rec); err != nil {
+				return err
+			}
+			return f.Sync()
+		}, f.Close, nil
+	}},
+	{"bbolt Batch", func(name string) (func([]byte) error, func() error, error) {
+		db, err := bolt.Open(name, 0o600, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		bucket := []byte("log")
+		err = db.Update(func(tx *bolt.Tx) error { _, err := tx.CreateBucket(bucket); return err })
+		return func(rec []byte) error {
+			return db.Batch(func(tx *bolt.Tx) error {
+				b := tx.Bucket(bucket)
+				b.FillPercent = 1 // keys ascend
+				seq, err := b.NextSequence()
+				if err != nil {
 					return err
 				}
-				return f.Sync()
-			}, func() { f.Close() }, nil
-		}),
-		run("bbolt Batch", func(path string) (func() error, func(), error) {
-			db, err := bolt.Open(path, 0o600, nil)
-			if err != nil {
-				return nil, nil, err
-			}
-			bucket := []byte("log")
-			err = db.Update(func(tx *bolt.Tx) error { _, err := tx.CreateBucket(bucket); return err })
-			return func() error {
-				return db.Batch(func(tx *bolt.Tx) error {
-					b := tx.Bucket(bucket)
-					b.FillPercent = 1 // keys ascend
-					seq, err := b.NextSequence()
-					if err != nil {
-						return err
-					}
-					return b.Put([]byte{byte(seq >> 56), byte(seq >> 48), byte(seq >> 40), byte(seq >> 32), byte(seq >> 24), byte(seq >> 16), byte(seq >> 8), byte(seq)}, rec)
-				})
-			}, func() { db.Close() }, err
-		}),
-		run("tidwall/wal with sync", func(path string) (func() error, func(), error) {
-			l, err := tidwall.Open(path, nil) // syncs every write
-			if err != nil {
-				return nil, nil, err
-			}
-			var mu sync.Mutex
-			seq := uint64(0)
-			return func() error {
-				mu.Lock()
-				defer mu.Unlock()
-				seq++
-				return l.Write(seq, rec)
-			}, func() { l.Close() }, nil
-		}),
-	}, func() { _ = pool.Close() }, nil
+				return b.Put(binary.BigEndian.AppendUint64(nil, seq), rec)
+			})
+		}, db.Close, err
+	}},
+	tidwallLog,
 }

@@ -76,6 +76,21 @@ func (c config) appendTo(l logKind, n int) (perSecond float64, err error) {
 	return c.rate(n, func(int, *rand.Rand) error { return add(rec) })
 }
 
+var tidwallLog = logKind{"tidwall/wal with sync", func(dir string) (func([]byte) error, func() error, error) {
+	l, err := tidwall.Open(dir, nil) // syncs every write
+	if err != nil {
+		return nil, nil, err
+	}
+	var mu sync.Mutex
+	seq := uint64(0)
+	return func(rec []byte) error {
+		mu.Lock()
+		defer mu.Unlock()
+		seq++
+		return l.Write(seq, rec)
+	}, l.Close, nil
+}}
+
 var logs = []logKind{
 	{"fmmap", func(dir string) (func([]byte) error, func() error, error) {
 		ctx := context.Background()
@@ -85,20 +100,7 @@ var logs = []logKind{
 		}
 		return func(rec []byte) error { _, err := l.Write(ctx, rec); return err }, l.Close, nil
 	}},
-	{"tidwall/wal with sync", func(dir string) (func([]byte) error, func() error, error) {
-		l, err := tidwall.Open(dir, nil) // syncs every write
-		if err != nil {
-			return nil, nil, err
-		}
-		var mu sync.Mutex
-		seq := uint64(0)
-		return func(rec []byte) error {
-			mu.Lock()
-			defer mu.Unlock()
-			seq++
-			return l.Write(seq, rec)
-		}, l.Close, nil
-	}},
+	tidwallLog,
 	{"etcd's wal", func(dir string) (func([]byte) error, func() error, error) {
 		l, err := etcd.Create(zap.NewNop(), dir, nil)
 		if err != nil {
@@ -118,63 +120,12 @@ var logs = []logKind{
 		if err != nil {
 			return nil, nil, err
 		}
-		g := &grouped{file: f, next: newGroup()}
+		g := newGrouped(func(data []byte) error {
+			if _, err := f.Write(data); err != nil {
+				return err
+			}
+			return unix.Fdatasync(int(f.Fd()))
+		})
 		return g.append, f.Close, nil
 	}},
-}
-
-// grouped is the group commit that one writes by hand: what comes while one
-// group is written and flushed is the next one.
-type grouped struct {
-	file *os.File
-
-	mu   sync.Mutex
-	busy bool
-	next *group
-}
-
-type group struct {
-	data []byte
-	done chan struct{}
-	err  error // read after done
-}
-
-func newGroup() *group { return &group{done: make(chan struct{})} }
-
-func (g *grouped) append(rec []byte) error {
-	g.mu.Lock()
-	own := g.next
-	own.data = append(own.data, rec...)
-	leads := !g.busy
-	g.busy = true
-	g.mu.Unlock()
-	if leads {
-		if g.flush() {
-			go g.rest() // ends when no group is waiting
-		}
-	}
-	<-own.done
-	return own.err
-}
-
-// flush writes and flushes the group that waits, and reports whether there is
-// another one then.
-func (g *grouped) flush() (more bool) {
-	g.mu.Lock()
-	now := g.next
-	g.next = newGroup()
-	g.mu.Unlock()
-	if _, now.err = g.file.Write(now.data); now.err == nil {
-		now.err = unix.Fdatasync(int(g.file.Fd()))
-	}
-	close(now.done)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.busy = len(g.next.data) > 0
-	return g.busy
-}
-
-func (g *grouped) rest() {
-	for g.flush() {
-	}
 }
