@@ -55,10 +55,6 @@ func all(names []string) (err error) {
 			return fmt.Errorf("there is no row %q", n)
 		}
 	}
-	before, err := held()
-	if err != nil {
-		return err
-	}
 	root, err := filepath.Abs("../..") // go run -C
 	if err != nil {
 		return err
@@ -68,10 +64,7 @@ func all(names []string) (err error) {
 		return err
 	}
 	defer func() {
-		err = errors.Join(err, removed(dir))
-		if after, e := held(); e != nil || after != before {
-			err = errors.Join(err, e, fmt.Errorf("left behind: %s instead of %s", after, before))
-		}
+		err = errors.Join(err, removed(dir), left(dir))
 	}()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -82,7 +75,7 @@ func all(names []string) (err error) {
 		wg     sync.WaitGroup
 		mu     sync.Mutex // guards failed and the output
 		failed int
-		slots  = make(chan struct{}, 2) // tests wait for each other half of the time
+		slots  = make(chan struct{}, 4) // tests wait for disks, clocks and each other most of the time
 	)
 	for _, r := range rows {
 		if len(names) > 0 && !slices.Contains(names, r.name) {
@@ -126,11 +119,25 @@ func removed(dir string) (err error) {
 	return err
 }
 
-// held returns what the machine holds that tests may have left.
-func held() (string, error) {
-	loops, _ := filepath.Glob("/sys/block/loop*/loop/backing_file") // the pattern is well-formed
-	mounts, err := os.ReadFile("/proc/self/mounts")
-	return fmt.Sprintf("%d loop devices and %d mounts", len(loops), bytes.Count(mounts, []byte("\n"))), err
+// left returns an error if there are loop devices of files in dir, or mounts. Those of
+// other programs, which may run meanwhile, do not count.
+func left(dir string) error {
+	below := []byte(dir + "/")
+	loops, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	for _, name := range loops {
+		// One that is detached meanwhile has no such file any more.
+		if file, _ := os.ReadFile(name); bytes.HasPrefix(file, below) {
+			err = errors.Join(err, fmt.Errorf("left behind: a loop device of %s", bytes.TrimSpace(file)))
+		}
+	}
+	mounts, e := os.ReadFile("/proc/self/mounts")
+	err = errors.Join(err, e)
+	for line := range bytes.Lines(mounts) {
+		if bytes.Contains(line, below) {
+			err = errors.Join(err, fmt.Errorf("left behind: the mount %s", bytes.TrimSpace(line)))
+		}
+	}
+	return err
 }
 
 // prepare copies the repository into dir/src and compiles its tests into
