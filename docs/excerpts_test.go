@@ -10,11 +10,11 @@ import (
 
 // Go code that is not a whole program cannot be compiled by itself, so it is a
 // copy of code that is compiled: of an example of a package, or of a program in
-// examples or in docs/programs.
+// examples, docs/programs or docs/columns.
 func TestExcerptsAreCopies(t *testing.T) {
 	var sources []string
-	for _, root := range []string{"core", "lock", "flush", "async", "wal", "examples", "docs/programs"} {
-		programs := root == "examples" || root == "docs/programs" // all of it, not the examples alone
+	for _, root := range []string{"core", "lock", "flush", "async", "wal", "examples", "docs/programs", "docs/columns"} {
+		programs := root == "examples" || strings.HasPrefix(root, "docs/") // all of it, not the examples alone
 		err := filepath.WalkDir(filepath.Join("..", root), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
 				return err

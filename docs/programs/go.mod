@@ -9,6 +9,9 @@ require (
 	golang.org/x/sync v0.24.0
 )
 
-require golang.org/x/sys v0.49.0 // indirect
+require (
+	go.etcd.io/bbolt v1.5.0
+	golang.org/x/sys v0.49.0 // indirect
+)
 
 replace github.com/fmmap-go/fmmap => ../..

@@ -43,6 +43,8 @@ var allowed = map[string][]string{
 	"examples/raftlog":       {"core", "lock", "wal", "examples/internal/cli", "examples/raftlog/store"},
 	"examples/raftlog/store": {"wal"},
 
+	"docs/columns":            {"core"},
+	"docs/programs/bolt":      {"async", "core"},
 	"docs/programs/executors": {"async"},
 }
 
