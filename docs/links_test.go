@@ -1,6 +1,9 @@
 package docs
 
 import (
+	"encoding/xml"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -96,5 +99,39 @@ func TestReadmeIsShort(t *testing.T) {
 	}
 	if n := strings.Count(string(b), "\n"); n > 150 {
 		t.Errorf("README.md has %d lines, want at most 150", n)
+	}
+}
+
+// Every picture is a whole document of XML, without which no browser shows it, and
+// a page shows it.
+func TestPicturesAreWholeAndShown(t *testing.T) {
+	pictures, err := filepath.Glob("*.svg")
+	if err != nil || len(pictures) == 0 {
+		t.Fatalf("found %v, %v", pictures, err)
+	}
+	var pages strings.Builder
+	for _, doc := range documents(t) {
+		b, err := os.ReadFile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages.Write(b)
+	}
+	for _, name := range pictures {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := xml.NewDecoder(f)
+		for err == nil {
+			_, err = d.Token()
+		}
+		if !errors.Is(err, io.EOF) {
+			t.Errorf("%s: %v", name, err)
+		}
+		_ = f.Close() // it was only read
+		if !strings.Contains(pages.String(), "("+name+")") {
+			t.Errorf("no page shows %s", name)
+		}
 	}
 }
