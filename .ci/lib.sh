@@ -27,6 +27,9 @@ need() {
 		return 1
 	fi
 	rm -f "$log"
+	case " ${missing[*]} " in
+	*' prometheus '*) service prometheus stop >/dev/null 2>&1 || true ;; # which the package starts
+	esac
 }
 
 # compiling COMMAND... runs the go command where all processors are busy anyway:

@@ -29,6 +29,10 @@ type Stats struct {
 	// Run counts the flushes of batches, failed ones too, by how long they took:
 	// what the device takes.
 	Run latency.Histogram `json:"run"`
+
+	// LastError is the flush that failed, after which the log refuses records
+	// until it is opened again; empty if none did.
+	LastError string `json:"last_error,omitempty"`
 }
 
 // counters count what Stats reports.
@@ -81,5 +85,8 @@ func (l *Log) Stats() Stats {
 	l.mu.RUnlock()
 	s.Appends, s.Records, s.Bytes = c.appends.Load(), c.records.Load(), c.volume.Load()
 	s.Wait, s.Run = c.wait.Histogram(), c.run.Histogram()
+	if err := l.failed(); err != nil {
+		s.LastError = err.Error()
+	}
 	return s
 }
