@@ -1,5 +1,5 @@
 // Fmmap looks at mapped files and works with them: what is in memory, what is
-// dirty, who holds a lock, and what is in a log.
+// dirty, which process holds a lock, what is in a log, and what a disk does.
 //
 //	fmmap stat FILE...
 //	fmmap help COMMAND
@@ -16,6 +16,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+
+	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
 // Exit codes.
@@ -42,11 +44,11 @@ type call struct {
 }
 
 func commands() []command {
-	return []command{stat, watch, warm, evict, lockCommand, walCommand}
+	return []command{stat, watch, warm, evict, bench, lockCommand, walCommand}
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), sys.EndSignals...)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/internal/testutil"
@@ -59,6 +60,13 @@ func TestCalls(t *testing.T) {
 		{"warm -json DIR/data", exitOK, `"size":100000`, ""},
 		{"warm DIR/missing", exitFailed, "", "missing"},
 		{"evict DIR", exitFailed, "", "not a regular file"},
+		{"bench", exitUsage, "", "wrong number of arguments"},
+		{"bench -time 0s DIR", exitUsage, "", "time must be positive"},
+		{"bench -size 1 DIR", exitUsage, "", "1 MiB or more"},
+		{"bench DIR/missing", exitFailed, "", "missing"},
+		{"bench -time 20ms DIR/data", exitOK, "\nhot/4k ", ""},
+		{"bench -time 50ms -size 1048576 DIR", exitOK, "\nappend/64 ", ""},
+		{"bench -json -time 50ms -size 1048576 DIR", exitOK, `{"row":"files/4"`, ""},
 		{"lock DIR/data", exitUsage, "", "wrong number of arguments"},
 		{"lock -x -s DIR/data -- true", exitUsage, "", "at most one of"},
 		{"lock DIR/data --", exitUsage, "", "a command"},
@@ -234,5 +242,66 @@ func TestBar(t *testing.T) {
 	}
 	if got := bar(regions[3:], true); got != "\x1b[32m█\x1b[0m" {
 		t.Errorf("colored: %q", got)
+	}
+}
+
+// A run of bench that is over, or interrupted before or after its first row, leaves
+// nothing in the folder.
+func TestBenchLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	for _, rows := range []int{0, 1, 100} {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		out := writerFunc(func(p []byte) (int, error) {
+			if rows -= bytes.Count(p, []byte(`{"row":`)); rows <= 0 {
+				cancel(errors.New("interrupted"))
+			}
+			return len(p), nil
+		})
+		interrupted := rows < 100
+		if rows == 0 {
+			cancel(errors.New("interrupted"))
+		}
+		var errs bytes.Buffer
+		code := run(ctx, []string{"bench", "-json", "-time", "50ms", "-size", "1048576", dir}, strings.NewReader(""), out, &errs)
+		cancel(nil)
+		if failed := code == exitFailed && strings.Contains(errs.String(), "interrupted"); failed != interrupted {
+			t.Errorf("interrupted is %v: exit code %d, %q", interrupted, code, errs.String())
+		}
+		left, err := os.ReadDir(dir)
+		if err != nil || len(left) > 0 {
+			t.Errorf("left: %v, %v", left, err)
+		}
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func TestRecommend(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		rates map[string]float64
+		want  recommendation // without the notes
+		note  string
+	}{
+		{"nothing", nil, recommendation{}, "The defaults"},
+		{"slow device", map[string]float64{"commit/1": 100, "commit/64": 4000}, recommendation{Interval: 200 * time.Millisecond}, "40 times"},
+		{"no device", map[string]float64{"commit/1": 1e6, "commit/64": 1e6}, recommendation{Interval: time.Millisecond}, "gain little"},
+		{"wide lane", map[string]float64{"files/1": 10, "files/2": 79, "files/4": 100}, recommendation{FlushWidth: 4}, ""},
+		{"narrow lane", map[string]float64{"page/1": 81, "page/2": 90, "page/4": 100}, recommendation{PageWidth: 1}, ""},
+		{"large reads", map[string]float64{"cold/4k": 1000, "cold/64k": 500}, recommendation{}, "8 times the bytes"},
+	} {
+		f := figures{}
+		for row, r := range tt.rates {
+			f[row] = figure{Row: row, PerSecond: r, Ratio: 1}
+		}
+		got := f.recommend()
+		if got.FlushWidth != tt.want.FlushWidth || got.PageWidth != tt.want.PageWidth || got.Interval != tt.want.Interval {
+			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
+		}
+		if !strings.Contains(strings.Join(got.Notes, "\n"), tt.note) {
+			t.Errorf("%s: notes %q, want %q", tt.name, got.Notes, tt.note)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"time"
 )
 
 // isTerminal reports whether w is a character device, other than the null one,
@@ -53,7 +54,36 @@ func (c *call) progress(what string, done, of int64) {
 	if isTerminal(c.stderr) {
 		fmt.Fprintf(c.stderr, "\r\x1b[K%s %d%%", what, done*100/max(of, 1))
 		if done >= of {
-			fmt.Fprint(c.stderr, "\r\x1b[K")
+			c.clear()
+		}
+	}
+}
+
+// clear removes what progress shows.
+func (c *call) clear() {
+	if isTerminal(c.stderr) {
+		fmt.Fprint(c.stderr, "\r\x1b[K")
+	}
+}
+
+// alive does work whose share that is done is unknown, and shows on a terminal how
+// long it has taken.
+func (c *call) alive(what string, work func() error) error {
+	if !isTerminal(c.stderr) {
+		return work()
+	}
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	began := time.Now()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		fmt.Fprintf(c.stderr, "\r\x1b[K%s %.0f s", what, time.Since(began).Seconds())
+		select {
+		case err := <-done:
+			c.clear()
+			return err
+		case <-tick.C:
 		}
 	}
 }

@@ -111,7 +111,7 @@ func (c *call) walDump(ctx context.Context, l *wal.Log, from, count uint64) erro
 }
 
 func (c *call) walVerify(ctx context.Context, l *wal.Log) error {
-	if err := l.Verify(ctx); err != nil {
+	if err := c.alive("verifying", func() error { return l.Verify(ctx) }); err != nil {
 		return err
 	}
 	if *c.json {
@@ -122,7 +122,11 @@ func (c *call) walVerify(ctx context.Context, l *wal.Log) error {
 }
 
 func (c *call) walRepair(ctx context.Context, dir string) int {
-	r, err := wal.Repair(ctx, dir, wal.Options{})
+	var r wal.Repaired
+	err := c.alive("repairing", func() (err error) {
+		r, err = wal.Repair(ctx, dir, wal.Options{})
+		return err
+	})
 	if err != nil {
 		return c.fail(err)
 	}

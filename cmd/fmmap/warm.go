@@ -22,7 +22,11 @@ var evict = command{
 	brief: "drop files from memory",
 	help: `Writes the files back, asks the system to drop their pages from the page cache,
 and shows their state. Pages that a process has mapped stay.`,
-	run: func(_ context.Context, c *call) int { return c.eachFile(dropPages) },
+	run: func(_ context.Context, c *call) int {
+		return c.eachFile(func(name string) error {
+			return c.alive(name, func() error { return dropPages(name) })
+		})
+	},
 }
 
 // eachFile does something with each file, then shows it.

@@ -33,7 +33,7 @@ var allowed = map[string][]string{
 	"internal/sys/systest":     {},
 	"internal/testutil":        {"internal/sys/sandbox", "internal/sys/systest"},
 	"internal/lint":            {},
-	"cmd/fmmap":                {"core", "lock", "wal", "internal/sys"},
+	"cmd/fmmap":                {"core", "lock", "flush", "async", "wal", "internal/sys"},
 	"examples/internal/cli":    {},
 	"examples/quickstart":      {"core", "wal", "examples/internal/cli"},
 	"examples/eventlog":        {"async", "async/antspool", "core", "lock", "wal", "examples/internal/cli"},

@@ -3,6 +3,7 @@ package sys
 import (
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // A CacheState is how many bytes of a file's range are in the page cache, and
@@ -12,6 +13,9 @@ type CacheState struct{ Cached, Dirty, Writeback int64 }
 // CacheStateOf returns the state of the bytes [off, off+n) of f. It is
 // [errors.ErrUnsupported] where the system has no cachestat, or refuses it.
 func CacheStateOf(f *os.File, off, n int64) (CacheState, error) { return cacheState(f, off, n) }
+
+// EndSignals are the signals that ask a program to end.
+var EndSignals = []os.Signal{os.Interrupt, syscall.SIGTERM}
 
 // DropCache asks the system to drop the clean pages of f from the page cache.
 // Pages that are mapped or dirty stay. It is [errors.ErrUnsupported] where there
