@@ -55,7 +55,7 @@ var storeKinds = []struct {
 		return s, s.Close, nil
 	}},
 	{"raft-wal", func(dir string) (raft.LogStore, func() error, error) {
-		if err := os.Mkdir(dir, 0o700); err != nil {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, nil, err
 		}
 		s, err := raftwal.Open(dir)
