@@ -45,11 +45,17 @@ func SetHint(f *File, p *core.Pin) { f.hints.set(p, f.core.Len()) }
 
 // Occupy keeps a worker of a lane busy until quit is closed.
 func Occupy(p *Pool, l Lane, quit <-chan struct{}) error {
-	return p.execute(l, opGo, func(dropped error) {
+	block := func(dropped error) {
 		if dropped == nil {
 			<-quit
 		}
-	})
+	}
+	if l == LaneMeta {
+		if err := executeIn(p.copies, opGo, block); err != nil {
+			return err
+		}
+	}
+	return p.execute(l, opGo, block)
 }
 
 // FlushTarget returns what the batches of a file are flushed through.

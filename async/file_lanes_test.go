@@ -2,9 +2,9 @@ package async_test
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -89,41 +89,71 @@ func TestOperationsDoNotWait(t *testing.T) {
 	}
 }
 
-// A long CopyTo lets an Open pass that has come after it.
+// A CopyTo that does not get on, and one in the middle of a long step, delay no
+// Open, and two copies take turns.
 func TestLongCopyLetsOpenPass(t *testing.T) {
+	const step = 1 << 20 // of a copy of memory
+	stuck, free := make(chan struct{}), make(chan struct{})
+	var once sync.Once
 	var mu sync.Mutex
-	var ops []string
+	copied := 0
 	p := open(t, async.PoolOptions{
 		Meta: async.LaneOptions{Width: 1},
-		Hooks: async.Hooks{OnDone: func(l async.Lane, op string, _ time.Duration, _ error) {
-			if l == async.LaneMeta {
-				mu.Lock()
-				defer mu.Unlock()
-				ops = append(ops, op)
+		Hooks: async.Hooks{OnStart: func(_ async.Lane, op string, _ time.Duration) {
+			if op != "copy" {
+				return
 			}
+			once.Do(func() {
+				close(stuck)
+				<-free
+			})
+			mu.Lock()
+			defer mu.Unlock()
+			copied++
 		}},
 	})
-	f := async.Wrap(p, core.NewMemory("memory", pattern(4<<20)))
+	f := async.Wrap(p, core.NewMemory("memory", pattern(4*step)))
 	closedAtEnd(t, f)
+	release := sync.OnceFunc(func() { close(free) })
+	t.Cleanup(release)
+	dir := t.TempDir()
 	name := diskFile(t, pattern(100))
-	to := filepath.Join(t.TempDir(), "copy")
-	free := occupy(t, p, async.LaneMeta)
-	copying, opening := f.CopyTo(bg, to, 0, 4<<20), async.Open(bg, p, name, core.Options{})
-	free()
-	opened, err := opening.Await(bg)
+	long := f.CopyTo(bg, filepath.Join(dir, "long"), 0, 4*step)
+	<-stuck
+	short := f.CopyTo(bg, filepath.Join(dir, "short"), 0, 1)
+	var before int
+	onEnd := async.Then(bg, p, short, func(context.Context, struct{}) (struct{}, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		before = copied
+		return struct{}{}, nil
+	})
+
+	opened, err := async.Open(bg, p, name, core.Options{Access: core.ReadWrite}).Await(bg) // while the copy is stuck
 	check(t, err)
-	closedAtEnd(t, opened)
-	check(t, copying.Wait())
-	b, err := os.ReadFile(to)
-	if err != nil || !bytes.Equal(b, pattern(4<<20)) {
-		t.Errorf("the copy has other bytes, or error %v", err)
+	check(t, opened.Truncate(bg, 100).Wait())
+	check(t, opened.Close())
+	pending(t, long)
+	pending(t, short)
+
+	release()
+	check(t, onEnd.Wait())
+	check(t, long.Wait())
+	for name, n := range map[string]int{"long": 4 * step, "short": 1} {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || !bytes.Equal(b, pattern(4 * step)[:n]) {
+			t.Errorf("the %s copy has other bytes, or error %v", name, err)
+		}
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if got, want := ops[:3], []string{"go", "copy", "open"}; !slices.Equal(got, want) {
-		t.Errorf("first tasks of the Meta lane: got %q, want %q", got, want)
+	if copied != 6+3 { // the beginning, a chunk for each MiB, and the end
+		t.Errorf("steps of the copies: got %d, want 9", copied)
 	}
-	if n := len(ops); n < 1+1+4 { // occupy, Open, and a chunk for each MiB
-		t.Errorf("tasks of the Meta lane: got %q, want one per step of the copy", ops)
+	if before > 7 {
+		t.Errorf("the short copy was complete after %d steps of both, want it not to wait for the long one", before)
+	}
+	if got := p.Stats().Meta.Done; got < 9 {
+		t.Errorf("Stats: got %d tasks of lane Meta, want those of copies too", got)
 	}
 }

@@ -179,8 +179,9 @@ func (t transfer) copyCold(ctx context.Context, pin *core.Pin, small bool) *Futu
 	return copied
 }
 
-// CopyTo copies n bytes from off on to a new file, as [core.File.CopyTo] does.
-// Each step of a long copy is queued behind what has come meanwhile. When ctx is
+// CopyTo copies n bytes from off on to a new file, as [core.File.CopyTo] does, on
+// workers that the lane Meta has for copies alone: nothing else waits for a copy.
+// Each step of a long one is queued behind what has come meanwhile. When ctx is
 // done before the last step, nothing of the copy is left and the future fails
 // with the context's cause.
 func (f *File) CopyTo(ctx context.Context, name string, off, n int64) *Future[struct{}] {
@@ -199,7 +200,7 @@ func (f *File) CopyTo(ctx context.Context, name string, off, n int64) *Future[st
 		}
 		return c.Step()
 	}
-	inSteps(ctx, f.pool.lane(LaneMeta), opCopy, step, func(err error) {
+	inSteps(ctx, f.pool.copies, opCopy, step, func(err error) {
 		if c != nil {
 			c.Cancel() // does nothing to a copy that is complete
 		}

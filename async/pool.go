@@ -26,7 +26,8 @@ type PoolOptions struct {
 	// that may keep a P each. Every queue holds 1024.
 	//
 	// Page is the shape of each pager. There is one per device that pages are
-	// asked of at the moment, up to 16; more devices than that share them.
+	// asked of at the moment, up to 16; more devices than that share them. Copies
+	// of files have a queue and workers beside those of Meta, of the same shape.
 	Short, Flush, Page, Meta LaneOptions
 
 	// Hooks observe the tasks. Setting any costs two clock readings per task.
@@ -53,6 +54,7 @@ const defaultQueue = 1024
 type Pool struct {
 	group   *lane.Group
 	pagers  pagers
+	copies  *lane.Lane // of LaneMeta, for copies of files, which take long
 	granted grants
 
 	flushWait, flushRun latency.Recorder // of the committers of its files
@@ -131,6 +133,7 @@ func newPool(o PoolOptions, endless bool) (*Pool, error) {
 		lo.Lanes = append(lo.Lanes, lane.Shape{Width: x.Width, Queue: x.Queue})
 	}
 	p := &Pool{group: lane.New(lo), endless: endless}
+	p.copies = p.group.Add(int(LaneMeta))
 	p.granted.lane = p.group.Lane(int(LaneMeta))
 	p.pagers = pagers{
 		group:   p.group,
@@ -180,7 +183,7 @@ const (
 	LaneShort Lane = iota // tasks of [Go] and [Then], copying reads and writes
 	LaneFlush             // making bytes durable
 	LanePage              // bringing pages in, in a queue per device
-	LaneMeta              // opening, resizing, removing, closing
+	LaneMeta              // opening, resizing, removing, closing; and copying, in a queue of its own
 	lanes
 )
 
@@ -216,8 +219,9 @@ type Stats struct {
 
 // LaneStats describe one lane. The counts of a future's task include it by the
 // time the future is resolved. The lane Page has a queue and workers for each
-// device: its Width and Queue are those of one of them, its counts those of all
-// together, and its LongestWait is the longest of any.
+// device, and the lane Meta for copies and for the rest: Width and Queue are
+// those of one of them, the counts those of all together, and LongestWait is the
+// longest of any.
 type LaneStats struct {
 	Width      int    `json:"width"`      // how many tasks may run at once
 	Queue      int    `json:"queue"`      // how many may wait for that
@@ -246,7 +250,7 @@ func (p *Pool) Stats() Stats {
 		Short: stats(LaneShort),
 		Flush: stats(LaneFlush),
 		Page:  LaneStats(p.pagers.stats()),
-		Meta:  stats(LaneMeta),
+		Meta:  LaneStats(p.lane(LaneMeta).Stats().Plus(p.copies.Stats())),
 
 		PageIn:    p.pagers.pageIn.Histogram(),
 		FlushWait: p.flushWait.Histogram(),

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
@@ -64,6 +65,9 @@ type Copy struct {
 	dst    *os.File // the copy
 	copied int64    // bytes from the start
 	kernel bool     // the kernel still copies
+	step   int64    // of the next request to the kernel
+
+	begun, before int64 // [before, begun) is being written to the device, see writeBehind
 }
 
 // StartCopy begins a [File.CopyTo], which the steps of the Copy perform.
@@ -73,7 +77,7 @@ func (f *File) StartCopy(name string, off, n int64) (_ *Copy, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Copy{pin: p, name: name}
+	c := &Copy{pin: p, name: name, step: minKernelStep}
 	defer func() {
 		if err != nil {
 			c.Cancel()
@@ -112,16 +116,24 @@ func (f *File) StartCopy(name string, off, n int64) (_ *Copy, err error) {
 
 // Step copies some more bytes or, as the last step, makes the copy durable and
 // renames it. It reports whether the copy is complete. After that, and after an
-// error, the copy is over.
+// error, the copy is over. Where the system can write behind (Linux), a step
+// also has the device write what the step before it has copied, so that little
+// is left for the last one.
 func (c *Copy) Step() (done bool, err error) {
 	const op = "copy"
 	switch {
 	case c.pin == nil:
 		return false, pathError(op, c.name, fs.ErrClosed)
 	case c.kernel:
-		err = c.copyInKernel()
+		begin := time.Now()
+		if err = c.copyInKernel(); err == nil {
+			err = c.writeBehind()
+		}
+		c.adapt(time.Since(begin))
 	case c.copied < c.pin.Len():
-		err = c.copyChunk()
+		if err = c.copyChunk(); err == nil {
+			err = c.writeBehind()
+		}
 	default:
 		err, done = c.commit(), true
 	}
@@ -154,15 +166,30 @@ func (c *Copy) Cancel() {
 	c.pin = nil
 }
 
-// kernelChunk bounds one request to the kernel, so that a step ends.
-const kernelChunk = 16 << 20
+// A step by the kernel has as many bytes as it takes about 10 ms for: a device
+// may be slow, and blocks that are shared take the same time for any number of
+// bytes.
+const (
+	minKernelStep = 1 << 20
+	maxKernelStep = 1 << 30
+)
+
+// adapt sets the size of the next step by the time of the last one.
+func (c *Copy) adapt(took time.Duration) {
+	switch {
+	case took < 5*time.Millisecond:
+		c.step = min(2*c.step, maxKernelStep)
+	case took > 20*time.Millisecond:
+		c.step = max(c.step/2, minKernelStep)
+	}
+}
 
 // copyInKernel copies a chunk without the bytes passing through this process, as
 // long as the kernel can.
 func (c *Copy) copyInKernel() error {
 	f, off := c.pin.file, c.pin.off
 	from := f.opts.Offset + off + c.copied
-	n, err := sys.CopyRange(c.dst, c.copied, f.file, from, min(c.pin.Len()-c.copied, kernelChunk))
+	n, err := sys.CopyRange(c.dst, c.copied, f.file, from, min(c.pin.Len()-c.copied, c.step))
 	c.copied += n
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
@@ -175,9 +202,30 @@ func (c *Copy) copyInKernel() error {
 		c.kernel = false
 	}
 	if !c.kernel && c.copied > 0 && f.unwritten(off, c.copied) {
-		c.copied = 0
+		c.copied, c.begun, c.before = 0, 0, 0
 	}
 	return nil
+}
+
+// writeBehind begins writing what the last step has copied, unless the commit
+// follows, and waits for what the step before it has. So no more than two steps
+// are left for the commit to write, which cannot be given up, and a long copy
+// does not fill the memory with dirty pages, for which others would wait.
+//
+// The kernel reports a write that has failed once. So an error ends the copy.
+func (c *Copy) writeBehind() error {
+	if c.copied == c.pin.Len() || c.copied == c.begun {
+		return nil
+	}
+	err := sys.StartWriteback(c.dst, c.begun, c.copied-c.begun)
+	if err == nil && c.begun > c.before {
+		err = sys.AwaitWriteback(c.dst, c.before, c.begun-c.before)
+	}
+	c.before, c.begun = c.begun, c.copied
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
 }
 
 // copyChunk copies a chunk through memory.

@@ -134,6 +134,44 @@ func TestCopyToOfWhatWasNotWritten(t *testing.T) {
 	}
 }
 
+// The device writes what a long copy has copied while that goes on. The kernel
+// reports a failure of it once, so it is the copy's.
+func TestCopyToMeetsAFailureWhileItIsMade(t *testing.T) {
+	f := opened(t, tempFile(t, pattern(8*MiB, 1)), core.Options{Access: core.ReadWrite})
+	if err := f.StartWriteback(0, 1); missingHere(err) {
+		t.Skip(err)
+	}
+	for _, call := range []int{1, 2, 3} { // beginning with the first step, waiting with the second
+		dir := t.TempDir()
+		failing(t, sys.OpSyncFileRange, call, syscall.EIO)
+		if err := f.CopyTo(filepath.Join(dir, "copy"), 0, f.Len()); !errors.Is(err, syscall.EIO) || errors.Is(err, core.ErrFault) {
+			t.Errorf("call %d fails: got %v, want EIO", call, err)
+		}
+		if names := entries(t, dir); len(names) != 0 {
+			t.Errorf("call %d fails: the directory has %v", call, names)
+		}
+	}
+	check(t, f.Flush()) // the source has not failed
+}
+
+// The first steps of a copy are short, and none has more than twice the bytes of
+// the one before it, so that a slow device does not make one long.
+func TestCopyBeginsWithShortSteps(t *testing.T) {
+	name := tempFile(t, nil)
+	check(t, os.Truncate(name, 64*MiB))
+	f := opened(t, name, core.Options{})
+	c, err := f.StartCopy(name+".to", 0, f.Len())
+	check(t, err)
+	steps := 0
+	for done := false; !done; steps++ {
+		done, err = c.Step()
+		check(t, err)
+	}
+	if steps < 8 { // 1, 2, 4 and so on to 32, what is left, and the end
+		t.Errorf("64 MiB took %d steps, want at least 8", steps)
+	}
+}
+
 // endsAfter is a context that is done when it has been asked so many times.
 type endsAfter struct {
 	context.Context
