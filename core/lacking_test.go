@@ -18,7 +18,7 @@ import (
 // not have, one by one and all together.
 var lacking = [][]sys.Call{
 	nil, {sys.CallPopulate}, {sys.CallCopyFileRange}, {sys.CallFiclone}, {sys.CallOFD}, {sys.CallSyncFileRange}, {sys.CallFallocate}, {sys.CallReserve},
-	{sys.CallPopulate, sys.CallCopyFileRange, sys.CallFiclone, sys.CallOFD, sys.CallSyncFileRange, sys.CallFallocate, sys.CallReserve},
+	{sys.CallPopulate, sys.CallCopyFileRange, sys.CallFiclone, sys.CallOFD, sys.CallSyncFileRange, sys.CallFallocate, sys.CallReserve, sys.CallStatx},
 }
 
 // What a system lacks costs time, not bytes: a file lives the same life without

@@ -53,6 +53,9 @@ const (
 	CallFlock
 	// CallStatfs is fstatfs(2). Without it a full disk is found by filling it.
 	CallStatfs
+	// CallStatx is statx(2). Without it the length of a file is found with
+	// fstat(2).
+	CallStatx
 	// CallFiemap is ioctl(2) with FS_IOC_FIEMAP. Without it blocks that were
 	// allocated and never written are taken for holes.
 	CallFiemap
@@ -148,6 +151,7 @@ func (c Call) String() string {
 		CallOFD:           "fcntl(F_OFD_SETLK)",
 		CallFlock:         "flock",
 		CallStatfs:        "fstatfs",
+		CallStatx:         "statx",
 		CallFiemap:        "ioctl(FS_IOC_FIEMAP)",
 		CallReserve:       "reserve",
 	}[c]

@@ -108,11 +108,11 @@ func (m *Mapping) populateSome(off, n int64, write bool, advice int) error {
 // the pages are touched.
 func (m *Mapping) allocateUnder(off, n int64) error {
 	err := control(m.file, func(fd uintptr) error {
-		var st unix.Stat_t
-		if err := unix.Fstat(int(fd), &st); err != nil {
+		size, err := lengthOf(int(fd))
+		if err != nil {
 			return err
 		}
-		n := min(n, st.Size-m.offset-off)
+		n := min(n, size-m.offset-off)
 		if n <= 0 {
 			return nil
 		}

@@ -47,12 +47,12 @@ func storeAt(fd uintptr, p []byte, off int64) (n int, err error) {
 		return 0, errors.ErrUnsupported
 	}
 	for n < len(p) {
-		var st unix.Stat_t
-		if err := retryEINTR(func() error { return unix.Fstat(int(fd), &st) }); err != nil {
+		size, err := lengthOf(int(fd))
+		if err != nil {
 			return n, err
 		}
 		step := p[n:min(len(p), n+storeStep)]
-		if st.Size < off+int64(n+len(step)) {
+		if size < off+int64(n+len(step)) {
 			return n, ErrPastEnd
 		}
 		fits, err := beforePwrite(len(step))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -198,5 +199,48 @@ func TestAwaitThawStoresNothing(t *testing.T) {
 		if err != nil || after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
 			t.Errorf("%d bytes of %v, then %d of %v, %v", before.Size(), before.ModTime(), after.Size(), after.ModTime(), err)
 		}
+	}
+}
+
+// A store looks at no time of the file. If it did, it would give the file a
+// time of its own on Linux from 6.13 on, so change the inode, and make its flush
+// take longer. What is seen of that is the time: it is of the last tick of the
+// kernel's clock, and so, some time, from before the store.
+func TestStoreAtTakesNoTimeOfItsOwn(t *testing.T) {
+	f := openStored(t, t.TempDir(), 1000, 0)
+	if CallStatx.Missing() {
+		t.Skip("no statx")
+	}
+	for range 1000 {
+		// The first store takes one, because of the look at the file before it.
+		for range 2 {
+			if _, err := StoreAt(f.Fd(), []byte("a"), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		began := time.Now()
+		if _, err := StoreAt(f.Fd(), []byte("b"), 0); err != nil {
+			t.Fatal(err)
+		}
+		fi, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fi.ModTime().Before(began) {
+			return
+		}
+	}
+	t.Error("each of 1000 stores has taken a time of its own")
+}
+
+// Without statx the length is found by fstat.
+func TestStoreAtWithoutStatx(t *testing.T) {
+	defer Disable(CallStatx)()
+	f := openStored(t, t.TempDir(), 1000, 0)
+	if n, err := StoreAt(f.Fd(), []byte("stored"), 994); n != 6 || err != nil {
+		t.Errorf("up to the end: %d, %v", n, err)
+	}
+	if n, err := StoreAt(f.Fd(), []byte("stored"), 995); n != 0 || err != ErrPastEnd {
+		t.Errorf("past the end: %d, %v", n, err)
 	}
 }
