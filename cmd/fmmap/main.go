@@ -41,6 +41,7 @@ type call struct {
 	in             io.Reader
 	stdout, stderr io.Writer
 	json           *bool
+	folios         *bool // of stat and watch; nil for the others
 }
 
 func commands() []command {

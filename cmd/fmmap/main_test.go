@@ -55,6 +55,7 @@ func TestCalls(t *testing.T) {
 		{"stat DIR/missing DIR/data", exitFailed, "size       100000\n", "missing"},
 		{"stat DIR", exitFailed, "", "not a regular file"},
 		{"watch -c 2 -n 1ms DIR/data", exitOK, "size       100000\n", ""},
+		{"watch -c 1 -folios DIR/data", exitOK, "  folios     ", ""},
 		{"watch -n 0s DIR/data", exitUsage, "", "interval must be positive"},
 		{"watch DIR/missing", exitFailed, "", "missing"},
 		{"warm -json DIR/data", exitOK, `"size":100000`, ""},
@@ -232,6 +233,41 @@ func TestStatJSON(t *testing.T) {
 		if why := r.Unknown[fact]; known == (why != "") {
 			t.Errorf("%s: known is %v, unknown because of %q", fact, known, why)
 		}
+	}
+}
+
+// The folios of a file in memory have all of its bytes, each a power of two of
+// pages. Without the right to see them the reason is given.
+func TestFolios(t *testing.T) {
+	const size = 1 << 20
+	name := filepath.Join(t.TempDir(), "data")
+	if err := os.WriteFile(name, make([]byte, size), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stdout, stderr := invoke("stat", "-json", "-folios", name)
+	var r report
+	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
+		t.Fatalf("%v in %q, %q", err, stdout, stderr)
+	}
+	flags, err := os.Open("/proc/kpageflags")
+	if err == nil {
+		flags.Close()
+	}
+	if err != nil || !testutil.HasCapability(testutil.CapSysAdmin) {
+		if r.Unknown["folios"] == "" {
+			t.Errorf("folios are %v, and no reason is given", r.Folios)
+		}
+		return
+	}
+	sum, page := int64(0), int64(os.Getpagesize())
+	for bytes, n := range r.Folios {
+		if bytes%page != 0 || bytes&(bytes-1) != 0 {
+			t.Errorf("%d folios of %d bytes", n, bytes)
+		}
+		sum += bytes * n
+	}
+	if sum != size {
+		t.Errorf("folios of %d bytes, want %d (%s)", sum, size, stdout)
 	}
 }
 

@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/fmmap-go/fmmap/core"
@@ -12,13 +15,16 @@ import (
 )
 
 var stat = command{
-	name: "stat", args: "[-json] FILE...",
+	name: "stat", args: "[-json] [-folios] FILE...",
 	brief: "show size, holes, residency, dirty bytes and locks of files",
 	help: `Shows the state of each file. The bar has a character per region of the file:
 █ all of it is in memory, ▓ half or more, ░ less, · nothing. It is colored on a
 terminal unless NO_COLOR is set. What the system does not tell is "unknown",
-with the reason.`,
+with the reason. -folios counts the units in which the kernel keeps the file in
+memory, by their size: a store through a mapping makes a whole one dirty. It takes
+root, and maps what is in memory.`,
 	run: func(_ context.Context, c *call) int {
+		c.folios = c.Bool("folios", false, "count the folios in memory by size")
 		return c.eachFile(func(string) error { return nil })
 	},
 }
@@ -35,6 +41,7 @@ type report struct {
 	Holes     *int64            `json:"holes,omitempty"` // bytes in holes
 	Resident  *int64            `json:"resident,omitempty"`
 	Regions   []float64         `json:"regions,omitempty"`
+	Folios    map[int64]int64   `json:"folios,omitempty"` // by size in bytes
 	Dirty     *int64            `json:"dirty,omitempty"`
 	Writeback *int64            `json:"writeback,omitempty"`
 	Locks     []sys.Holder      `json:"locks,omitempty"`
@@ -43,7 +50,7 @@ type report struct {
 
 // show writes the state of one file.
 func (c *call) show(name string) error {
-	r, err := look(name)
+	r, err := look(name, c.folios != nil && *c.folios)
 	if err != nil {
 		return err
 	}
@@ -53,8 +60,9 @@ func (c *call) show(name string) error {
 	return r.write(c.stdout, isColored(c.stdout))
 }
 
-// look returns the state of a file. It opens the file for reading only.
-func look(name string) (*report, error) {
+// look returns the state of a file, if asked for with its folios. It opens the file
+// for reading only.
+func look(name string, folios bool) (*report, error) {
 	f, err := openRegular(name)
 	if err != nil {
 		return nil, err
@@ -81,6 +89,11 @@ func look(name string) (*report, error) {
 	}
 	if err := r.residency(f); err != nil {
 		r.Unknown["resident"] = err.Error()
+	}
+	if folios {
+		if err := r.countFolios(f); err != nil {
+			r.Unknown["folios"] = err.Error()
+		}
 	}
 	if s, err := sys.CacheStateOf(f, 0, r.Size); err != nil {
 		r.Unknown["dirty"] = err.Error()
@@ -134,6 +147,31 @@ func (r *report) residency(file *os.File) error {
 	return nil
 }
 
+// countFolios touches what is in memory and counts its folios.
+func (r *report) countFolios(file *os.File) error {
+	f, err := core.Map(file, looking)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	page := int64(os.Getpagesize())
+	return f.View(func(b []byte) (err error) {
+		touched := byte(0)
+		for off := int64(0); off < int64(len(b)); off += page {
+			in, _, err := f.Resident(off, min(page, int64(len(b))-off))
+			if err != nil {
+				return err
+			}
+			if in > 0 {
+				touched += b[off]
+			}
+		}
+		runtime.KeepAlive(touched)
+		r.Folios, err = sys.Folios(b)
+		return err
+	})
+}
+
 // write writes the report for people.
 func (r *report) write(w io.Writer, color bool) error {
 	amount := func(n *int64, name string) string {
@@ -147,6 +185,12 @@ func (r *report) write(w io.Writer, color bool) error {
 		r.Name, r.Size, amount(r.Allocated, "allocated"), amount(r.Holes, "holes"), amount(r.Resident, "resident"))
 	if len(r.Regions) > 0 {
 		text.WriteString("             " + bar(r.Regions, color) + "\n")
+	}
+	if why := r.Unknown["folios"]; why != "" {
+		text.WriteString("  folios     unknown: " + why + "\n")
+	}
+	for _, size := range slices.Sorted(maps.Keys(r.Folios)) {
+		fmt.Fprintf(&text, "  folios     %d of %d KiB\n", r.Folios[size], size>>10)
 	}
 	fmt.Fprintf(&text, "  dirty      %s\n  writeback  %s\n", amount(r.Dirty, "dirty"), amount(r.Writeback, "dirty"))
 	if why := r.Unknown["locks"]; why != "" {

@@ -7,7 +7,7 @@ import (
 )
 
 var watch = command{
-	name: "watch", args: "[-json] [-n INTERVAL] [-c COUNT] FILE",
+	name: "watch", args: "[-json] [-folios] [-n INTERVAL] [-c COUNT] FILE",
 	brief: "show what stat shows, again and again",
 	help: `Shows the state of the file at each interval until it is interrupted, which is
 success. The file is looked up by name each time, so a replaced file is followed.`,
@@ -16,6 +16,7 @@ success. The file is looked up by name each time, so a replaced file is followed
 
 func runWatch(ctx context.Context, c *call) int {
 	interval := c.Duration("n", time.Second, "time between two looks")
+	c.folios = c.Bool("folios", false, "count the folios in memory by size")
 	count := c.Int("c", 0, "number of looks; 0 means no limit")
 	if code, ok := c.parse(1, 1); !ok {
 		return code

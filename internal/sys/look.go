@@ -22,6 +22,12 @@ var EndSignals = []os.Signal{os.Interrupt, syscall.SIGTERM}
 // is no such call.
 func DropCache(f *os.File) error { return dropCache(f) }
 
+// Folios counts the folios that the bytes of a mapping lie in, by their size in
+// bytes: the units in which the kernel keeps, dirties and writes a file. Only pages
+// that this process has touched are seen. It is [errors.ErrUnsupported] except on
+// Linux with CAP_SYS_ADMIN and /proc/kpageflags.
+func Folios(b []byte) (map[int64]int64, error) { return folios(b) }
+
 // A Holder is a process that holds a file lock, or waits for it.
 type Holder struct {
 	PID     int    `json:"pid"` // -1 for a lock that belongs to a descriptor

@@ -17,6 +17,10 @@ func dropCache(*os.File) error {
 	return fmt.Errorf("no call to drop cached pages: %w", errors.ErrUnsupported)
 }
 
+func folios([]byte) (map[int64]int64, error) {
+	return nil, fmt.Errorf("no /proc/kpageflags: %w", errors.ErrUnsupported)
+}
+
 func holders(fs.FileInfo) ([]Holder, error) {
 	return nil, fmt.Errorf("no /proc/locks: %w", errors.ErrUnsupported)
 }
