@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log"
+	"log/slog"
 	"net/http"
 	"strconv"
 
@@ -32,17 +32,22 @@ type handler struct {
 	log  *wal.Log
 	pool *async.Pool
 	max  int64
-	errs *log.Logger // of what clients are not told
+	errs *slog.Logger // of what clients are not told
 }
 
-func newHandler(l *wal.Log, p *async.Pool, max int64, errs *log.Logger) http.Handler {
+func newHandler(l *wal.Log, p *async.Pool, max int64, errs *slog.Logger) (http.Handler, error) {
+	scraped, err := newMetrics(l, p)
+	if err != nil {
+		return nil, err
+	}
 	h := &handler{l, p, max, errs}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /events", h.post)
 	mux.HandleFunc("GET /events/{seq}", h.get)
 	mux.HandleFunc("GET /events", h.list)
 	mux.HandleFunc("GET /stats", h.stats)
-	return mux
+	mux.Handle("GET /metrics", scraped)
+	return mux, nil
 }
 
 func (h *handler) post(w http.ResponseWriter, r *http.Request) {
@@ -91,7 +96,7 @@ func (h *handler) get(w http.ResponseWriter, r *http.Request) {
 // so that the client notices that the rest is missing.
 func (h *handler) abort(r *http.Request, err error) {
 	if errors.Is(err, core.ErrFault) { // and not that the client has gone
-		h.errs.Printf("%s %s: %v", r.Method, r.URL.Path, err)
+		h.errs.ErrorContext(r.Context(), "aborted", "method", r.Method, "path", r.URL.Path, "err", err)
 	}
 	panic(http.ErrAbortHandler)
 }
@@ -207,7 +212,7 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		text = err.Error() // of the client's own making, and with the numbers
 	}
 	if logged {
-		h.errs.Printf("%s %s: %v", r.Method, r.URL.Path, err)
+		h.errs.ErrorContext(r.Context(), "refused", "method", r.Method, "path", r.URL.Path, "status", status, "err", err)
 	}
 	http.Error(w, text, status)
 }

@@ -9,12 +9,14 @@
 //	                     length followed by its bytes and a newline; with
 //	                     &limit=M at most M of them
 //	GET  /stats          returns the statistics of the log and the pool, as JSON
+//	GET  /metrics        the same and those of the Go runtime, for Prometheus
 //
 // A record is acknowledged only when an msync that began after it was stored
 // has returned; all requests that wait share one. On a full disk POST returns
 // 507 until there is room again. SIGTERM and SIGINT let the requests under way
 // finish, flush the log and close it. After a crash the next start leaves out a
-// torn record at the end and serves everything that was acknowledged.
+// torn record at the end and serves everything that was acknowledged. What it has
+// to report are records of log/slog. README.md has the way to a dashboard.
 package main
 
 import (
@@ -23,7 +25,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -113,7 +115,12 @@ func run(ctx context.Context, args []string, out, errs io.Writer) (err error) {
 	defer listener.Close()
 	executor, release := newExecutor(s.executor)
 	defer release()
-	pool, err := async.NewPool(async.PoolOptions{Executor: executor})
+	logger := slog.New(slog.NewTextHandler(errs, nil))
+	pool, err := async.NewPool(async.PoolOptions{Executor: executor, Hooks: async.Hooks{
+		OnPanic: func(l async.Lane, op string, err *async.PanicError) {
+			logger.Error("panic", "lane", l, "op", op, "err", err, "stack", string(err.Stack))
+		},
+	}})
 	if err != nil {
 		return err
 	}
@@ -125,15 +132,18 @@ func run(ctx context.Context, args []string, out, errs io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	logger := log.New(errs, "eventlog: ", 0)
 	defer func() {
 		if cerr := l.Close(); err == nil {
 			err = cerr
 		}
 	}()
-	logger.Printf("listening on %s, %d events", listener.Addr(), l.Last())
+	handler, err := newHandler(l, pool, s.maxRecord, logger)
+	if err != nil {
+		return err
+	}
+	logger.Info("listening", "addr", listener.Addr(), "events", l.Last())
 
-	server := &http.Server{Handler: newHandler(l, pool, s.maxRecord, logger), ErrorLog: logger, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn), ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }() // ends with Shutdown or Close
 	select {
@@ -141,12 +151,12 @@ func run(ctx context.Context, args []string, out, errs io.Writer) (err error) {
 		return err
 	case <-ctx.Done():
 	}
-	logger.Printf("draining")
+	logger.Info("draining")
 	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
 		server.Close() // cuts off the other requests, none of which was acknowledged
 	}
-	logger.Printf("closing, %d events", l.Last())
+	logger.Info("closing", "events", l.Last())
 	return nil
 }

@@ -73,8 +73,8 @@ func start(t *testing.T, dir string, more ...string) *process {
 		lines := bufio.NewScanner(stderr)
 		for lines.Scan() {
 			fmt.Fprintln(p.logged, lines.Text())
-			if _, rest, ok := strings.Cut(lines.Text(), "listening on "); ok {
-				addr, _, _ := strings.Cut(rest, ",")
+			if _, rest, ok := strings.Cut(lines.Text(), "msg=listening addr="); ok {
+				addr, _, _ := strings.Cut(rest, " ")
 				listening <- "http://" + addr
 			}
 		}
@@ -184,6 +184,33 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// A scrape has the log and the pool, and the way to the dashboard loads the alerts.
+func TestMetrics(t *testing.T) {
+	p := start(t, logDir(t))
+	for range 3 {
+		p.do("POST", "/events", []byte("an event"))
+	}
+	status, b := p.do("GET", "/metrics", nil)
+	for _, want := range []string{
+		"\nfmmap_wal_records_total{log=\"events\"} 3\n",
+		"\nfmmap_wal_wait_seconds_bucket{log=\"events\",le=\"+Inf\"} 3\n",
+		"\nfmmap_lane_width{lane=\"flush\",pool=\"main\"} ",
+		"\ngo_goroutines ",
+	} {
+		if status != 200 || !strings.Contains(string(b), want) {
+			t.Errorf("GET /metrics: %d, without %q in\n%s", status, want, b)
+		}
+	}
+}
+
+func TestPrometheusConfig(t *testing.T) {
+	testutil.RequireProcesses(t)
+	out, err := exec.Command(testutil.RequireTool(t, "promtool"), "check", "config", "prometheus.yml").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "rules found") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // What was acknowledged is there after a kill, byte for byte.
 func TestKillLosesNothingAcknowledged(t *testing.T) {
 	const clients = 32
@@ -255,7 +282,7 @@ func TestExecutors(t *testing.T) {
 			if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
-			if logged, err := p.ended(); err != nil || !strings.Contains(logged, fmt.Sprintf("closing, %d events", clients*each)) {
+			if logged, err := p.ended(); err != nil || !strings.Contains(logged, fmt.Sprintf("msg=closing events=%d\n", clients*each)) {
 				t.Errorf("ended with %v and logged %s", err, logged)
 			}
 		})
@@ -298,7 +325,7 @@ func TestSignalDrains(t *testing.T) {
 	if status := <-done; !strings.HasPrefix(status, "201") {
 		t.Errorf("the request under way: %s", status)
 	}
-	if logged, err := p.ended(); err != nil || !strings.Contains(logged, "closing, 1 events") {
+	if logged, err := p.ended(); err != nil || !strings.Contains(logged, "msg=closing events=1\n") {
 		t.Errorf("ended with %v and logged %s", err, logged)
 	}
 	p = start(t, dir)

@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 	"cmd/fmmap":                {"core", "lock", "flush", "async", "wal", "internal/sys"},
 	"examples/internal/cli":    {},
 	"examples/quickstart":      {"core", "wal", "examples/internal/cli"},
-	"examples/eventlog":        {"async", "async/antspool", "core", "lock", "wal", "examples/internal/cli"},
+	"examples/eventlog":        {"async", "async/antspool", "core", "lock", "wal", "contrib/prometheus", "examples/internal/cli"},
 	"examples/pipeline":        {"async", "core", "examples/internal/cli"},
 	"examples/queue":           {"wal", "examples/internal/cli"},
 	"examples/index":           {"core", "examples/internal/cli"},
