@@ -16,6 +16,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
@@ -49,7 +50,8 @@ func commands() []command {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), sys.EndSignals...)
+	ends := slices.DeleteFunc(slices.Clone(sys.EndSignals), signal.Ignored) // as under nohup
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)

@@ -14,8 +14,8 @@ type CacheState struct{ Cached, Dirty, Writeback int64 }
 // [errors.ErrUnsupported] where the system has no cachestat, or refuses it.
 func CacheStateOf(f *os.File, off, n int64) (CacheState, error) { return cacheState(f, off, n) }
 
-// EndSignals are the signals that ask a program to end.
-var EndSignals = []os.Signal{os.Interrupt, syscall.SIGTERM}
+// EndSignals are the signals that ask a program to end, a closed terminal among them.
+var EndSignals = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
 
 // DropCache asks the system to drop the clean pages of f from the page cache.
 // Pages that are mapped or dirty stay. It is [errors.ErrUnsupported] where there
