@@ -19,6 +19,7 @@ var allowed = map[string][]string{
 	"async/antspool":           {"async"},
 	"wal":                      {"async", "core", "flush", "latency"},
 	"contrib/internal/metrics": {"async", "flush", "wal", "latency"},
+	"contrib/otel":             {"async", "flush", "wal", "latency", "contrib/internal/metrics"},
 	"contrib/prometheus":       {"async", "flush", "wal", "latency", "contrib/internal/metrics"},
 	"latency":                  {},
 	"async/asynctest":          {"async"},
