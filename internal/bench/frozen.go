@@ -36,7 +36,7 @@ func frozens() []workload {
 		}},
 		{name: "throttled", unit: "ms late", aim: "5 ms", open: func(c config) ([]side, func(), error) {
 			return openStalled(mib, func(d *stalledDisk) (func() error, error) {
-				if err := d.disk.Hold(disk.Write, true); err != nil {
+				if err := d.disk.HoldFor(disk.Write, stalledFor); err != nil {
 					return nil, err
 				}
 				bdi := fmt.Sprintf("/sys/class/bdi/%d:%d", unix.Major(d.device), unix.Minor(d.device))
@@ -53,6 +53,7 @@ func frozens() []workload {
 
 const (
 	stalled     = "0.5" // seconds
+	stalledFor  = 500 * time.Millisecond
 	stalledSize = 16 * mib
 )
 

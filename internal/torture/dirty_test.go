@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,7 +39,7 @@ func TestDirtyLimit(t *testing.T) {
 			defer lift()
 
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-			check(t, d.Hold(disk.Write, true))
+			check(t, d.HoldFor(disk.Write, 20*time.Second)) // see limitDirty
 			defer func() { check(t, d.Hold(disk.Write, false)) }()
 			data := bytes.Repeat([]byte("x"), apart)
 			var stores []*async.Future[int]

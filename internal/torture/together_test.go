@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -173,7 +174,8 @@ func seenIn(r io.ReaderAt, stored map[int64]byte, start int64) error {
 // Another process, which does not mind the lock, cuts the file and lets it grow
 // under writers. Stores succeed or are faults, and the file is never longer than
 // that process has made it before; where no store is a system call, it always
-// has the length that it was given last.
+// has the length that it was given last. A system call under way may undo a cut,
+// and those that begin later do not: most cuts last.
 func TestNeighbourResizesUnderWriters(t *testing.T) {
 	testutil.NoLeaks(t)
 	for _, fstype := range []string{"ext4", "xfs"} {
@@ -186,13 +188,20 @@ func TestNeighbourResizesUnderWriters(t *testing.T) {
 				p := testutil.Reexec(t, "resizer", togetherFileEnv+"="+name)
 				var stop atomic.Bool
 				var stored, faults atomic.Int64
+				cuts, lasting := 0, 0
 				var writers sync.WaitGroup
 				defer writers.Wait()
 				defer stop.Store(true)
 				for w := range 4 {
 					writers.Go(func() {
 						rnd := rand.New(rand.NewPCG(16, uint64(w)))
-						for !stop.Load() {
+						for n := 1; !stop.Load(); n++ {
+							if n%200 == 0 { // or all pages become hot, and are stored to through the map
+								if err := f.Flush(); err != nil {
+									t.Error(err)
+									return
+								}
+							}
 							switch err := second(f.WriteAt([]byte("stored"), rnd.Int64N(mib-6))); {
 							case err == nil:
 								stored.Add(1)
@@ -205,7 +214,7 @@ func TestNeighbourResizesUnderWriters(t *testing.T) {
 						}
 					})
 				}
-				for i := 0; i < 100 || (stored.Load() == 0 || faults.Load() == 0) && !t.Failed(); i++ {
+				for i := 0; i < 100 || i < 300 && (stored.Load() == 0 || faults.Load() == 0) && !t.Failed(); i++ {
 					size := int64(8 * kib)
 					if i%2 == 1 {
 						size = mib
@@ -214,7 +223,16 @@ func TestNeighbourResizesUnderWriters(t *testing.T) {
 					if line := p.Hear(); line != "done" {
 						t.Fatalf("the other process says %q", line)
 					}
+					if size < mib { // so that the stores under way are over
+						for before := stored.Load() + faults.Load(); stored.Load()+faults.Load() < before+100 && !t.Failed(); {
+							runtime.Gosched()
+						}
+						cuts++
+					}
 					now := must[os.FileInfo](t)(os.Stat(name)).Size()
+					if size < mib && now == size {
+						lasting++
+					}
 					if now > mib || via == core.ViaMap && now != size {
 						t.Fatalf("the file has %d bytes and was given %d", now, size)
 					}
@@ -224,7 +242,13 @@ func TestNeighbourResizesUnderWriters(t *testing.T) {
 				if _, err := p.Wait(); err != nil {
 					t.Error(err)
 				}
-				counted(t, "%d stored, %d faults", stored.Load(), faults.Load())
+				if stored.Load() == 0 || faults.Load() == 0 {
+					t.Errorf("%d stored, %d faults", stored.Load(), faults.Load())
+				}
+				if 2*lasting < cuts {
+					t.Errorf("%d of %d cuts were undone by a store", cuts-lasting, cuts)
+				}
+				counted(t, "%d stored, %d faults, %d of %d cuts lasted", stored.Load(), faults.Load(), lasting, cuts)
 			})
 		}
 	}

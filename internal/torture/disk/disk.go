@@ -209,6 +209,13 @@ func (d *Disk) Hold(op Op, on bool) error {
 	return err
 }
 
+// HoldFor holds operations of the kind until Hold ends that, or for so long: a
+// program that may be held up by what is held cannot rely on ending it.
+func (d *Disk) HoldFor(op Op, by time.Duration) error {
+	_, err := d.ask(command{Do: doHold, Op: op, On: true, Delay: by})
+	return err
+}
+
 // Lie makes flushes succeed without anything becoming durable.
 func (d *Disk) Lie(on bool) error {
 	_, err := d.ask(command{Do: doLie, On: on})

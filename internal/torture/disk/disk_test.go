@@ -105,6 +105,15 @@ func TestHold(t *testing.T) {
 	wantRecords(t, c, want)
 }
 
+// What is held for a time is let go without being asked.
+func TestHoldFor(t *testing.T) {
+	d := disk.Start(t, mib)
+	f := open(t, d)
+	write(t, f, fill('a', 4*kib), 0)
+	check(t, d.HoldFor(disk.Flush, 50*time.Millisecond))
+	check(t, f.Sync())
+}
+
 func TestSizeFollowsTheFile(t *testing.T) {
 	d := disk.Start(t, mib)
 	f := open(t, d)

@@ -115,6 +115,22 @@ func (g *gate) hold(op Op, on bool) {
 	}
 }
 
+// holdFor holds an operation until it is let go, or for d.
+func (g *gate) holdFor(op Op, d time.Duration) {
+	g.hold(op, true)
+	g.mu.Lock()
+	h := g.holds[op]
+	g.mu.Unlock()
+	time.AfterFunc(d, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.holds[op] == h && h != nil { // and no later one
+			close(h)
+			delete(g.holds, op)
+		}
+	})
+}
+
 // open lets everything through from now on: the disk is going.
 func (g *gate) open() {
 	g.heal()

@@ -130,7 +130,11 @@ func (s *store) do(c command) (a response, err error) {
 	case doDelay:
 		s.delay(c.Op, c.Delay)
 	case doHold:
-		s.hold(c.Op, c.On)
+		if c.On && c.Delay > 0 {
+			s.holdFor(c.Op, c.Delay)
+		} else {
+			s.hold(c.Op, c.On)
+		}
 	case doLie:
 		s.setLie(c.On)
 	case doReset:
