@@ -3,7 +3,6 @@ package sys
 import (
 	"io/fs"
 	"os"
-	"syscall"
 )
 
 // A CacheState is how many bytes of a file's range are in the page cache, and
@@ -15,7 +14,7 @@ type CacheState struct{ Cached, Dirty, Writeback int64 }
 func CacheStateOf(f *os.File, off, n int64) (CacheState, error) { return cacheState(f, off, n) }
 
 // EndSignals are the signals that ask a program to end, a closed terminal among them.
-var EndSignals = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
+var EndSignals = endSignals
 
 // DropCache asks the system to drop the clean pages of f from the page cache.
 // Pages that are mapped or dirty stay. It is [errors.ErrUnsupported] where there

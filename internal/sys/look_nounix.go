@@ -2,6 +2,11 @@
 
 package sys
 
-import "os"
+import (
+	"os"
+	"syscall"
+)
+
+var endSignals = []os.Signal{os.Interrupt, syscall.SIGTERM}
 
 func exitStatus(p *os.ProcessState) int { return p.ExitCode() }
