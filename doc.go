@@ -8,6 +8,7 @@
 //   - [lock] has advisory locks of files and ranges, between processes and
 //     within one.
 //   - [wal] is a durable log of records in segments that are mapped files.
+//   - [latency] has the histograms that the statistics of the others are made of.
 //
 // # Ways in
 //
@@ -53,6 +54,7 @@
 // [flush]: https://pkg.go.dev/github.com/fmmap-go/fmmap/flush
 // [lock]: https://pkg.go.dev/github.com/fmmap-go/fmmap/lock
 // [wal]: https://pkg.go.dev/github.com/fmmap-go/fmmap/wal
+// [latency]: https://pkg.go.dev/github.com/fmmap-go/fmmap/latency
 // [core.Open]: https://pkg.go.dev/github.com/fmmap-go/fmmap/core#Open
 // [core.Create]: https://pkg.go.dev/github.com/fmmap-go/fmmap/core#Create
 // [core.OpenFile]: https://pkg.go.dev/github.com/fmmap-go/fmmap/core#OpenFile
