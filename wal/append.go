@@ -179,9 +179,9 @@ func (l *Log) store(t *Ticket, first uint64, records [][]byte) error {
 		return nil
 	}
 	s := l.tail()
-	if s == nil || !s.room(total, len(records)) {
+	if s == nil || !s.room(total) {
 		var err error
-		if s, err = l.roll(total, len(records)); err != nil {
+		if s, err = l.roll(total); err != nil {
 			return err
 		}
 	}
@@ -274,9 +274,9 @@ func (l *Log) fail(err error) {
 }
 
 // roll seals the tail, if there is one, and begins a segment that has room for
-// count records whose frames take total bytes. l.writer is held.
-func (l *Log) roll(total int64, count int) (*segment, error) {
-	need := pageSize + total + indexSize(uint64(count)) + trailerSize
+// records whose frames take total bytes. l.writer is held.
+func (l *Log) roll(total int64) (*segment, error) {
+	need := pageSize + total + indexSize(pageSize+total) + trailerSize
 	if need > max(l.opts.SegmentSize, math.MaxUint32*frameAlign-pageSize) {
 		return nil, fmt.Errorf("%w: records of %d bytes in one call", ErrTooLarge, total)
 	}

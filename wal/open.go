@@ -266,11 +266,11 @@ func (l *Log) findEnd(ctx context.Context) error {
 
 // loadIndex reads the index behind the frames of a segment that is mapped.
 func (s *segment) loadIndex(sum uint32) error {
-	b := make([]byte, indexSize(s.count))
+	b := make([]byte, indexSize(s.end))
 	if _, err := s.file.Core().ReadAt(b, s.end); err != nil {
 		return err
 	}
-	marks, ok := decodeIndex(b, sum, s.end)
+	marks, ok := decodeIndex(b, sum, s.end, s.count)
 	if !ok {
 		return &CorruptError{s.name, s.end, "the index is damaged"}
 	}
@@ -333,8 +333,8 @@ func (s *segment) scan(ctx context.Context, cut cut, latest uint16) error {
 
 // took counts a frame at the end of the segment.
 func (s *segment) took(f frame) {
-	if s.count%stride == 0 {
-		s.marks = append(s.marks, uint32(s.end/frameAlign))
+	if n := len(s.marks); n == 0 || markUnitOf(s.end) != markUnitOf(s.marks[n-1].off()) {
+		s.marks = append(s.marks, mark{uint32(s.end / frameAlign), uint32(s.count)})
 	}
 	s.count++
 	s.end += frameSize(int64(f.length))
@@ -386,7 +386,7 @@ func (l *Log) restore() error {
 		return err
 	}
 	if s.sealed {
-		if err := again(s.end, s.end+indexSize(s.count)); err != nil {
+		if err := again(s.end, s.end+indexSize(s.end)); err != nil {
 			return err
 		}
 		if err := again(s.size-trailerSize, s.size); err != nil {
@@ -447,7 +447,7 @@ func ignoreEOF(err error) error {
 // storeIndex stores the index of the tail behind its frames, durably, and
 // returns its checksum.
 func (s *segment) storeIndex() (sum uint32, err error) {
-	b := encodeIndex(s.marks)
+	b := encodeIndex(s.marks, s.end)
 	if _, err := s.file.Core().WriteAt(b, s.end); err != nil {
 		return 0, err
 	}

@@ -45,15 +45,15 @@ func (l *Log) locateRun(index, last uint64, n int64) (place, error) {
 		}
 		s.used.Store(l.clock.Add(1))
 		if s.file != nil {
-			k := (index - s.first) / stride
-			p := place{file: s.file, seg: s, index: index, from: s.first + k*stride, off: int64(s.marks[k]) * frameAlign}
+			k := before(s.marks, index-s.first)
+			p := place{file: s.file, seg: s, index: index, from: s.first + uint64(s.marks[k].record), off: s.marks[k].off()}
 			// TruncateBack may hide records at any moment.
 			last = min(last, s.last(), l.durable.Load())
 			for more := true; more; {
 				k++
-				p.last, p.end = min(s.first+k*stride-1, last), s.end
-				if k < uint64(len(s.marks)) {
-					p.end = int64(s.marks[k]) * frameAlign
+				p.last, p.end = last, s.end
+				if k < len(s.marks) {
+					p.last, p.end = min(last, s.first+uint64(s.marks[k].record)-1), s.marks[k].off()
 				}
 				more = p.last < last && p.end-p.off < n
 			}

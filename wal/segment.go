@@ -17,11 +17,14 @@ import (
 )
 
 const (
-	version     = 1
+	version     = 2
 	headerBytes = 96 // within one sector, so that a power cut does not tear it
 	trailerSize = 64
-	// stride is how many records share an entry of a segment's index.
-	stride = 16
+	// markUnit is how many bytes of frames share an entry of a segment's index. So
+	// a record is found, and brought into memory, with little of what lies beside
+	// it, and the index is short in any case.
+	markUnit  = pageSize
+	markBytes = 8 // length of an entry
 )
 
 var (
@@ -107,36 +110,71 @@ func decodeTrailer(b []byte, h header) (t trailer, ok bool) {
 		return t, false
 	}
 	t = trailer{le.Uint64(b[24:]), int64(le.Uint64(b[32:])), le.Uint16(b[40:]), le.Uint32(b[44:]), le.Uint64(b[48:])}
-	return t, t.end >= pageSize && t.end+indexSize(t.count) <= h.size-trailerSize
+	return t, t.end >= pageSize && t.end < h.size && t.end+indexSize(t.end) <= h.size-trailerSize
 }
 
-// indexSize returns the length of the index of a segment with count records.
-func indexSize(count uint64) int64 { return 4 * int64((count+stride-1)/stride) }
+// A mark is the place of a record in its segment: of the first one whose frame
+// begins in a unit of markUnit bytes.
+type mark struct {
+	at     uint32 // offset/8 of the frame
+	record uint32 // its number in the segment, from 0
+}
 
-// encodeIndex returns the index as it is stored behind the frames.
-func encodeIndex(marks []uint32) []byte {
-	b := make([]byte, 0, 4*len(marks))
+func (m mark) off() int64 { return int64(m.at) * frameAlign }
+
+// markUnitOf returns in which unit of the frames an offset lies.
+func markUnitOf(off int64) int64 { return (off - pageSize) / markUnit }
+
+// indexSize returns the length of the index of a segment whose frames end at end.
+func indexSize(end int64) int64 { return markUnitOf(end-1+markUnit) * markBytes }
+
+// encodeIndex returns the index as it is stored behind the frames: an entry per
+// unit, of zeros where no frame begins.
+func encodeIndex(marks []mark, end int64) []byte {
+	b := make([]byte, indexSize(end))
 	for _, m := range marks {
-		b = le.AppendUint32(b, m)
+		e := b[markUnitOf(m.off())*markBytes:]
+		le.PutUint32(e, m.at)
+		le.PutUint32(e[4:], m.record)
 	}
 	return b
 }
 
-// decodeIndex checks an index against its checksum and the end of the frames.
-func decodeIndex(b []byte, sum uint32, end int64) (marks []uint32, ok bool) {
+// decodeIndex checks the index of a segment with count records, whose frames end
+// at end, against its checksum.
+func decodeIndex(b []byte, sum uint32, end int64, count uint64) (marks []mark, ok bool) {
 	if crc32.Checksum(b, castagnoli) != sum {
 		return nil, false
 	}
-	last := int64(0)
-	for ; len(b) >= 4; b = b[4:] {
-		m := le.Uint32(b)
-		if off := int64(m) * frameAlign; off < pageSize || off >= end || off <= last {
+	for unit := int64(0); int64(len(b)) >= markBytes; unit++ {
+		m := mark{le.Uint32(b), le.Uint32(b[4:])}
+		b = b[markBytes:]
+		if m == (mark{}) {
+			continue
+		}
+		if m.off() < pageSize || m.off() >= end || markUnitOf(m.off()) != unit || uint64(m.record) >= count {
 			return nil, false
 		}
-		last = int64(m) * frameAlign
+		if n := len(marks); n == 0 && m != (mark{pageSize / frameAlign, 0}) || n > 0 && m.record <= marks[n-1].record {
+			return nil, false
+		}
 		marks = append(marks, m)
 	}
-	return marks, true
+	return marks, (len(marks) == 0) == (count == 0)
+}
+
+// before returns which of the marks is the last one at or before the n-th record
+// of the segment.
+func before(marks []mark, n uint64) int {
+	lo, hi := 0, len(marks) // marks[lo].record <= n, and n < marks[hi].record
+	for hi-lo > 1 {
+		if mid := int(uint(lo+hi) / 2); uint64(marks[mid].record) <= n {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	return lo
 }
 
 // segment is a segment that belongs to the log. The fields after file are
@@ -157,7 +195,7 @@ type segment struct {
 	file    *async.File               // nil while the segment is not mapped
 	closing []*async.Future[struct{}] // earlier mappings that pins may still keep
 	used    atomic.Uint64             // Log.clock when a reader last came
-	marks   []uint32                  // offset/8 of every stride-th record; nil with file for a sealed one
+	marks   []mark                    // nil with file for a sealed segment
 	count   uint64                    // records
 	end     int64                     // where the next frame goes
 	gen     uint16                    // of the frames to come
@@ -188,10 +226,10 @@ func (s *segment) unmap() {
 	s.file = nil
 }
 
-// room reports whether count records whose frames take total bytes fit behind
+// room reports whether records whose frames take total bytes fit behind
 // those of the segment, with the index and the trailer.
-func (s *segment) room(total int64, count int) bool {
-	return s.gen < maxGeneration && s.end+total+indexSize(s.count+uint64(count)) <= s.size-trailerSize
+func (s *segment) room(total int64) bool {
+	return s.gen < maxGeneration && s.end+total+indexSize(s.end+total) <= s.size-trailerSize
 }
 
 const segmentPrefix, segmentSuffix = "segment-", ".wal"

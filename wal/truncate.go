@@ -206,17 +206,18 @@ func (l *Log) cut(s *segment, at int, last uint64) error {
 // find returns where in the segment the record index begins, and the marks of
 // those before it. f is a mapping of the segment, and known are its marks if
 // they are in memory.
-func (s *segment) find(f *async.File, known []uint32, index uint64) (marks []uint32, end int64, err error) {
+func (s *segment) find(f *async.File, known []mark, index uint64) (marks []mark, end int64, err error) {
 	whole := &segment{header: s.header, name: s.name, file: f, count: s.count, end: s.end, marks: known}
 	if whole.marks == nil {
 		if err := whole.readIndex(); err != nil {
 			return nil, 0, err
 		}
 	}
-	k := (index - s.first) / stride
-	p := place{file: f, seg: whole, from: s.first + k*stride, index: index, off: int64(whole.marks[k]) * frameAlign, end: s.end}
-	if k+1 < uint64(len(whole.marks)) {
-		p.end = int64(whole.marks[k+1]) * frameAlign
+	k := before(whole.marks, index-s.first)
+	at := whole.marks[k]
+	p := place{file: f, seg: whole, from: s.first + uint64(at.record), index: index, off: at.off(), end: s.end}
+	if k+1 < len(whole.marks) {
+		p.end = whole.marks[k+1].off()
 	}
 	pin, err := f.Core().Pin(p.off, p.end-p.off)
 	if err != nil {
@@ -228,10 +229,10 @@ func (s *segment) find(f *async.File, known []uint32, index uint64) (marks []uin
 		end = p.off + off - frameHeader
 		return err
 	})
-	if (index-s.first)%stride != 0 {
-		k++ // the records before it have a mark there
+	if p.from < index {
+		k++ // a record before it has that mark
 	}
-	return append([]uint32(nil), whole.marks[:k]...), end, err
+	return slices.Clone(whole.marks[:k]), end, err
 }
 
 // Reset removes all records and makes next the index of the next one; it
