@@ -13,7 +13,7 @@ import (
 // examples, docs/programs or docs/columns.
 func TestExcerptsAreCopies(t *testing.T) {
 	var sources []string
-	for _, root := range []string{"core", "lock", "flush", "async", "wal", "examples", "docs/programs", "docs/columns"} {
+	for _, root := range []string{"core", "lock", "flush", "async", "wal", "contrib", "examples", "docs/programs", "docs/columns"} {
 		programs := root == "examples" || strings.HasPrefix(root, "docs/") // all of it, not the examples alone
 		err := filepath.WalkDir(filepath.Join("..", root), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
@@ -28,7 +28,11 @@ func TestExcerptsAreCopies(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, doc := range documents(t) {
+	others, err := filepath.Glob("../contrib/*/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, doc := range append(documents(t), others...) {
 		for _, b := range blocks(t, doc) {
 			if b.info == "go" && !b.program() && !within(sources, flat(b.text)) {
 				t.Errorf("%v: no example has this code:\n%s", b, b.text)
