@@ -18,10 +18,13 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"time"
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/flush"
+	"github.com/fmmap-go/fmmap/latency"
+	"github.com/fmmap-go/fmmap/wal"
 )
 
 var advice = []core.Advice{
@@ -51,6 +54,11 @@ func futures(ctx context.Context, file *async.File, background *async.Background
 
 func groups(ctx context.Context, committer *flush.Committer, background *flush.Background) error {
 	return errors.Join(committer.Close(ctx), background.Stop(ctx), fs.ErrClosed)
+}
+
+func waits(c *flush.Committer, l *wal.Log) (time.Duration, uint64) {
+	s := c.Stats()
+	return s.WaitP50 + s.WaitP90 + s.WaitP99, uint64(l.Stats().Latency[wal.Buckets-1])
 }
 
 func main() {}
