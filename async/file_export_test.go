@@ -112,5 +112,25 @@ func Devices(p *Pool) int {
 	return len(p.pagers.devices)
 }
 
+// SetAroundShare bounds what is read around requests and not asked for, in bytes,
+// until the returned function is called.
+func SetAroundShare(n int64) (undo func()) {
+	was := aroundShare
+	aroundShare = func() int64 { return n }
+	return func() { aroundShare = was }
+}
+
+// Unasked returns how many bytes of a pool's files were read around requests and
+// not asked for.
+func Unasked(p *Pool) int64 { return p.pagers.unasked.count(0, 0) * aroundBlock }
+
+// Times of reading around requests.
+const (
+	AroundAgain = aroundAgain
+	AroundEpoch = aroundEpoch
+	AroundPace  = aroundPace
+	AroundPause = aroundPause
+)
+
 // MaxPagers bounds the pagers of a pool.
 const MaxPagers = maxPagers

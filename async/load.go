@@ -20,6 +20,13 @@ import (
 // pager of the device waits for it. A range outside the window fails with
 // [core.ErrRange], and pages that are not available, because another process
 // made the file shorter or the device fails, with [core.ErrFault].
+//
+// A page fault reads the pages around it too, and so does a request of at most
+// half a MiB, behind all that wait: at first the aligned 64 KiB around it, and up
+// to 1 MiB as its neighbors turn out to be asked for, or up to 2 MiB after
+// [core.AdviceSequential] for the whole window. Nothing is read around a request
+// after [core.AdviceRandom], where the neighbors are not asked for, and where an
+// eighth of the memory is full of pages of the pool's files that were not.
 func (f *File) PageIn(ctx context.Context, off, n int64) *Future[struct{}] {
 	if ctx.Err() != nil {
 		return Failed[struct{}](context.Cause(ctx))
@@ -111,6 +118,7 @@ func fetch[T any](ctx context.Context, f *File, o op, pin *core.Pin, then func()
 			return v, err
 		}
 		f.pagedIn(began, pin)
+		f.readAround(r)
 		return then()
 	}, release)
 }

@@ -2,6 +2,7 @@ package async
 
 import (
 	"container/list"
+	"math"
 	"sync"
 
 	"github.com/fmmap-go/fmmap/core"
@@ -38,6 +39,8 @@ type pagers struct {
 	mu      sync.Mutex // guards what follows; the group's mu is taken within it
 	devices map[deviceKey]*device
 	lanes   []pagerLane // at most maxPagers; the first is the pool's lane Page
+
+	unasked unasked // what was read around requests
 }
 
 // A pagerLane is a lane, and how many devices it serves now.
@@ -61,6 +64,16 @@ type device struct {
 	requests int
 	started  int       // reads, in units, that were started and not waited for
 	waiting  list.List // of *request: not started, oldest first
+	reads    uint64    // how many were started
+	behind   []*behind // reads around requests that are under way, oldest first
+}
+
+// A behind is a read around a request. It is over, as far as is known, when a
+// request has arrived whose read was started after it.
+type behind struct {
+	device *device
+	units  int
+	after  uint64 // device.reads when it was started; before, the greatest number
 }
 
 // A request is a request for pages, from when it is made until it is over.
@@ -73,6 +86,7 @@ type request struct {
 	file   *core.File
 	off, n int64
 	units  int           // counted in device.started
+	number uint64        // device.reads when it was started, this read included
 	place  *list.Element // in device.waiting, or nil
 	waited bool          // the pager has begun to wait for the pages
 }
@@ -138,11 +152,40 @@ func (p *pagers) choose(store bool) int {
 // fits reports whether the device takes the read at once. The caller holds mu.
 func (r *request) fits() bool { return r.device.started+units(r.n) <= r.depth }
 
+// admit counts as under way a read of n bytes around r, if no read that is waited
+// for has to wait to be started, and no more than allowed bytes, or half of what
+// the device takes, are read around requests then. That half may be more than the
+// device has room for, and then the pager waits as it starts the read.
+func (r *request) admit(n, allowed int64) *behind {
+	p, d := r.pool, r.device
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sum := units(n)
+	for _, b := range d.behind {
+		sum += b.units
+	}
+	if d.waiting.Len() > 0 || sum > max(units(allowed), 1) || sum > r.depth/2 {
+		return nil
+	}
+	b := &behind{d, units(n), math.MaxUint64}
+	d.behind = append(d.behind, b)
+	return b
+}
+
+// issued records that the read of b has been started, or will never be.
+func (b *behind) issued(p *pagers) {
+	p.mu.Lock()
+	b.after = b.device.reads
+	p.mu.Unlock()
+}
+
 // startNow counts the read as started. The caller holds mu, and starts it when
 // it has unlocked that.
 func (r *request) startNow() {
 	r.units = units(r.n)
 	r.device.started += r.units
+	r.device.reads++
+	r.number = r.device.reads
 	if r.place != nil {
 		r.device.waiting.Remove(r.place)
 		r.place = nil
@@ -211,6 +254,9 @@ func (r *request) leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d.started -= r.units
+	for len(d.behind) > 0 && d.behind[0].after < r.number {
+		d.behind = d.behind[1:]
+	}
 	if r.place != nil {
 		d.waiting.Remove(r.place)
 	}

@@ -137,10 +137,15 @@ func (h *hints) set(p *core.Pin, size int64) {
 	if n <= 0 {
 		return
 	}
+	h.record(p.Offset(), n, size, skewOf(p))
+}
+
+// skewOf returns the skew of the window of a pin, see hints.name.
+func skewOf(p *core.Pin) int64 {
 	// Only the offset within a page is used, which is the same in memory and in
 	// the file.
 	addr := uintptr(unsafe.Pointer(unsafe.SliceData(p.Bytes())))
-	h.record(p.Offset(), n, size, (int64(addr%hintUnit)-p.Offset())&(hintUnit-1))
+	return (int64(addr%hintUnit) - p.Offset()) & (hintUnit - 1)
 }
 
 // record records that [off, off+n) has just been seen to be resident.
@@ -267,13 +272,54 @@ func (f *File) probe(pin *core.Pin) bool {
 	if pin.Len() > maxProbe {
 		return false
 	}
-	pages, of, err := pin.Resident()
-	if err != nil || pages < of {
+	resident, known := f.probeBlock(pin)
+	if !known {
+		if pages, of, err := pin.Resident(); err == nil && pages == of {
+			f.hints.set(pin, f.core.Len())
+			resident = true
+		}
+	}
+	if !resident {
 		return false
 	}
-	f.hints.set(pin, f.core.Len())
+	f.around.ask(&f.pool.pagers, pin.Offset(), pin.Len(), f.core.Len())
 	f.counters.probed.Add(1)
 	return true
+}
+
+// blockSkips is how many probes are of the pages of a pin alone after one of
+// their block has found a part of that missing.
+const blockSkips = 15
+
+// probeBlock asks what is resident of the block of the hints that the bytes of a
+// pin lie in, which takes as long as to ask about one page, and saves the next
+// probes there if it is all of it. If it is a part, whether the bytes of the pin
+// are resident is not known, so that there have to be two probes. Where the order
+// of accesses is random, a page says nothing of its neighbors.
+func (f *File) probeBlock(pin *core.Pin) (resident, known bool) {
+	if f.memoryOnly || f.core.Order() == core.AdviceRandom {
+		return false, false
+	}
+	if f.skips.Load() > 0 {
+		f.skips.Add(-1) // races may take it below zero
+		return false, false
+	}
+	size, skew := f.core.Len(), skewOf(pin)
+	block := (pin.Offset()+skew)&^(hintBlock-1) - skew
+	off, end := max(block, 0), min(block+hintBlock, size)
+	if pin.Len() == 0 || pin.Offset()+pin.Len() > end {
+		return false, false
+	}
+	pages, of, err := f.core.Resident(off, end-off)
+	switch {
+	case err == nil && pages == of:
+		f.hints.record(off, end-off, size, skew)
+		return true, true
+	case err == nil && pages == 0:
+		return false, true
+	}
+	f.skips.Store(blockSkips)
+	return false, false
 }
 
 // Advise tells the kernel how the bytes [off, off+n) of the window will be used,
@@ -306,6 +352,12 @@ type FileStats struct {
 	// failed are not in it, nor are stores.
 	PageIn latency.Histogram `json:"page_in"`
 
+	// What was read around pages that a request waited for, see [File.PageIn]: the
+	// bytes whose reading was started, and those of them in whose block of 64 KiB
+	// another request has been since, which is at most as many.
+	Around      uint64 `json:"around"`
+	AroundAsked uint64 `json:"around_asked"`
+
 	Flush flush.Stats `json:"flush"`
 }
 
@@ -321,6 +373,7 @@ func (f *File) Stats() FileStats {
 	if c := f.committer.Load(); c != nil {
 		s.Flush = c.Stats()
 	}
+	s.Around, s.AroundAsked = f.around.stats()
 	return s
 }
 

@@ -23,6 +23,8 @@ var (
 	opRemove   = lane.NewOp("remove")
 	opClose    = lane.NewOp("close")
 	opAdvise   = lane.NewOp("advise")
+
+	opReadAround = lane.NewOp("read around")
 )
 
 // Go runs fn on the Short lane of p, or of the [Default] pool if p is nil, and

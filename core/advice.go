@@ -79,6 +79,18 @@ func (f *File) Advise(a Advice, off, n int64) error {
 	return f.adviseIn(g.region, a, off, n, n == int64(len(g.data)))
 }
 
+// Order returns the order of accesses that the advice leads to expect:
+// AdviceRandom, AdviceSequential or AdviceNormal, whichever was last given for the
+// whole window, or AdviceRandom if that has since been given for a part of it.
+func (f *File) Order() Advice { return Advice(f.order.Load()) }
+
+// noteOrder records advice that has been given, for Order.
+func (f *File) noteOrder(a Advice, whole bool) {
+	if a == AdviceRandom || whole && (a == AdviceNormal || a == AdviceSequential) {
+		f.order.Store(uint32(a))
+	}
+}
+
 func (f *File) adviseIn(r *region, a Advice, off, n int64, whole bool) error {
 	const op = "advise"
 	switch {
@@ -97,7 +109,11 @@ func (f *File) adviseIn(r *region, a Advice, off, n int64, whole bool) error {
 	case AdviceDontNeed, AdvicePageOut, AdviceRemove, AdviceFree:
 		defer f.stores.recent.forget()
 	}
-	return f.fail(op, r.fault(r.m.Advise(a.sys(), r.delta+off, n), off))
+	err := r.m.Advise(a.sys(), r.delta+off, n)
+	if err == nil {
+		f.noteOrder(a, false)
+	}
+	return f.fail(op, r.fault(err, off))
 }
 
 // adviseWhole gives a sticky advice to the whole window and to the regions that
@@ -112,6 +128,7 @@ func (f *File) adviseWhole(a Advice) error {
 			return err
 		}
 	}
+	f.noteOrder(a, true)
 	f.advice = append(slices.DeleteFunc(f.advice, func(b Advice) bool { return b == a }), a)
 	return nil
 }

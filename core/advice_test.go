@@ -202,3 +202,31 @@ func TestLockMemory(t *testing.T) {
 	check(t, f.UnlockMemory(5000, 8*KiB))
 	locked(false)
 }
+
+// Order is what the advice for the whole window says, or random once that was
+// given for any part.
+func TestOrder(t *testing.T) {
+	f := opened(t, tempFile(t, pattern(64*KiB, 1)), core.Options{})
+	if err := f.Advise(core.AdviceNormal, 0, f.Len()); missingHere(err) {
+		t.Skip(err)
+	}
+	for _, step := range []struct {
+		advice core.Advice
+		n      int64
+		want   core.Advice
+	}{
+		{core.AdviceWillNeed, 64 * KiB, core.AdviceNormal},
+		{core.AdviceSequential, 32 * KiB, core.AdviceNormal},
+		{core.AdviceSequential, 64 * KiB, core.AdviceSequential},
+		{core.AdviceNormal, 32 * KiB, core.AdviceSequential},
+		{core.AdviceRandom, 32 * KiB, core.AdviceRandom},
+		{core.AdviceNormal, 32 * KiB, core.AdviceRandom},
+		{core.AdviceNormal, 64 * KiB, core.AdviceNormal},
+		{core.AdviceRandom, 64 * KiB, core.AdviceRandom},
+	} {
+		check(t, f.Advise(step.advice, 0, step.n))
+		if got := f.Order(); got != step.want {
+			t.Errorf("after advice %d for %d bytes: order %d, want %d", step.advice, step.n, got, step.want)
+		}
+	}
+}

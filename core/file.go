@@ -54,6 +54,7 @@ type File struct {
 	dir    parent
 	flush  flushState
 	stores storeState
+	order  atomic.Uint32 // what Order returns
 }
 
 // Name returns the name given to Open, or to the memory.

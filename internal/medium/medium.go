@@ -12,6 +12,10 @@ type Medium = sys.Medium
 // system splits longer ones.
 const Unit = sys.ReadUnit
 
+// Memory returns how many bytes of memory the process can have, and its page cache
+// with it.
+func Memory() int64 { return sys.Memory() }
+
 // Of returns the medium of an open file by its descriptor or handle, which the
 // caller keeps open. Without one, ^uintptr(0), it returns that of memory.
 func Of(fd uintptr) Medium { return sys.MediumOf(fd) }
