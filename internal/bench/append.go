@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -29,7 +30,7 @@ func appends() (all []workload) {
 	for _, n := range []int{1, 64} {
 		all = append(all, appending(fmt.Sprint("allocated/", n), n, false))
 	}
-	return all
+	return append(all, workload{name: "ahead", unit: "flushes/s", open: openAhead})
 }
 
 const (
@@ -87,6 +88,41 @@ func (c config) appendNew(l logKind, n int) (perSecond float64, err error) {
 		return 0, err
 	}
 	return c.rate(n, func(int, *rand.Rand) error { return add(rec) })
+}
+
+// errAhead ends openAhead: a page that was stored to is no longer written ahead.
+var errAhead = errors.New("the file is full: choose a shorter -time")
+
+// openAhead compares files of which each page is stored to and flushed once:
+// zeros were written ahead, or blocks allocated.
+func openAhead(c config) ([]side, func(), error) {
+	paging := func(name string, written bool) side {
+		return side{name, func() (float64, error) {
+			path := filepath.Join(c.dir, "ahead")
+			f, err := core.OpenFile(path, ringOptions(written))
+			if err != nil {
+				return 0, err
+			}
+			defer os.Remove(path)
+			defer f.Close()
+			if err := f.Flush(); err != nil {
+				return 0, err
+			}
+			data, off := make([]byte, page), int64(0)
+			return c.rate(1, func(int, *rand.Rand) error {
+				if off == appendSize {
+					return errAhead
+				}
+				data[0]++
+				if _, err := f.WriteAt(data, off); err != nil {
+					return err
+				}
+				off += page
+				return f.FlushRange(off-page, page)
+			})
+		}}
+	}
+	return []side{paging("fmmap", true), paging("blocks allocated", false)}, nothing, nil
 }
 
 // slots returns a function that returns where the next record goes.

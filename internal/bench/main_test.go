@@ -41,7 +41,7 @@ func TestWorkloadsRun(t *testing.T) {
 		workload string
 		peers    int
 	}{
-		{"commit4k/8", 1}, {"append/1", 3}, {"append/64", 6}, {"allocated/64", 3}, {"scatter/64", 1}, {"hot/put", 1}, {"hot/view", 1}, {"hot/readat4k", 2}, {"hot/parallel", 1}, {"open", 1},
+		{"commit4k/8", 1}, {"append/1", 3}, {"append/64", 6}, {"allocated/64", 3}, {"ahead", 1}, {"scatter/64", 1}, {"hot/put", 1}, {"hot/view", 1}, {"hot/readat4k", 2}, {"hot/parallel", 1}, {"open", 1},
 		{"scale/pins", 1}, {"scale/changes", 1}, {"scale/ranges", 1}, {"files/100k", 1}, {"values/get", 1},
 		{"lock/idle", 1}, {"lock/64", 1}, {"lock/64files", 1}, {"future/1", 3}, {"future/256", 3},
 	} {
@@ -87,7 +87,7 @@ func TestJSONAndPlots(t *testing.T) {
 // docs/figures.md has these names.
 func TestNames(t *testing.T) {
 	want := "commit/1 commit/8 commit/64 commit/256 commit4k/1 commit4k/8 commit4k/64 commit4k/256 scatter4k/64 " +
-		"scatter/1 scatter/64 scatter/bytes append/bytes hot/put append/1 append/64 allocated/1 allocated/64 frozen throttled " +
+		"scatter/1 scatter/64 scatter/bytes append/bytes hot/put append/1 append/64 allocated/1 allocated/64 ahead frozen throttled " +
 		"wal/append/1 wal/append/8 wal/append/64 raft/store/1x100 raft/store/10x100 raft/store/100x100 raft/store/1x1k raft/store/10x1k raft/store/100x1k " +
 		"raft/store/1x10k raft/store/10x10k raft/store/100x10k raft/get/order raft/get/random raft/bytes " +
 		"raft/open raft/open/tail raft/front raft/front/tail raft/back raft/back/tail raft/get/cold " +
