@@ -46,7 +46,7 @@ func TestFlushIsGrouped(t *testing.T) {
 		t.Error("one member has cancelled the flush of all")
 	}
 	pending(t, first)
-	if n := testing.AllocsPerRun(100, func() { f.FlushRange(5, 5) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { _ = f.FlushRange(5, 5) }); n != 0 {
 		t.Errorf("joining a batch: %v allocations, want 0", n)
 	}
 	if s := p.Stats().Flush; s.Running != 1 || s.Queued != 0 {

@@ -364,7 +364,7 @@ func TestClosingHoldsNoGoroutine(t *testing.T) {
 	}{
 		{"flush", func(t *testing.T, p *async.Pool, f *async.File) func() {
 			arrived, release := watchCalls(t).hold(t, sys.OpMsync, 0)
-			f.Flush()
+			_ = f.Flush()
 			<-arrived
 			return release
 		}},
@@ -372,7 +372,7 @@ func TestClosingHoldsNoGoroutine(t *testing.T) {
 			arrived, release := watchCalls(t).hold(t, sys.OpMsync, 0)
 			b, err := f.StartBackground(flush.Policy{Interval: time.Hour})
 			check(t, err)
-			b.Barrier()
+			_ = b.Barrier()
 			<-arrived
 			return release
 		}},

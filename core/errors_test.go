@@ -176,12 +176,15 @@ func TestErrorsOfAReleasedPin(t *testing.T) {
 		f := b.open(t, pattern(10_000, 1))
 		p := pinned(t, f, 0, 100)
 		p.Release()
-		_, _, resident := p.Resident()
-		for name, err := range map[string]error{
-			"Do": p.Do(func([]byte) error { t.Error("called"); return nil }), "Populate": p.Populate(), "Resident": resident,
-			"Advise": p.Advise(core.AdviceNormal), "At": second(core.At[uint64](p, 0)), "Slice": second(core.Slice[uint64](p, 0, 1)),
+		for name, use := range map[string]func(p *core.Pin) error{
+			"Do":       func(p *core.Pin) error { return p.Do(func([]byte) error { t.Error("called"); return nil }) },
+			"Populate": (*core.Pin).Populate,
+			"Resident": func(p *core.Pin) error { _, _, err := p.Resident(); return err },
+			"Advise":   func(p *core.Pin) error { return p.Advise(core.AdviceNormal) },
+			"At":       func(p *core.Pin) error { return second(core.At[uint64](p, 0)) },
+			"Slice":    func(p *core.Pin) error { return second(core.Slice[uint64](p, 0, 1)) },
 		} {
-			wantError(t, f, name, err, fs.ErrClosed)
+			wantError(t, f, name, use(p), fs.ErrClosed)
 		}
 		if p.Bytes() != nil {
 			t.Error("Bytes gives some")

@@ -76,6 +76,7 @@ func growCramped() error {
 	if err != nil {
 		return err
 	}
+	defer p.Release()
 	if err := f.Truncate(4 << 30); !errors.Is(err, core.ErrRange) && // of 32 bits
 		(err == nil || !strings.Contains(err.Error(), "cannot allocate memory")) {
 		return errors.New("Truncate to 4 GiB did not find too little address space: " + errorText(err))

@@ -322,7 +322,7 @@ func abandon() error {
 	}
 	for _, leave := range []func() error{
 		func() error { _, err := core.Create(filepath.Join(dir, "abandoned"), 4096); return err },
-		func() error { _, err := f.Pin(10, 20); return err },
+		func() error { p, err := f.Pin(10, 20); _ = p; return err },
 		func() error {
 			p, err := f.Pin(0, 1)
 			if err == nil {

@@ -22,7 +22,7 @@ func TestCloseFlushesOnceMore(t *testing.T) {
 		{"clean", func(*flush.Background) {}, []event{{0, "flush"}}},
 		{"dirty", func(bg *flush.Background) { bg.MarkDirty(1) }, []event{{0, "flush"}}},
 		{"paused", func(bg *flush.Background) { bg.MarkDirty(1); bg.Pause() }, []event{{0, "flush"}}},
-		{"flushing", func(bg *flush.Background) { bg.Barrier(); synctest.Wait() }, []event{{0, "flush"}, {10 * ms, "flush"}}},
+		{"flushing", func(bg *flush.Background) { _ = bg.Barrier(); synctest.Wait() }, []event{{0, "flush"}, {10 * ms, "flush"}}},
 		{"writing back", func(bg *flush.Background) { bg.MarkDirty(1); pass(50 * ms) }, []event{{50 * ms, "write-back"}, {80 * ms, "flush"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -57,7 +57,7 @@ func TestCloseFlushesOnceMore(t *testing.T) {
 func TestCloseAfterAnErrorWaitsForWhatStillRuns(t *testing.T) {
 	inBubble(t, flush.Policy{}, func(t *testing.T, j *journal, bg *flush.Background) {
 		j.flushTakes, j.flushErr = 10*ms, errDisk
-		bg.Barrier()
+		_ = bg.Barrier()
 		synctest.Wait()
 		second := bg.Barrier()
 		pass(10 * ms) // the first has failed
@@ -109,8 +109,8 @@ func TestAnErrorEndsTheBackgroundAndReachesEverybody(t *testing.T) {
 	}{
 		{"flush by interval", func(j *journal) { j.flushErr = errDisk }, func(bg *flush.Background) { bg.MarkDirty(1) }, 2},
 		{"write-back", func(j *journal) { j.writeErr = errDisk }, func(bg *flush.Background) { bg.MarkDirty(1) }, 1},
-		{"barrier", func(j *journal) { j.flushErr = errDisk }, func(bg *flush.Background) { bg.Barrier() }, 1},
-		{"final", func(j *journal) { j.flushErr = finalError{} }, func(bg *flush.Background) { bg.Barrier() }, 1},
+		{"barrier", func(j *journal) { j.flushErr = errDisk }, func(bg *flush.Background) { _ = bg.Barrier() }, 1},
+		{"final", func(j *journal) { j.flushErr = finalError{} }, func(bg *flush.Background) { _ = bg.Barrier() }, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var told []error
@@ -160,7 +160,7 @@ func TestBarriersOfOneBatchReportItsErrorOnce(t *testing.T) {
 	var told atomic.Int64
 	inBubble(t, flush.Policy{OnError: func(error) { told.Add(1) }}, func(t *testing.T, j *journal, bg *flush.Background) {
 		j.flushTakes, j.flushErr, j.good = ms, errDisk, 1
-		bg.Barrier()
+		_ = bg.Barrier()
 		synctest.Wait()
 		barriers := []*flush.Batch{bg.Barrier(), bg.Barrier(), bg.Barrier()}
 		pass(time.Second)

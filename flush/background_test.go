@@ -303,8 +303,8 @@ func TestAMarkMadeDuringARequestBelongsToTheNextFlush(t *testing.T) {
 	}{
 		{"interval", func(*flush.Background) {}, 0, []event{{100 * ms, "flush"}}},
 		{"interval, mark", func(*flush.Background) {}, 1, []event{{100 * ms, "flush"}, {200 * ms, "flush"}}},
-		{"barrier", func(bg *flush.Background) { bg.Barrier() }, 0, []event{{0, "flush"}}},
-		{"barrier, mark", func(bg *flush.Background) { bg.Barrier() }, 1, []event{{0, "flush"}, {100 * ms, "flush"}}},
+		{"barrier", func(bg *flush.Background) { _ = bg.Barrier() }, 0, []event{{0, "flush"}}},
+		{"barrier, mark", func(bg *flush.Background) { _ = bg.Barrier() }, 1, []event{{0, "flush"}, {100 * ms, "flush"}}},
 		{"force, mark", func(bg *flush.Background) { bg.Force() }, 1, []event{{0, "flush"}, {100 * ms, "flush"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -173,8 +173,8 @@ func BenchmarkJoin(b *testing.B) {
 		gap  int64
 		ask  func(c *flush.Committer, i int64)
 	}{
-		{"commit", 0, func(c *flush.Committer, i int64) { c.Commit(i, 1) }},
-		{"gap", 1 << 10, func(c *flush.Committer, i int64) { c.Commit(i&0xffff, 1) }},
+		{"commit", 0, func(c *flush.Committer, i int64) { _ = c.Commit(i, 1) }},
+		{"gap", 1 << 10, func(c *flush.Committer, i int64) { _ = c.Commit(i&0xffff, 1) }},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			q := &queue{}

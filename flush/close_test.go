@@ -62,7 +62,7 @@ func TestCloseGivesUpWithItsContextAndTheRestCompletes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		target, gate := gated()
 		c := flush.NewCommitter(target, flush.Options{})
-		c.Commit(0, 1)
+		_ = c.Commit(0, 1)
 		synctest.Wait()
 		waiting := c.Commit(1, 1)
 		cause := errors.New("shutdown takes too long")
@@ -91,7 +91,7 @@ func TestCloseReportsTheFailureItWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		target, gate := gated()
 		c := flush.NewCommitter(target, flush.Options{})
-		c.Commit(0, 1)
+		_ = c.Commit(0, 1)
 		synctest.Wait()
 		closed := make(chan error)
 		go func() { closed <- c.Close() }()
@@ -197,7 +197,7 @@ func TestStartCloseReturnsAtOnceAndCallsDoneOnce(t *testing.T) {
 func TestDoneOfACloseThatPanicsDoesNotKeepTheOthersWaiting(t *testing.T) {
 	q := &queue{}
 	c := flush.NewCommitter(&recorder{}, flush.Options{Execute: q.execute})
-	c.Commit(0, 1)
+	_ = c.Commit(0, 1)
 	called := false
 	c.StartClose(func(error) { panic("done") })
 	c.StartClose(func(error) { called = true })

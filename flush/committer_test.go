@@ -232,7 +232,7 @@ func TestStoresOfAMemberHappenBeforeTheCall(t *testing.T) {
 			return nil
 		}}
 		c := flush.NewCommitter(target, flush.Options{})
-		c.Commit(0, 1)
+		_ = c.Commit(0, 1)
 		var wg sync.WaitGroup
 		for i := range memory {
 			wg.Go(func() {
@@ -253,8 +253,8 @@ func TestStoresOfAMemberHappenBeforeTheCall(t *testing.T) {
 func TestJoiningAllocatesNothing(t *testing.T) {
 	q := &queue{}
 	c := flush.NewCommitter(&recorder{}, flush.Options{Execute: q.execute})
-	c.Commit(0, 1)
-	if n := testing.AllocsPerRun(100, func() { c.Commit(1, 1) }); n != 0 {
+	_ = c.Commit(0, 1)
+	if n := testing.AllocsPerRun(100, func() { _ = c.Commit(1, 1) }); n != 0 {
 		t.Errorf("%v allocations, want 0", n)
 	}
 	for q.runOne() {

@@ -34,8 +34,8 @@ func TestEachBatchQueuesBehindThoseOfOthers(t *testing.T) {
 	b := flush.NewCommitter(target("b"), flush.Options{Execute: q.execute})
 	// While a's batch runs, another request for a comes, after one for b.
 	first := a.Commit(0, 1)
-	first.OnDone(func(error) { a.Commit(0, 1) })
-	b.Commit(0, 1).OnDone(func(error) { b.Commit(0, 1) })
+	first.OnDone(func(error) { _ = a.Commit(0, 1) })
+	b.Commit(0, 1).OnDone(func(error) { _ = b.Commit(0, 1) })
 	for q.runOne() {
 	}
 	if want := []string{"a", "b", "a", "b"}; !slices.Equal(order, want) {
@@ -126,7 +126,7 @@ func TestAPanicOfExecuteContinuesAndTheBatchIsServed(t *testing.T) {
 				t.Errorf("recovered %v, want %v", v, errFull)
 			}
 		}()
-		c.Commit(0, 1)
+		_ = c.Commit(0, 1)
 		t.Error("Commit returned")
 	}()
 	if err := c.Flush(t.Context(), 0, 1); err != nil {
@@ -147,7 +147,7 @@ func TestInlineExecutorsDoNotNest(t *testing.T) {
 		depth++
 		deepest = max(deepest, depth)
 		if call < 100 {
-			c.Commit(0, 1) // gathers: this call is running
+			_ = c.Commit(0, 1) // gathers: this call is running
 		}
 		depth--
 		return nil
@@ -157,7 +157,7 @@ func TestInlineExecutorsDoNotNest(t *testing.T) {
 		frames = max(frames, runtime.Callers(0, make([]uintptr, 1000)))
 		return inline(task)
 	}})
-	c.Commit(0, 1)
+	_ = c.Commit(0, 1)
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func TestADroppedTaskFailsItsBatch(t *testing.T) {
 	target := &recorder{}
 	c := flush.NewCommitter(target, flush.Options{Execute: q.execute})
 	b := c.Commit(0, 1)
-	b.OnDone(func(error) { c.Commit(2, 1) }) // forms while that one ends
+	b.OnDone(func(error) { _ = c.Commit(2, 1) }) // forms while that one ends
 	q.dropOne(errFull)
 	if !isDone(b) || b.Err() != errFull {
 		t.Fatalf("done %v, %v; want true, %v", isDone(b), b.Err(), errFull)

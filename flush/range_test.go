@@ -28,7 +28,7 @@ func TestRequestsGatherInOneBatchOverTheirHull(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				target, gate := gated()
 				c := flush.NewCommitter(target, flush.Options{})
-				c.Commit(1, 1)
+				_ = c.Commit(1, 1)
 				synctest.Wait()
 				batch := c.Commit(tt.requests[0].off, tt.requests[0].n)
 				for _, r := range tt.requests[1:] {
@@ -64,9 +64,9 @@ func TestRangesFurtherApartThanTheGapAreFlushedByCallsOfTheirOwn(t *testing.T) {
 			target := failing(tt.fail, errDisk)
 			c := flush.NewCommitter(target, flush.Options{Execute: q.execute, Gap: 100})
 			b := c.Commit(5000, 10)
-			c.Commit(0, 10)
-			c.Commit(1000, 10)
-			c.Commit(10, 10)
+			_ = c.Commit(0, 10)
+			_ = c.Commit(1000, 10)
+			_ = c.Commit(10, 10)
 			q.runOne()
 			if got := target.seen(); !slices.Equal(got, tt.want) || b.Err() != tt.err {
 				t.Errorf("calls %v, %v; want %v, %v", got, b.Err(), tt.want, tt.err)
@@ -107,7 +107,7 @@ func TestABadRangeFailsAlone(t *testing.T) {
 				s := &sized{recorder: target}
 				s.length.Store(4096)
 				c := flush.NewCommitter(s, flush.Options{})
-				c.Commit(0, 1)
+				_ = c.Commit(0, 1)
 				synctest.Wait()
 				good := c.Commit(100, 10)
 				bad := c.Commit(tt.off, tt.n)
@@ -150,9 +150,9 @@ func TestWhatIsCutOffWhileABatchFormsIsLeftOut(t *testing.T) {
 		s := &sized{recorder: target}
 		s.length.Store(1000)
 		c := flush.NewCommitter(s, flush.Options{})
-		c.Commit(0, 1)
+		_ = c.Commit(0, 1)
 		synctest.Wait()
-		c.Commit(100, 10)
+		_ = c.Commit(100, 10)
 		batch := c.Commit(900, 100)
 		s.length.Store(500)
 		gate <- nil
@@ -231,7 +231,7 @@ func TestCommitAllFlushesTheWholeTarget(t *testing.T) {
 			w := &whole{sized: sized{recorder: r}}
 			w.length.Store(100)
 			c := flush.NewCommitter(w, flush.Options{})
-			c.Commit(0, 1)
+			_ = c.Commit(0, 1)
 			synctest.Wait()
 			if c.Commit(5, 5) != c.CommitAll() {
 				t.Error("two batches, want one")

@@ -26,12 +26,12 @@ func TestStatsCountRequestsAndBatches(t *testing.T) {
 		if s := c.Stats(); s != (flush.Stats{}) {
 			t.Errorf("stats of a new committer %+v, want none", s)
 		}
-		c.Commit(0, 100)
+		_ = c.Commit(0, 100)
 		synctest.Wait()
 		for i := range int64(4) {
-			c.Commit(1000*i, 10)
+			_ = c.Commit(1000*i, 10)
 		}
-		c.Commit(-1, 1)
+		_ = c.Commit(-1, 1)
 		if s := c.Stats(); s.Requests != 5 || s.Waiting != 5 || s.Batches != 0 || s.Refused != 1 {
 			t.Errorf("while one runs: %+v", s)
 		}

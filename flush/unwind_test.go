@@ -43,7 +43,7 @@ func testUnwound(t *testing.T, target func(call int), done func(), want error, m
 		target(call)
 		return nil
 	}}, flush.Options{Execute: q.execute})
-	c.Commit(0, 1)
+	_ = c.Commit(0, 1)
 	go func() {
 		defer func() { recover() }()
 		q.runOne()
@@ -87,7 +87,7 @@ func TestResubmittingAfterAnUnwoundRunner(t *testing.T) {
 		q := &queue{}
 		target, gate := gated()
 		c := flush.NewCommitter(target, flush.Options{Execute: q.execute})
-		c.Commit(0, 1)
+		_ = c.Commit(0, 1)
 		go func() {
 			defer func() { recover() }()
 			q.runOne()
@@ -99,7 +99,7 @@ func TestResubmittingAfterAnUnwoundRunner(t *testing.T) {
 		gate <- nil
 		synctest.Wait()
 		q.refuse(nil)
-		c.Commit(0, 1)
+		_ = c.Commit(0, 1)
 		go q.runOne()
 		synctest.Wait()
 		next := c.Commit(0, 1) // forms while that one runs: it has to be submitted again
@@ -134,7 +134,7 @@ func TestAPanicOfACallbackInlineContinues(t *testing.T) {
 				t.Errorf("recovered %v, want the callback's panic", v)
 			}
 		}()
-		c.Commit(0, 1)
+		_ = c.Commit(0, 1)
 	}()
 	if err := c.Flush(t.Context(), 0, 1); err != nil {
 		t.Errorf("after it: %v", err)
