@@ -13,6 +13,7 @@ const (
 	corePkg  = module + "/core"
 	asyncPkg = module + "/async"
 	flushPkg = module + "/flush"
+	walPkg   = module + "/wal"
 )
 
 // callee identifies the function or method that a call calls.
@@ -20,11 +21,21 @@ type callee struct {
 	pkg, recv, name string // recv is the receiver's type name, "" for a function
 }
 
+// calledFunc returns the function that a call calls, nil if it is not known
+// statically or is one of the language.
+func calledFunc(info *types.Info, call *ast.CallExpr) *types.Func {
+	fn, ok := typeutil.Callee(info, call).(*types.Func)
+	if !ok || fn.Pkg() == nil {
+		return nil
+	}
+	return fn.Origin()
+}
+
 // calleeOf returns the callee of a call that is known statically, else the zero
 // callee.
 func calleeOf(info *types.Info, call *ast.CallExpr) callee {
-	fn, ok := typeutil.Callee(info, call).(*types.Func)
-	if !ok || fn.Pkg() == nil {
+	fn := calledFunc(info, call)
+	if fn == nil {
 		return callee{}
 	}
 	c := callee{pkg: fn.Pkg().Path(), name: fn.Name()}

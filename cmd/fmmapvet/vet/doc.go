@@ -11,9 +11,15 @@
 //     wait alone
 //   - flusherror: a flush whose outcome is discarded
 //
-// The analyzers look at one function at a time. They prefer to stay silent
-// where they cannot know: a pin that is handed to another function, stored or
-// returned is that one's to release.
+// The analyzers look at one function at a time, and read nothing but the
+// packages they are given from source. They prefer to stay silent where they
+// cannot know: a pin that is handed to another function, stored or returned is
+// that one's to release. They look through the functions of a package that
+// return a pin, to see whether it is left to the caller or released elsewhere,
+// by t.Cleanup for instance.
+//
+// In a test they take a path for ended where the test fails or asserts that
+// there is an error: what is lost on it is lost in a test that has failed.
 package vet
 
 import "golang.org/x/tools/go/analysis"

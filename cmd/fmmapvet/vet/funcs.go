@@ -5,7 +5,6 @@ import (
 	"go/types"
 
 	"golang.org/x/tools/go/analysis"
-	"golang.org/x/tools/go/analysis/passes/ctrlflow"
 	"golang.org/x/tools/go/analysis/passes/inspect"
 	"golang.org/x/tools/go/ast/inspector"
 	"golang.org/x/tools/go/cfg"
@@ -21,12 +20,15 @@ type function struct {
 }
 
 // flowRequires are the analyzers that functions needs the results of.
-var flowRequires = []*analysis.Analyzer{inspect.Analyzer, ctrlflow.Analyzer}
+var flowRequires = []*analysis.Analyzer{inspect.Analyzer, flow}
+
+// pinRequires are those that following a pin needs.
+var pinRequires = append([]*analysis.Analyzer{givers}, flowRequires...)
 
 // functions calls visit for each function of the package that has a body.
 func functions(pass *analysis.Pass, visit func(function)) {
 	in := pass.ResultOf[inspect.Analyzer].(*inspector.Inspector)
-	flows := pass.ResultOf[ctrlflow.Analyzer].(*ctrlflow.CFGs)
+	graphs := pass.ResultOf[flow].(graphs)
 	in.Preorder([]ast.Node{(*ast.FuncDecl)(nil), (*ast.FuncLit)(nil)}, func(n ast.Node) {
 		f := function{node: n}
 		switch n := n.(type) {
@@ -34,13 +36,13 @@ func functions(pass *analysis.Pass, visit func(function)) {
 			if n.Body == nil {
 				return
 			}
-			f.body, f.graph = n.Body, flows.FuncDecl(n)
+			f.body, f.graph = n.Body, graphs[n]
 			if fn, ok := pass.TypesInfo.Defs[n.Name].(*types.Func); ok {
 				f.results = fn.Signature().Results()
 			}
 			f.isMain = n.Recv == nil && n.Name.Name == "main" && pass.Pkg.Name() == "main"
 		case *ast.FuncLit:
-			f.body, f.graph = n.Body, flows.FuncLit(n)
+			f.body, f.graph = n.Body, graphs[n]
 			if sig, ok := pass.TypesInfo.TypeOf(n).(*types.Signature); ok {
 				f.results = sig.Results()
 			}

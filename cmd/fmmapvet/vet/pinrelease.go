@@ -18,13 +18,16 @@ var PinRelease = &analysis.Analyzer{
 A pin that is never released keeps Close, and a Truncate that cuts its bytes
 off, waiting for ever. The analyzer follows each pin from the call that took it
 to every return of the function, except on paths where the call's error is not
-nil. A pin that is returned, stored, sent, or passed to another function is
-taken to be released there.`,
-	Requires: flowRequires,
+nil. A pin that is returned, stored, sent, passed to another function or released
+by a function literal is taken to be released there. A pin that is assigned to
+the blank identifier is lost where the error may be nil. In a test, a path ends
+where the test fails or asserts that there is an error.`,
+	Requires: pinRequires,
 	Run:      runPinRelease,
 }
 
 func runPinRelease(pass *analysis.Pass) (any, error) {
+	result := pass.ResultOf[givers].(pinResults)
 	functions(pass, func(f function) {
 		if f.isMain {
 			return
@@ -34,7 +37,7 @@ func runPinRelease(pass *analysis.Pass) (any, error) {
 				checkTaken(pass, f, a)
 			}
 			if e, ok := n.(*ast.ExprStmt); ok {
-				if call, ok := ast.Unparen(e.X).(*ast.CallExpr); ok && pinResult(pass.TypesInfo, call) >= 0 {
+				if call, ok := ast.Unparen(e.X).(*ast.CallExpr); ok && result(call) >= 0 {
 					pass.ReportRangef(call, "the pin is discarded: nothing can release it")
 				}
 			}
@@ -44,31 +47,9 @@ func runPinRelease(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-// pinResult returns the index of the pin among the results of a call that hands
-// out a pin to be released, -1 if it hands out none.
-func pinResult(info *types.Info, call *ast.CallExpr) int {
-	if c := calleeOf(info, call); !c.ours() {
-		return -1
-	}
-	switch t := info.TypeOf(call).(type) {
-	case *types.Tuple:
-		for i := range t.Len() {
-			if isPin(t.At(i).Type()) {
-				return i
-			}
-		}
-	default:
-		if t != nil && isPin(t) {
-			return 0
-		}
-	}
-	return -1
-}
-
 // checkTaken follows the pin that a takes, if it takes one.
 func checkTaken(pass *analysis.Pass, f function, a assignment) {
-	info := pass.TypesInfo
-	i := pinResult(info, a.call)
+	i := pass.ResultOf[givers].(pinResults)(a.call)
 	if i < 0 || i >= len(a.lhs) {
 		return
 	}
@@ -76,30 +57,29 @@ func checkTaken(pass *analysis.Pass, f function, a assignment) {
 	if !ok {
 		return // a field or an element: stored
 	}
+	s := newLeakSearch(pass, f, a, i)
 	if id.Name == "_" {
-		pass.ReportRangef(id, "the pin is discarded: nothing can release it")
+		if s.leak() != nil {
+			pass.ReportRangef(id, "the pin is discarded: nothing can release it")
+		}
 		return
 	}
-	v, ok := info.ObjectOf(id).(*types.Var)
-	if !ok || v.Pos() < f.node.Pos() || v.Pos() > f.node.End() {
+	if s.pin == nil || s.pin.Pos() < f.node.Pos() || s.pin.Pos() > f.node.End() {
 		return // of an enclosing function, which may release it
 	}
-	s := &leakSearch{info: info, f: f, pin: v, taken: a, seen: map[leakState]bool{}}
-	s.outcomes = outcomes(info, a, i)
-	b, at := place(f.graph, a.stmt)
-	if b == nil {
-		return // unreachable
+	if s.captured() {
+		return
 	}
-	leak := s.from(b, at+1, true)
+	leak := s.leak()
 	if leak == nil {
 		return
 	}
 	line := pass.Fset.Position(a.stmt.Pos()).Line
-	pass.ReportRangef(a.stmt, "the pin %s is not released on all paths", v.Name())
+	pass.ReportRangef(a.stmt, "the pin %s is not released on all paths", id.Name)
 	if leak.Pos() == f.body.Rbrace || leak == a.stmt {
 		return // the end of the body, or the next round of a loop
 	}
-	pass.ReportRangef(leak, "the pin %s, taken on line %d, may not be released here", v.Name(), line)
+	pass.ReportRangef(leak, "the pin %s, taken on line %d, may not be released here", id.Name, line)
 }
 
 // leakSearch looks for a path from taking a pin to a return, or to taking
@@ -107,11 +87,41 @@ func checkTaken(pass *analysis.Pass, f function, a assignment) {
 type leakSearch struct {
 	info *types.Info
 	f    function
-	pin  *types.Var
+	pin  *types.Var // nil for the blank identifier
 	// outcomes are the error, the ok or both that came with the pin.
 	outcomes []*types.Var
 	taken    assignment
+	example  bool // f is an example of a test file
 	seen     map[leakState]bool
+}
+
+// newLeakSearch returns a search for the pin that is the i-th result of a.
+func newLeakSearch(pass *analysis.Pass, f function, a assignment, i int) *leakSearch {
+	return &leakSearch{
+		info: pass.TypesInfo, f: f, pin: variable(pass.TypesInfo, a.lhs[i]), outcomes: outcomes(pass.TypesInfo, a, i), taken: a,
+		example: isExample(pass, f), seen: map[leakState]bool{},
+	}
+}
+
+// leak returns where the pin is lost, nil for nowhere.
+func (s *leakSearch) leak() ast.Node {
+	b, at := place(s.f.graph, s.taken.stmt)
+	if b == nil {
+		return nil // unreachable
+	}
+	return s.from(b, at+1, true)
+}
+
+// captured reports whether a function literal written before the pin is taken
+// releases whatever the variable holds when it runs, or hands that on.
+func (s *leakSearch) captured() (found bool) {
+	ast.Inspect(s.f.body, func(n ast.Node) bool {
+		if lit, ok := n.(*ast.FuncLit); ok && lit.End() < s.taken.stmt.Pos() {
+			found = found || s.handsOver(lit)
+		}
+		return !found
+	})
+	return found
 }
 
 type leakState struct {
@@ -128,8 +138,15 @@ func (s *leakSearch) from(b *cfg.Block, i int, fresh bool) ast.Node {
 		if n == s.taken.stmt {
 			return n
 		}
-		if assigns(s.info, n, s.pin) {
+		if s.pin != nil && assigns(s.info, n, s.pin) {
 			return n
+		}
+		errs := s.outcomes
+		if !fresh {
+			errs = nil
+		}
+		if ends(s.info, n, errs, s.example) {
+			return nil
 		}
 		fresh = fresh && !s.reassigns(n)
 	}
@@ -182,7 +199,7 @@ func (s *leakSearch) absent(cond ast.Expr, value, fresh bool) bool {
 					}
 					continue
 				}
-				if fresh && !equal && s.isOutcome(pair[0]) || equal && variable(s.info, pair[0]) == s.pin {
+				if fresh && !equal && s.isOutcome(pair[0]) || equal && s.pin != nil && variable(s.info, pair[0]) == s.pin {
 					return true
 				}
 			}
@@ -215,6 +232,9 @@ func outcomes(info *types.Info, a assignment, i int) (vars []*types.Var) {
 // handsOver reports whether n releases the pin, defers that, or makes it the
 // business of another function or variable.
 func (s *leakSearch) handsOver(n ast.Node) bool {
+	if s.pin == nil {
+		return false
+	}
 	found := false
 	ast.PreorderStack(n, nil, func(n ast.Node, stack []ast.Node) bool {
 		switch n := n.(type) {

@@ -2,6 +2,7 @@ package vet
 
 import (
 	"go/ast"
+	"go/token"
 	"go/types"
 
 	"golang.org/x/tools/go/analysis"
@@ -21,8 +22,11 @@ be reached without a Release.
 
 Extend releases the pin, too, and the window may have moved. Bytes from before
 are reported after an Extend whose second result, which tells so, is assigned to
-the blank identifier.`,
-	Requires: flowRequires,
+the blank identifier.
+
+A test may show that a released pin has no bytes: a comparison of Bytes with nil
+is no use, and neither is a call that the test asserts to fail.`,
+	Requires: pinRequires,
 	Run:      runPinUse,
 }
 
@@ -109,7 +113,9 @@ func checkReleased(pass *analysis.Pass, f function, b *cfg.Block, i int, r relea
 	if assigns(info, b.Nodes[i], pin) {
 		return // it is the extended one
 	}
-	s := &useSearch{info: info, v: pin, after: r, seen: map[*cfg.Block]bool{}, uses: usesPin}
+	s := &useSearch{info: info, v: pin, after: r, seen: map[*cfg.Block]bool{}, uses: usesPin, fails: func(n ast.Node) bool {
+		return assertedToFail(pass, f, n)
+	}}
 	if use, in := s.from(b, i+1); use != nil && !reported[use] && s.onlyReleased(f.graph, in, pin) {
 		reported[use] = true
 		pass.ReportRangef(use, "the pin %s was %s on line %d", pin.Name(), how, line)
@@ -150,6 +156,7 @@ type useSearch struct {
 	v     *types.Var
 	after release
 	uses  func(id *ast.Ident, stack []ast.Node) bool
+	fails func(n ast.Node) bool // reports whether a use in n is meant to fail; nil for never
 	seen  map[*cfg.Block]bool
 }
 
@@ -157,8 +164,11 @@ type useSearch struct {
 // the graph that holds it.
 func (s *useSearch) from(b *cfg.Block, i int) (use, in ast.Node) {
 	for _, n := range b.Nodes[i:] {
-		if use := s.useIn(n); use != nil {
+		if use := s.useIn(n); use != nil && (s.fails == nil || !s.fails(n)) {
 			return use, n
+		}
+		if s.after.err != nil && ends(s.info, n, []*types.Var{s.after.err}, false) {
+			return nil, nil // the Extend was to fail
 		}
 		if assigns(s.info, n, s.v) {
 			return nil, nil
@@ -247,6 +257,22 @@ func touches(id *ast.Ident, stack []ast.Node) bool {
 	return true
 }
 
+// assertedToFail reports whether n takes a pin from another one with a call that
+// a test asserts to fail: if it does not, so does the test.
+func assertedToFail(pass *analysis.Pass, f function, n ast.Node) bool {
+	a, ok := asAssignment(n)
+	if !ok {
+		return false
+	}
+	i := pass.ResultOf[givers].(pinResults)(a.call)
+	if i < 0 || i >= len(a.lhs) {
+		return false
+	}
+	s := newLeakSearch(pass, f, a, i)
+	s.pin = nil // no path is right because it releases the pin
+	return s.leak() == nil
+}
+
 // usesPin reports whether a use of a pin needs its bytes.
 func usesPin(id *ast.Ident, stack []ast.Node) bool {
 	if len(stack) == 0 {
@@ -257,8 +283,16 @@ func usesPin(id *ast.Ident, stack []ast.Node) bool {
 		return false
 	}
 	switch sel.Sel.Name {
-	case "Bytes", "Do", "Populate", "Resident", "Advise", "Slice", "Extend":
+	case "Bytes":
+		return len(stack) < 3 || !comparison(stack[len(stack)-3])
+	case "Do", "Populate", "Resident", "Advise", "Slice", "Extend":
 		return true
 	}
 	return false
+}
+
+// comparison reports whether n compares two values.
+func comparison(n ast.Node) bool {
+	e, ok := n.(*ast.BinaryExpr)
+	return ok && (e.Op == token.EQL || e.Op == token.NEQ)
 }

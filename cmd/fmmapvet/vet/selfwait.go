@@ -21,7 +21,7 @@ callbacks of View and Update that were there before. Inside such a callback, or
 while the function itself holds a pin of the file, they wait for ever. A
 deferred Close has to run after the deferred Release, so it has to be deferred
 before it.`,
-	Requires: flowRequires,
+	Requires: pinRequires,
 	Run:      runSelfWait,
 }
 
@@ -118,16 +118,14 @@ func isGo(n ast.Node) bool { _, ok := n.(*ast.GoStmt); return ok }
 // checkHeld follows the pin that a takes to calls that wait for its release.
 func checkHeld(pass *analysis.Pass, f function, a assignment) {
 	info := pass.TypesInfo
-	i := pinResult(info, a.call)
+	i := pass.ResultOf[givers].(pinResults)(a.call)
 	if i < 0 || i >= len(a.lhs) {
 		return
 	}
-	pin := variable(info, a.lhs[i])
-	file := pinned(info, a.call)
-	if pin == nil || file == nil {
+	leak, file := newLeakSearch(pass, f, a, i), pinned(info, a.call)
+	if leak.pin == nil || file == nil {
 		return
 	}
-	leak := &leakSearch{info: info, f: f, pin: pin, outcomes: outcomes(info, a, i), taken: a}
 	s := &holdSearch{pass: pass, file: file, leakSearch: leak, visited: map[holdState]bool{}}
 	if b, at := place(f.graph, a.stmt); b != nil {
 		s.from(b, at+1, holdState{fresh: true})

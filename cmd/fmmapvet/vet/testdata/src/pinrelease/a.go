@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"testing"
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
@@ -150,4 +151,140 @@ func extended(f *core.File) error {
 	}
 	_ = q.Bytes()
 	return nil // want "may not be released here"
+}
+
+func capturedAndRead(f *core.File) (err error) {
+	var p *core.Pin
+	show := func() { fmt.Println(p.Bytes()) }
+	p, err = f.Pin(0, 8) // want "not released on all paths"
+	if err != nil {
+		return err
+	}
+	show()
+	return nil // want "may not be released here"
+}
+
+func capturedLater(f *core.File, ok bool) error {
+	p, err := f.Pin(0, 8) // want "not released on all paths"
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return io.EOF // want "may not be released here"
+	}
+	defer func() { p.Release() }()
+	return nil
+}
+
+// take leaves the pin to its caller, and so does takeTwo, which calls it.
+func take(t testing.TB, f *core.File, n int64) *core.Pin {
+	p, err := f.Pin(0, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Len() < n {
+		p.Release()
+		return nil
+	}
+	return p
+}
+
+func takeTwo(t testing.TB, f *core.File) (*core.Pin, error) {
+	if f.Len() == 0 {
+		return nil, io.EOF
+	}
+	return take(t, f, 2), nil
+}
+
+func takeNamed(f *core.File) (p *core.Pin, err error) {
+	if p, err = f.Pin(0, 1); err != nil {
+		return nil, err
+	}
+	return
+}
+
+func direct(f *core.File) (*core.Pin, error) { return f.Pin(0, 8) }
+
+func helped(t *testing.T, f *core.File) {
+	p := take(t, f, 8) // want "not released on all paths"
+	_ = p.Bytes()
+}
+
+func helpedTwice(t *testing.T, f *core.File) error {
+	p, err := takeTwo(t, f) // want "not released on all paths"
+	if err != nil {
+		return err
+	}
+	_ = p.Bytes()
+	return nil // want "may not be released here"
+}
+
+func helpedNamed(f *core.File) {
+	takeNamed(f)        // want "the pin is discarded"
+	p, err := direct(f) // want "not released on all paths"
+	fmt.Println(p.Bytes(), err)
+}
+
+func blank(f *core.File) error {
+	_, err := f.Pin(0, 8) // want "the pin is discarded"
+	return err
+}
+
+func blankChecked(f *core.File) error {
+	if _, err := f.Pin(0, 8); err != nil { // want "the pin is discarded"
+		return err
+	}
+	return nil
+}
+
+func blankExpected(f *core.File) error {
+	if _, err := f.Pin(0, 8); err == nil { // want "the pin is discarded"
+		return errors.New("there should be an error")
+	}
+	return nil
+}
+
+func blankClosed(f *core.File) bool {
+	_, err := f.Pin(0, 8) // want "the pin is discarded"
+	return errors.Is(err, io.EOF)
+}
+
+func blankPrinted(f *core.File) {
+	_, err := f.Pin(0, 8) // want "the pin is discarded"
+	fmt.Println(err)
+}
+
+func check(t *testing.T, err error) {
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func blankInTest(t *testing.T, f *core.File) {
+	_, err := f.Pin(0, 8) // want "the pin is discarded"
+	check(t, err)
+	_, err = f.Pin(8, 8) // want "the pin is discarded"
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func blankOverwritten(t *testing.T, f *core.File) {
+	_, err := f.Pin(0, 8) // want "the pin is discarded"
+	err = f.Flush()
+	if err == nil {
+		t.Fatal("no error")
+	}
+}
+
+func wantErr(t testing.TB, got, want error) {
+	if !errors.Is(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func otherExpected(t *testing.T, f *core.File) {
+	_, err := f.Pin(0, 8) // want "the pin is discarded"
+	err = f.Flush()
+	wantErr(t, err, io.EOF)
 }

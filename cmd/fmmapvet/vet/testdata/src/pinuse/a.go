@@ -1,6 +1,10 @@
 package pinuse
 
-import "github.com/fmmap-go/fmmap/core"
+import (
+	"testing"
+
+	"github.com/fmmap-go/fmmap/core"
+)
 
 func bytesAfter(f *core.File) byte {
 	p, err := f.Pin(0, 8)
@@ -123,4 +127,32 @@ func oldPart(p *core.Pin, sizes []int64) *core.Pin {
 		head[0]++ // want "head refers to bytes of the pin p"
 	}
 	return p
+}
+
+func comparedByte(f *core.File) bool {
+	p, _ := f.Pin(0, 8)
+	p.Release()
+	return p.Bytes()[0] == 1 // want "the pin p was released on line"
+}
+
+func check(t *testing.T, err error) {
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func inTest(t *testing.T, f *core.File) {
+	p, _ := f.Pin(0, 8)
+	p.Release()
+	q, err := p.Slice(0, 4) // want "the pin p was released on line"
+	check(t, err)
+	q.Release()
+}
+
+func extendedInTest(t *testing.T, p *core.Pin) {
+	b := p.Bytes()
+	q, _, err := p.Extend(16)
+	check(t, err)
+	b[0] = 1 // want "b refers to bytes of the pin p"
+	q.Release()
 }

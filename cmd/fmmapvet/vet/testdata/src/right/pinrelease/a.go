@@ -4,6 +4,9 @@ package right
 import (
 	"errors"
 	"io"
+	"log"
+	"os"
+	"testing"
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
@@ -159,4 +162,122 @@ func extend(f *core.File) (*core.Pin, error) {
 	_ = moved
 	defer p.Release()
 	return p.Slice(0, 4)
+}
+
+func deferredBefore(f *core.File) error {
+	p, err := f.Pin(0, 8)
+	if err != nil {
+		return err
+	}
+	defer func() { p.Release() }()
+	p, _, err = p.Extend(16)
+	return err
+}
+
+func cleanedUpBefore(t *testing.T, f *core.File) (err error) {
+	var p *core.Pin
+	t.Cleanup(func() { p.Release() })
+	p, err = f.Pin(0, 8)
+	return err
+}
+
+// pinned returns a pin that the end of the test releases.
+func pinned(t testing.TB, f *core.File, n int64) *core.Pin {
+	p, err := f.Pin(0, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Release)
+	return p
+}
+
+func pinnedInLiteral(t testing.TB, f *core.File) (*core.Pin, error) {
+	p, err := f.Pin(0, 8)
+	if err == nil {
+		t.Cleanup(func() { p.Release() })
+	}
+	return p, err
+}
+
+func pinnedBy(t testing.TB, f *core.File) *core.Pin { return pinned(t, f, 8) }
+
+func lent(h *holder) *core.Pin { return h.p }
+
+func same(p *core.Pin, err error) (*core.Pin, error) { return p, err }
+
+func kept(f *core.File, h *holder) (*core.Pin, error) {
+	p, err := f.Pin(0, 8)
+	h.p = p
+	return p, err
+}
+
+func helped(t *testing.T, f *core.File, h *holder) {
+	p := pinned(t, f, 8)
+	q, err := pinnedInLiteral(t, f)
+	r := pinnedBy(t, f)
+	u, _ := same(p, err)
+	v, err := kept(f, h)
+	_, _, _, _, _, _ = p.Bytes(), q.Bytes(), r.Bytes(), lent(h).Bytes(), u.Bytes(), v.Bytes()
+	pinned(t, f, 8)
+}
+
+func wantErr(t testing.TB, what string, got, want error) {
+	if !errors.Is(got, want) {
+		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
+
+func blank(t *testing.T, f *core.File) {
+	_, err := f.Pin(-1, 8)
+	wantErr(t, "Pin", err, io.EOF)
+	if _, err := f.Pin(-1, 8); err == nil {
+		t.Error("no error")
+	}
+	if _, err := f.Pin(-1, 8); err == nil {
+		t.Fatal("no error")
+	}
+	if _, err := f.Pin(-1, 8); !errors.Is(err, io.EOF) {
+		t.Errorf("%v", err)
+	}
+	if _, err = f.Pin(-1, 8); err != io.EOF {
+		t.Errorf("%v", err)
+	}
+	if _, err = f.Pin(-1, 8); err == nil {
+		panic("no error")
+	}
+	none, err := f.Pin(-1, 8)
+	wantErr(t, "Pin", err, io.EOF)
+	if none != nil {
+		t.Error("a pin beside an error")
+	}
+}
+
+func abandonedOnPurpose(f *core.File) error {
+	p, err := f.Pin(0, 8)
+	_ = p
+	return err
+}
+
+func die(message string) {
+	if message != "" {
+		log.Print(message)
+	}
+	os.Exit(1)
+}
+
+func neverReturns(tb testing.TB, f *core.File, why int) {
+	p, err := f.Pin(0, 8)
+	if err != nil {
+		log.Fatal(err)
+	}
+	switch why {
+	case 1:
+		tb.Fatalf("%d", why)
+	case 2:
+		die("two")
+	case 3:
+		tb.Skip("three")
+	default:
+		p.Release()
+	}
 }

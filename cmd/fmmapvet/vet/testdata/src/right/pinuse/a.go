@@ -1,7 +1,13 @@
 // Package right has no mistake.
 package right
 
-import "github.com/fmmap-go/fmmap/core"
+import (
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/fmmap-go/fmmap/core"
+)
 
 func before(f *core.File) byte {
 	p, _ := f.Pin(0, 8)
@@ -124,4 +130,27 @@ func extendedElsewhere(p *core.Pin) (*core.Pin, byte) {
 		return p, p.Bytes()[0]
 	}
 	return q, q.Bytes()[0]
+}
+
+func wantErr(t *testing.T, got, want error) {
+	if !errors.Is(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func refuses(t *testing.T, f *core.File) {
+	p, _ := f.Pin(0, 8)
+	b := p.Bytes()
+	_, _, err := p.Extend(1 << 40)
+	wantErr(t, err, io.EOF)
+	b[0] = p.Bytes()[0]
+	p.Release()
+	if p.Bytes() != nil {
+		t.Error("a released pin has bytes")
+	}
+	_, err = p.Slice(0, 4)
+	wantErr(t, err, io.EOF)
+	if _, err := p.Slice(0, 4); err == nil {
+		t.Error("a released pin was sliced")
+	}
 }
