@@ -12,8 +12,8 @@ import (
 )
 
 // Pond makes an executor of a pool of pond with the queue that pond gives it by
-// default, which has no bound, and at least as many workers as the widths of all
-// lanes add up to, or 0 for any number.
+// default, which has no bound, and any number of workers, 0, or at least as many as
+// [async.Executor] says that a pool uses: with fewer, lanes wait for one another.
 func Pond(p pond.Pool) async.Executor {
 	return async.ExecutorFunc(p.Go) // an error once p has been stopped
 }
