@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/lane"
 	"github.com/fmmap-go/fmmap/internal/medium"
 )
 
@@ -43,19 +44,23 @@ func HasHint(f *File, off, n int64) bool { return f.hints.has(off, n, f.core.Len
 // SetHint records that the bytes of a pin are resident.
 func SetHint(f *File, p *core.Pin) { f.hints.set(p, f.core.Len()) }
 
-// Occupy keeps a worker of a lane busy until quit is closed.
+// Occupy keeps a worker of each queue of a lane busy until quit is closed.
 func Occupy(p *Pool, l Lane, quit <-chan struct{}) error {
 	block := func(dropped error) {
 		if dropped == nil {
 			<-quit
 		}
 	}
+	lanes := []*lane.Lane{p.lane(l)}
 	if l == LaneMeta {
-		if err := executeIn(p.copies, opGo, block); err != nil {
+		lanes = append(lanes, p.copies, p.closings)
+	}
+	for _, l := range lanes {
+		if err := executeIn(l, opGo, block); err != nil {
 			return err
 		}
 	}
-	return p.execute(l, opGo, block)
+	return nil
 }
 
 // FlushTarget returns what the batches of a file are flushed through.

@@ -89,8 +89,7 @@ func TestOperationsDoNotWait(t *testing.T) {
 	}
 }
 
-// A CopyTo that does not get on, and one in the middle of a long step, delay no
-// Open, and two copies take turns.
+// A CopyTo that does not get on delays no Open, and two copies take turns.
 func TestLongCopyLetsOpenPass(t *testing.T) {
 	const step = 1 << 20 // of a copy of memory
 	stuck, free := make(chan struct{}), make(chan struct{})
@@ -156,4 +155,35 @@ func TestLongCopyLetsOpenPass(t *testing.T) {
 	if got := p.Stats().Meta.Done; got < 9 {
 		t.Errorf("Stats: got %d tasks of lane Meta, want those of copies too", got)
 	}
+}
+
+// A closing, which has to unmap the file, delays no Open, not that of a set of
+// files either, which closes one file for another.
+func TestLongCloseLetsOpenPass(t *testing.T) {
+	free := make(chan struct{})
+	release := sync.OnceFunc(func() { close(free) })
+	p := open(t, async.PoolOptions{
+		Meta: async.LaneOptions{Width: 1},
+		Hooks: async.Hooks{OnStart: func(_ async.Lane, op string, _ time.Duration) {
+			if op == "close" {
+				<-free
+			}
+		}},
+	})
+	t.Cleanup(release)
+	names := manyFiles(t, 66)
+	closing, err := async.Open(bg, p, names[65], core.Options{}).Await(bg)
+	check(t, err)
+	closed := closing.StartClose(bg)
+	s := fileSet(t, p, async.FileSetOptions{MaxOpen: 64}) // of which it keeps two free
+	t.Cleanup(release)
+	for i := range 64 {
+		use(t, s, names, i)
+	}
+	if got := s.Stats().Evicted; got == 0 {
+		t.Error("no file is being closed for another")
+	}
+	pending(t, closed)
+	release()
+	check(t, closed.Wait())
 }

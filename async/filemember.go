@@ -200,16 +200,17 @@ func (s *FileSet) unlock(todo *actions) {
 	for _, o := range todo.results {
 		o.g.out.resolveFor(o.g.ctx, o.l, o.err)
 	}
-	for _, m := range todo.close {
-		f := m.file.StartClose(context.Background())
-		onResolved(f, func() { s.closed(m, f.Err()) })
-	}
+	// First what is waited for: the lane may have one worker for both.
 	for _, m := range todo.open {
 		f := Open(context.Background(), s.pool, m.name, s.open)
 		onResolved(f, func() {
 			file, err, _ := f.TryResult()
 			s.opened(m, file, err)
 		})
+	}
+	for _, m := range todo.close {
+		f := m.file.StartClose(context.Background())
+		onResolved(f, func() { s.closed(m, f.Err()) })
 	}
 	if done != nil {
 		done.resolve(struct{}{}, failed)

@@ -26,8 +26,10 @@ type PoolOptions struct {
 	// that may keep a P each. Every queue holds 1024.
 	//
 	// Page is the shape of each pager. There is one per device that pages are
-	// asked of at the moment, up to 16; more devices than that share them. Copies
-	// of files have a queue and workers beside those of Meta, of the same shape.
+	// asked of at the moment, up to 16; more devices than that share them.
+	//
+	// Meta is the shape of three queues with workers of their own: one for copies
+	// of files, one for closing them, and one for the rest.
 	Short, Flush, Page, Meta LaneOptions
 
 	// Hooks observe the tasks. Setting any costs two clock readings per task.
@@ -54,8 +56,10 @@ const defaultQueue = 1024
 type Pool struct {
 	group   *lane.Group
 	pagers  pagers
-	copies  *lane.Lane // of LaneMeta, for copies of files, which take long
 	granted grants
+
+	// Of LaneMeta, for what may take long: copying files, and unmapping them.
+	copies, closings *lane.Lane
 
 	flushWait, flushRun latency.Recorder // of the committers of its files
 
@@ -133,7 +137,7 @@ func newPool(o PoolOptions, endless bool) (*Pool, error) {
 		lo.Lanes = append(lo.Lanes, lane.Shape{Width: x.Width, Queue: x.Queue})
 	}
 	p := &Pool{group: lane.New(lo), endless: endless}
-	p.copies = p.group.Add(int(LaneMeta))
+	p.copies, p.closings = p.group.Add(int(LaneMeta)), p.group.Add(int(LaneMeta))
 	p.granted.lane = p.group.Lane(int(LaneMeta))
 	p.pagers = pagers{
 		group:   p.group,
@@ -183,7 +187,7 @@ const (
 	LaneShort Lane = iota // tasks of [Go] and [Then], copying reads and writes
 	LaneFlush             // making bytes durable
 	LanePage              // bringing pages in, in a queue per device
-	LaneMeta              // opening, resizing, removing, closing; and copying, in a queue of its own
+	LaneMeta              // opening, resizing, removing; copying and closing, in queues of their own
 	lanes
 )
 
@@ -219,9 +223,9 @@ type Stats struct {
 
 // LaneStats describe one lane. The counts of a future's task include it by the
 // time the future is resolved. The lane Page has a queue and workers for each
-// device, and the lane Meta for copies and for the rest: Width and Queue are
-// those of one of them, the counts those of all together, and LongestWait is the
-// longest of any.
+// device, and the lane Meta for copies, for closings and for the rest: Width and
+// Queue are those of one of them, the counts those of all together, and
+// LongestWait is the longest of any.
 type LaneStats struct {
 	Width      int    `json:"width"`      // how many tasks may run at once
 	Queue      int    `json:"queue"`      // how many may wait for that
@@ -250,7 +254,7 @@ func (p *Pool) Stats() Stats {
 		Short: stats(LaneShort),
 		Flush: stats(LaneFlush),
 		Page:  LaneStats(p.pagers.stats()),
-		Meta:  LaneStats(p.lane(LaneMeta).Stats().Plus(p.copies.Stats())),
+		Meta:  LaneStats(p.lane(LaneMeta).Stats().Plus(p.copies.Stats()).Plus(p.closings.Stats())),
 
 		PageIn:    p.pagers.pageIn.Histogram(),
 		FlushWait: p.flushWait.Histogram(),

@@ -131,7 +131,7 @@ func (f *File) StartClose(ctx context.Context) *Future[struct{}] {
 // what the step before it waited for, and blocks it for nothing:
 //
 //	operations ──▶ background ──▶ batches ──▶ pins ──▶ finishing
-//	                                                   (on lane Meta)
+//	                                                   (on Pool.closings)
 type closing struct {
 	file *File
 	out  *Future[struct{}]
@@ -173,7 +173,7 @@ func (c *closing) ready(change *core.Change) {
 		}
 		c.finish(change)
 	}
-	if err := c.file.pool.execute(LaneMeta, opClose, finish); err != nil {
+	if err := executeIn(c.file.pool.closings, opClose, finish); err != nil {
 		finish(err)
 	}
 }

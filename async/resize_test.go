@@ -176,8 +176,8 @@ func TestChangesOverloaded(t *testing.T) {
 				t.Errorf("Len: got %d, want what it was", n)
 			}
 			check(t, f.Core().Truncate(100)) // no change was left behind
-			check(t, f.Close())
 			free()
+			check(t, f.Close())
 			other, err := queued.Await(bg)
 			check(t, err)
 			check(t, other.Close())
