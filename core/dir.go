@@ -96,8 +96,9 @@ func (p *parent) letGoLocked(f *os.File) {
 	p.dir = nil
 }
 
-// findTries is how often find looks. Directories that another process renames
-// all the time may be elsewhere each time they are looked for.
+// findTries is how often find looks for a directory that is not where the system
+// has just said: those that another process renames all the time may be elsewhere
+// each time.
 const findTries = 200
 
 // find opens the directory that has been let go. It may have the name that it
@@ -106,14 +107,16 @@ const findTries = 200
 // another reason, the error is that, or wraps errReplaced too.
 func (p *parent) find(f *os.File) (d *sys.Dir, err error) {
 	for range findTries {
-		d, left, cause := p.look(f)
+		d, left, moving, cause := p.look(f)
 		switch {
 		case d != nil:
 			return d, nil
 		case left || sys.Nameless(f):
 			return nil, p.refused("find the file in", fs.ErrNotExist)
 		}
-		err = cause
+		if err = cause; !moving {
+			break
+		}
 	}
 	if err != nil {
 		return nil, p.refused("open", err)
@@ -122,8 +125,10 @@ func (p *parent) find(f *os.File) (d *sys.Dir, err error) {
 }
 
 // look is one try of find. It reports whether it has found that the file is in
-// another directory. The error is one of opening, except that nothing was there.
-func (p *parent) look(f *os.File) (d *sys.Dir, left bool, err error) {
+// another directory, and otherwise whether what the system knows of its place
+// was no longer so. The error is one of opening, except that nothing was there.
+func (p *parent) look(f *os.File) (d *sys.Dir, left, moving bool, err error) {
+	refused := false // the last try
 	try := func(name string) (d *sys.Dir, same bool) {
 		d, oerr := sys.OpenDir(name)
 		if oerr == nil {
@@ -133,7 +138,7 @@ func (p *parent) look(f *os.File) (d *sys.Dir, left bool, err error) {
 			}
 			_ = d.Close()
 		}
-		if err == nil && !errors.Is(oerr, fs.ErrNotExist) {
+		if refused = !errors.Is(oerr, fs.ErrNotExist); refused && err == nil {
 			err = oerr
 		}
 		return nil, false
@@ -148,7 +153,7 @@ func (p *parent) look(f *os.File) (d *sys.Dir, left bool, err error) {
 		}
 		d, same := try(name)
 		if same {
-			return d, false, nil
+			return d, false, false, nil
 		}
 		if d != nil {
 			_ = d.Close()
@@ -156,16 +161,16 @@ func (p *parent) look(f *os.File) (d *sys.Dir, left bool, err error) {
 	}
 	name, base, ok := placeOf(f)
 	if !ok {
-		return nil, false, err
+		return nil, false, false, err
 	}
 	gone := base == p.base+" (deleted)" // see proc_pid_fd(5)
 	d, same := try(name)
 	if same || d == nil {
-		return d, !same && gone, err
+		return d, !same && gone, !refused, err
 	}
 	there := names(d, base, f)
 	_ = d.Close()
-	return nil, gone || there, err
+	return nil, gone || there, true, err
 }
 
 // setKeep changes whether the entry is removed when the file is closed. For that
@@ -259,9 +264,12 @@ func (p *parent) sync(f *os.File) error {
 }
 
 func (p *parent) syncEntry(f *os.File) error {
+	if p.dir != nil {
+		return p.syncHeld(f)
+	}
 	d, done, err := p.open(f, true)
 	if err == nil {
-		if p.dir != nil || p.holds(d, f) {
+		if p.holds(d, f) {
 			defer done()
 			return p.refused("sync", syncNames(d, f))
 		}
@@ -291,6 +299,21 @@ func (p *parent) syncEntry(f *os.File) error {
 		return sys.SyncFile(f) // an error if the file system has become read-only
 	}
 	return all
+}
+
+// syncHeld syncs the directory that is held. If it does not have the file any
+// longer, where to find the one that has is not known, and the file system is
+// synced; on systems without a call for that the process that has moved the file
+// has to sync the directory it is in.
+func (p *parent) syncHeld(f *os.File) error {
+	err := p.refused("sync", syncNames(p.dir, f))
+	if err != nil || names(p.dir, p.base, f) || sys.Nameless(f) {
+		return err
+	}
+	if all := sys.SyncAll(f); !errors.Is(all, errors.ErrUnsupported) {
+		return all
+	}
+	return nil
 }
 
 // holding opens the directory in which the system knows the file to be. It is

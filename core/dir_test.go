@@ -25,65 +25,66 @@ var moves = []struct {
 	nothing bool     // the flush may as well sync nothing
 	want    error    // of Close with RemoveOnClose
 	stays   []string // below top, afterwards
+	away    bool     // the directory that it was opened in has it no longer, or by another name
 }{
-	{"nothing", func(*testing.T, string) {}, "d", false, nil, []string{"d", "other"}},
+	{"nothing", func(*testing.T, string) {}, "d", false, nil, []string{"d", "other"}, false},
 	{"the directory renamed", func(t *testing.T, top string) {
 		rename(t, top, "d", "moved")
-	}, "moved", false, nil, []string{"moved", "other"}},
+	}, "moved", false, nil, []string{"moved", "other"}, false},
 	{"the directory moved", func(t *testing.T, top string) {
 		rename(t, top, "d", "other/d")
-	}, "other/d", false, nil, []string{"other", "other/d"}},
+	}, "other/d", false, nil, []string{"other", "other/d"}, false},
 	{"the directory replaced by one with another file", func(t *testing.T, top string) {
 		rename(t, top, "d", "moved")
 		check(t, os.Mkdir(filepath.Join(top, "d"), 0o700))
 		foreign(t, top, "d/file")
-	}, "moved", false, nil, []string{"d", "d/file", "moved", "other"}},
+	}, "moved", false, nil, []string{"d", "d/file", "moved", "other"}, false},
 	{"the directory replaced by one with a link of the file", func(t *testing.T, top string) {
 		rename(t, top, "d", "moved")
 		check(t, os.Mkdir(filepath.Join(top, "d"), 0o700))
 		check(t, os.Link(filepath.Join(top, "moved/file"), filepath.Join(top, "d/file")))
-	}, "moved", false, nil, []string{"d", "d/file", "moved", "other"}},
+	}, "moved", false, nil, []string{"d", "d/file", "moved", "other"}, false},
 	{"the directory replaced by a file", func(t *testing.T, top string) {
 		rename(t, top, "d", "moved")
 		foreign(t, top, "d")
-	}, "moved", false, nil, []string{"d", "moved", "other"}},
+	}, "moved", false, nil, []string{"d", "moved", "other"}, false},
 	{"the file moved to another directory", func(t *testing.T, top string) {
 		rename(t, top, "d/file", "other/file")
-	}, "", false, nil, []string{"d", "other", "other/file"}},
+	}, "", false, nil, []string{"d", "other", "other/file"}, true},
 	{"the file moved, and its directory renamed", func(t *testing.T, top string) {
 		rename(t, top, "d/file", "other/file")
 		rename(t, top, "d", "moved")
-	}, "", false, nil, []string{"moved", "other", "other/file"}},
+	}, "", false, nil, []string{"moved", "other", "other/file"}, true},
 	{"the file moved, and its directory replaced by that one", func(t *testing.T, top string) {
 		rename(t, top, "d/file", "other/file")
 		rename(t, top, "d", "moved")
 		rename(t, top, "other", "d")
-	}, "", false, nil, []string{"d", "d/file", "moved"}},
+	}, "", false, nil, []string{"d", "d/file", "moved"}, true},
 	{"the file moved, and another in its place", func(t *testing.T, top string) {
 		rename(t, top, "d/file", "other/file")
 		foreign(t, top, "d/file")
-	}, "", false, fs.ErrNotExist, []string{"d", "d/file", "other", "other/file"}},
+	}, "", false, fs.ErrNotExist, []string{"d", "d/file", "other", "other/file"}, true},
 	{"the file linked elsewhere, and its directory removed", func(t *testing.T, top string) {
 		check(t, os.Link(filepath.Join(top, "d/file"), filepath.Join(top, "other/kept")))
 		check(t, os.RemoveAll(filepath.Join(top, "d")))
-	}, "", false, nil, []string{"other", "other/kept"}},
+	}, "", false, nil, []string{"other", "other/kept"}, true},
 	{"the file renamed", func(t *testing.T, top string) {
 		rename(t, top, "d/file", "d/new")
-	}, "d", false, nil, []string{"d", "d/new", "other"}},
+	}, "d", false, nil, []string{"d", "d/new", "other"}, true},
 	{"the file and its directory renamed", func(t *testing.T, top string) {
 		rename(t, top, "d/file", "d/new")
 		rename(t, top, "d", "moved")
-	}, "moved", false, nil, []string{"moved", "moved/new", "other"}},
+	}, "moved", false, nil, []string{"moved", "moved/new", "other"}, true},
 	{"the file removed", func(t *testing.T, top string) {
 		check(t, os.Remove(filepath.Join(top, "d/file")))
-	}, "d", false, nil, []string{"d", "other"}},
+	}, "d", false, nil, []string{"d", "other"}, false},
 	{"the directory removed", func(t *testing.T, top string) {
 		check(t, os.RemoveAll(filepath.Join(top, "d")))
-	}, "d (deleted)", true, nil, []string{"other"}},
+	}, "d (deleted)", true, nil, []string{"other"}, false},
 	{"the directory removed, and made again", func(t *testing.T, top string) {
 		check(t, os.RemoveAll(filepath.Join(top, "d")))
 		check(t, os.Mkdir(filepath.Join(top, "d"), 0o700))
-	}, "d (deleted)", true, nil, []string{"d", "other"}},
+	}, "d (deleted)", true, nil, []string{"d", "other"}, false},
 }
 
 func rename(t *testing.T, top, from, to string) {
@@ -127,6 +128,10 @@ func TestTheDirectoryIsFoundAgain(t *testing.T) {
 				for _, removes := range []bool{false, true} {
 					testMove(t, m.happens, mode.relative, mode.proc, removes, func(top string, synced []string, all int) {
 						switch {
+						case m.away && !mode.proc: // nothing tells where it is
+							if len(synced) != 1 || all != 1 {
+								t.Errorf("the flush has synced %d directories, and %d times the file system; want one, and once", len(synced), all)
+							}
 						case m.nothing && mode.proc:
 							if all != 0 {
 								t.Errorf("the file system was synced for a file without a name")
@@ -242,10 +247,13 @@ func TestTheDirectoryIsNotFoundAgain(t *testing.T) {
 				rename(t, top, "d", "moved")
 				check(t, os.Mkdir(filepath.Join(top, "d"), 0o700))
 				foreign(t, top, "d/file")
-				all := 0
+				all, opened := 0, 0
 				restore := sys.Inject(func(op sys.Op) error {
-					if op == sys.OpSyncAll {
+					switch op {
+					case sys.OpSyncAll:
 						all++
+					case sys.OpOpenDir:
+						opened++
 					}
 					if op == c.op {
 						return c.err
@@ -259,6 +267,9 @@ func TestTheDirectoryIsNotFoundAgain(t *testing.T) {
 				}
 				if err := f.Close(); (err != nil) != removes {
 					t.Errorf("Close: %v", err)
+				}
+				if opened > 10 { // what is refused once is refused again
+					t.Errorf("a directory was opened %d times", opened)
 				}
 				if got, want := tree(t, top), []string{"d", "d/file", "moved", "moved/file"}; !slices.Equal(got, want) {
 					t.Errorf("there are %v, want %v", got, want)

@@ -50,6 +50,11 @@ func (s *flushState) recordWritebackErr(call func() error) error {
 // that any flush of this file has met, see [*FlushError], as the kernel would
 // not report it again.
 //
+// The name is made durable through the directory, which on Linux is opened for
+// that (see [OpenFile]). On file systems without a journal, such as ext2 and vfat,
+// a failure to write the directory back that another process has already been
+// told of is not seen then; ext4, xfs and btrfs fail every sync after one.
+//
 // On memory without a file it does nothing. Read-only, executable and
 // copy-on-write files return [ErrReadOnly]: none of their stores can reach the
 // file.

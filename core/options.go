@@ -139,7 +139,9 @@ type Options struct {
 	Stores Via
 	// RemoveOnClose removes the name when the file is closed, if it still means
 	// the file: one that has been renamed keeps its new name. A process that is
-	// killed leaves the file behind.
+	// killed leaves the file behind. So does a Close, which then returns an error,
+	// when the directory cannot be opened again: when the process may have no
+	// further descriptor, or has changed its root.
 	RemoveOnClose bool
 }
 

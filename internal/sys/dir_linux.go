@@ -11,11 +11,17 @@ import (
 // searchOnly opens a directory without the right to list it.
 const searchOnly = unix.O_PATH
 
+// syncfsCall is a variable for a test that refuses it.
+var syncfsCall = unix.Syncfs
+
 // syncAll is syncfs(2), which reports errors of writing data back since Linux
 // 5.8, and those of the file system itself since 5.17.
 func syncAll(f *os.File) error {
 	return control(f, func(fd uintptr) error {
-		return unsupported(retryEINTR(func() error { return unix.Syncfs(int(fd)) }))
+		return unsupported(CallSyncfs.try(
+			func() error { return retryEINTR(func() error { return syncfsCall(int(fd)) }) },
+			func() error { return syncfsCall(-1) },
+		))
 	})
 }
 

@@ -47,6 +47,9 @@ const (
 	// CallSyncFileRange is sync_file_range(2). Without it write-back is left to
 	// the kernel's own pace.
 	CallSyncFileRange
+	// CallSyncfs is syncfs(2). Without it a directory that cannot be synced, or
+	// found again, is not made durable.
+	CallSyncfs
 	// CallOFD is fcntl(2) with F_OFD_SETLK. Locks of ranges have no substitute.
 	CallOFD
 	// CallFlock is flock(2). Locks of whole files have no substitute.
@@ -148,6 +151,7 @@ func (c Call) String() string {
 		CallCopyFileRange: "copy_file_range",
 		CallFiclone:       "ioctl(FICLONERANGE)",
 		CallSyncFileRange: "sync_file_range",
+		CallSyncfs:        "syncfs",
 		CallOFD:           "fcntl(F_OFD_SETLK)",
 		CallFlock:         "flock",
 		CallStatfs:        "fstatfs",

@@ -23,6 +23,34 @@ func fallocateWith(t *testing.T, fn func(fd int, mode uint32, off, n int64) erro
 	t.Cleanup(func() { fallocateCall = unix.Fallocate })
 }
 
+// A filter that refuses syncfs leaves it unsupported, and an error of the device
+// is one.
+func TestSyncAllThatAFilterRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		file, no error // for a file, and for a descriptor of -1
+		refused  bool
+	}{
+		{"a filter", unix.EPERM, unix.EPERM, true},
+		{"a failing device", unix.EIO, unix.EBADF, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			unlearned(t)
+			syncfsCall = func(fd int) error {
+				if fd < 0 {
+					return tt.no
+				}
+				return tt.file
+			}
+			t.Cleanup(func() { syncfsCall = unix.Syncfs })
+			err := SyncAll(newFile(t, 100))
+			if got := errors.Is(err, errors.ErrUnsupported); got != tt.refused || !tt.refused && err != tt.file {
+				t.Errorf("SyncAll = %v, unsupported: want %v", err, tt.refused)
+			}
+		})
+	}
+}
+
 // EPERM is about a file that is immutable as well as about a filter. Only the
 // latter refuses a descriptor that no file has, and only that is remembered.
 func TestRefusalOfOneFileIsNotOfTheProcess(t *testing.T) {
