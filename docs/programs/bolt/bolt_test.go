@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -121,5 +122,47 @@ func TestOpenOfNoDatabase(t *testing.T) {
 	}
 	if n := pprof.Lookup("fmmap.files").Count(); n != 0 {
 		t.Errorf("%d files are open", n)
+	}
+}
+
+// What a transaction commits is in the mapping beside that of bbolt, and what it
+// rolls back is not.
+func TestMappingShowsWhatIsCommitted(t *testing.T) {
+	pool, err := async.NewPool(async.PoolOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	db, err := Open(t.Context(), pool, filepath.Join(t.TempDir(), "db"), bbolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rolledBack := errors.New("rolled back")
+	for value, outcome := range map[string]error{"a committed value": nil, "another value": rolledBack} {
+		err := db.Update(func(tx *bbolt.Tx) error {
+			b, err := tx.CreateBucketIfNotExists(bucket)
+			if err == nil {
+				err = b.Put([]byte(value), []byte(value))
+			}
+			return errors.Join(err, outcome)
+		})
+		if !errors.Is(err, outcome) {
+			t.Fatal(err)
+		}
+		if _, err := db.file.Core().Refresh(); err != nil {
+			t.Fatal(err)
+		}
+		err = db.file.Core().View(func(b []byte) error {
+			if got := bytes.Contains(b, []byte(value)); got != (outcome == nil) {
+				t.Errorf("%q is in the mapping: %v", value, got)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
 	}
 }
