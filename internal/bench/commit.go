@@ -30,7 +30,7 @@ func commits() (ws []workload) {
 	} {
 		for _, callers := range c.callers {
 			ws = append(ws, workload{name: fmt.Sprintf("%s/%d", c.name, callers), unit: "flushes/s", open: func(cfg config) ([]side, func(), error) {
-				return openCommit(cfg, c.each, callers, c.random)
+				return openCommit(cfg, c.each, callers, c.random, cfg.rate)
 			}})
 		}
 	}
@@ -39,7 +39,11 @@ func commits() (ws []workload) {
 
 const commitSize = 256 * mib
 
-func openCommit(c config, each, callers int, random bool) ([]side, func(), error) {
+// A rater runs n goroutines that call do for the time of a measurement, and returns
+// a figure of that.
+type rater func(n int, do func(worker int, rng *rand.Rand) error) (float64, error)
+
+func openCommit(c config, each, callers int, random bool, rate rater) ([]side, func(), error) {
 	name, err := c.written(fmt.Sprintf("commit-%d-%d", each, callers), commitSize, each)
 	if err != nil {
 		return nil, nil, err
@@ -66,27 +70,40 @@ func openCommit(c config, each, callers int, random bool) ([]side, func(), error
 		return nil, nil, err
 	}
 	var stamp atomic.Uint32
-	store := func(b []byte, worker int, rng *rand.Rand) int64 {
-		off := int64(worker) * page
+	place := func(worker int, rng *rand.Rand) int64 {
 		if random {
-			off = rng.Int64N(commitSize/page) * page
+			return rng.Int64N(commitSize/page) * page
 		}
+		return int64(worker) * page
+	}
+	store := func(b []byte, worker int, rng *rand.Rand) int64 {
+		off := place(worker, rng)
 		b[off+rng.Int64N(page)] = byte(stamp.Add(1))
 		return off
 	}
 	ours := side{"fmmap", func() (float64, error) {
 		b := p.Bytes()
-		return c.rate(callers, func(worker int, rng *rand.Rand) error {
+		return rate(callers, func(worker int, rng *rand.Rand) error {
 			return f.FlushRange(store(b, worker, rng), page).Wait()
 		})
 	}}
 	theirs := side{"an msync per caller", func() (float64, error) {
-		return c.rate(callers, func(worker int, rng *rand.Rand) error {
+		return rate(callers, func(worker int, rng *rand.Rand) error {
 			off := store(m, worker, rng)
 			return unix.Msync(m[off:off+page], unix.MS_SYNC)
 		})
 	}}
-	return []side{ours, theirs}, func() {
+	group := newGrouped(func([]byte) error { return unix.Fdatasync(int(fd.Fd())) })
+	written := side{"write, fdatasync in groups", func() (float64, error) {
+		return rate(callers, func(worker int, rng *rand.Rand) error {
+			off := place(worker, rng)
+			if _, err := fd.WriteAt([]byte{byte(stamp.Add(1))}, off+rng.Int64N(page)); err != nil {
+				return err
+			}
+			return group.append([]byte{0})
+		})
+	}}
+	return []side{ours, theirs, written}, func() {
 		p.Release()
 		_ = f.Close()
 		_ = pool.Close()

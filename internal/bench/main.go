@@ -155,6 +155,11 @@ func run(args []string, out, errs io.Writer) error {
 		if err := plot(c.plot, all); err != nil {
 			return err
 		}
+		if match.MatchString("warm") {
+			if err := c.plotWarming(c.plot); err != nil {
+				fmt.Fprintf(errs, "warming: left out: %v\n", err)
+			}
+		}
 	}
 	if c.old != "" {
 		return compare(old, all, errs)

@@ -41,7 +41,7 @@ func TestWorkloadsRun(t *testing.T) {
 		workload string
 		peers    int
 	}{
-		{"commit4k/8", 1}, {"append/1", 3}, {"append/64", 6}, {"allocated/64", 3}, {"ahead", 1}, {"scatter/64", 1}, {"hot/put", 1}, {"hot/view", 1}, {"hot/readat4k", 2}, {"hot/parallel", 1}, {"open", 1},
+		{"commit4k/8", 2}, {"spread/4", 2}, {"latency/commit/99", 2}, {"append/1", 3}, {"append/64", 6}, {"allocated/64", 3}, {"ahead", 1}, {"scatter/64", 1}, {"hot/put", 1}, {"hot/view", 1}, {"hot/readat4k", 2}, {"hot/parallel", 1}, {"open", 1},
 		{"scale/pins", 1}, {"scale/changes", 1}, {"scale/ranges", 1}, {"files/100k", 1}, {"values/get", 1},
 		{"lock/idle", 1}, {"lock/64", 1}, {"lock/64files", 1}, {"future/1", 3}, {"future/256", 3},
 	} {
@@ -163,5 +163,38 @@ func TestMedianAndRatio(t *testing.T) {
 	}
 	if r := (workload{unit: "ns"}).ratio(6, 3); r != 0.5 {
 		t.Errorf("twice the time is %v", r)
+	}
+}
+
+// Every plot is made of the rows that it needs, and shows each side by name.
+func TestPlots(t *testing.T) {
+	var all []line
+	for _, w := range []string{"commit/1", "commit/8", "commit4k/1", "commit4k/8", "spread/1", "spread/4", "slow/ticker", "latency/commit/50", "latency/cold/99.9", "scatter/bytes"} {
+		for i, peer := range []string{"one peer", "another peer"} {
+			all = append(all, line{Workload: w, Peer: peer, Ours: 300, Theirs: float64(20 + i)})
+		}
+	}
+	dir := t.TempDir()
+	if err := plot(dir, all); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"commit", "commit4k", "spread", "ticker", "latency-commit", "latency-cold", "bytes"} {
+		b, err := os.ReadFile(filepath.Join(dir, name+".svg"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, part := range []string{"<svg", ">fmmap<", ">one peer<", ">another peer<", "</svg>"} {
+			if !strings.Contains(string(b), part) {
+				t.Errorf("%s.svg has no %q", name, part)
+			}
+		}
+		if strings.Contains(string(b), "NaN") || strings.Contains(string(b), "Inf") {
+			t.Errorf("%s.svg has a number that is none", name)
+		}
+	}
+	text := courses(time.Second, []course{{name: "one"}, {name: "another", rate: [instants]float64{1e5}, late: [instants]float64{7}}})
+	if !strings.Contains(text, ">another<") || strings.Contains(text, "NaN") || strings.Contains(text, "Inf") {
+		t.Errorf("courses: %s", text)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"os"
@@ -15,96 +16,215 @@ func plot(dir string, all []line) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for _, family := range []struct{ prefix, title string }{
-		{"commit/", "durable flushes a second, file written by 1 MiB writes"},
-		{"commit4k/", "durable flushes a second, file written by 4 KiB writes"},
+	for _, p := range []struct{ file, title, axis, prefix string }{
+		{"commit", "durable flushes a second, file written by 1 MiB writes", "callers", "commit/"},
+		{"commit4k", "durable flushes a second, file written by 4 KiB writes", "callers", "commit4k/"},
+		{"spread", "durable flushes a second of 64 callers", "files", "spread/"},
 	} {
-		var points []line
-		for _, l := range all {
-			if strings.HasPrefix(l.Workload, family.prefix) {
-				points = append(points, l)
+		if points := with(all, p.prefix); len(points) > 1 {
+			if err := writePlot(dir, p.file, chart(p.title, p.axis, points)); err != nil {
+				return err
 			}
 		}
-		if len(points) < 2 {
-			continue
-		}
-		name := filepath.Join(dir, strings.TrimSuffix(family.prefix, "/")+".svg")
-		if err := os.WriteFile(name, []byte(chart(family.title, "callers", points)), 0o644); err != nil {
-			return err
+	}
+	for _, p := range []struct {
+		file, title string
+		groups      []barGroup
+	}{
+		{"ticker", "lateness of a 100 µs ticker beside 64 readers of a 1 ms disk, median, µs", []barGroup{{"", "slow/ticker", 1}}},
+		{"latency-commit", "how long one of 64 callers waits for a flush, µs", percentiles("latency/commit/")},
+		{"latency-cold", "how long one of 64 readers waits for 4 KiB of a cold file, µs", percentiles("latency/cold/")},
+		{"bytes", "bytes that the device writes for a byte that is stored", []barGroup{
+			{"64 bytes, each flushed", "scatter/bytes", 1.0 / 64}, {"a log of 1 KiB records", "append/bytes", 1}, {"entries of Raft", "raft/bytes", 1},
+		}},
+	} {
+		if text := bars(p.title, p.groups, all); text != "" {
+			if err := writePlot(dir, p.file, text); err != nil {
+				return err
+			}
 		}
 	}
-	return bars(dir, all)
+	return nil
+}
+
+func writePlot(dir, name, text string) error {
+	return os.WriteFile(filepath.Join(dir, name+".svg"), []byte(text), 0o644)
+}
+
+// with returns the results of the workloads whose names begin with prefix.
+func with(all []line, prefix string) (some []line) {
+	for _, l := range all {
+		if strings.HasPrefix(l.Workload, prefix) {
+			some = append(some, l)
+		}
+	}
+	return some
 }
 
 const (
-	width, height = 640, 360
+	width, height = 720, 360
 	left, bottom  = 70, 50
-	top, right    = 40, 150
+	top, right    = 40, 230
 )
 
-// chart draws this library and the first peer over the number at the end of the
-// workload's name, with two logarithmic scales.
-func chart(title, axis string, points []line) string {
-	x := func(l line) float64 {
-		n, _ := strconv.ParseFloat(l.Workload[strings.LastIndex(l.Workload, "/")+1:], 64)
-		return math.Log2(max(n, 1))
-	}
-	least, most := math.Inf(1), 0.0
+// colours are those of this library and of its peers in turn. They are told apart
+// on white, also by people who do not see red and green.
+var colours = []string{"#008a5a", "#d55e00", "#0072b2", "#7a5195", "#a67c00", "#555555"}
+
+// head begins a picture. Its background is white, so that it can be read on a dark
+// page.
+func head(s *strings.Builder, height int, title string) {
+	fmt.Fprintf(s, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", width, height)
+	fmt.Fprintf(s, `<rect width="%d" height="%d" fill="white"/><text x="20" y="20" font-size="14">%s</text>`+"\n", width, height, title)
+}
+
+// A series is a side over the numbers at the ends of the workloads' names.
+type series struct {
+	name   string
+	values map[float64]float64
+}
+
+// seriesOf returns this library and all peers.
+func seriesOf(points []line) []series {
+	all := []series{{"fmmap", map[float64]float64{}}}
 	for _, l := range points {
-		least, most = min(least, l.Ours, l.Theirs), max(most, l.Ours, l.Theirs)
+		n, _ := strconv.ParseFloat(l.Workload[strings.LastIndex(l.Workload, "/")+1:], 64)
+		all[0].values[n] = l.Ours
+		i := slices.IndexFunc(all, func(s series) bool { return s.name == l.Peer })
+		if i < 0 {
+			i = len(all)
+			all = append(all, series{l.Peer, map[float64]float64{}})
+		}
+		all[i].values[n] = l.Theirs
+	}
+	return all
+}
+
+// chart draws all sides over the numbers at the ends of the workloads' names, with
+// two logarithmic scales.
+func chart(title, axis string, points []line) string {
+	all := seriesOf(points)
+	least, most, last := math.Inf(1), 0.0, 1.0
+	for _, s := range all {
+		for n, v := range s.values {
+			least, most, last = min(least, v), max(most, v), max(last, n)
+		}
 	}
 	lo, hi := math.Floor(math.Log10(least)), math.Ceil(math.Log10(most))
-	last := x(points[len(points)-1])
-	px := func(v float64) float64 { return left + v/max(last, 1)*(width-left-right) }
-	py := func(v float64) float64 {
-		return height - bottom - (math.Log10(v)-lo)/max(hi-lo, 1)*(height-top-bottom)
-	}
+	px := func(n float64) float64 { return left + math.Log2(max(n, 1))/max(math.Log2(last), 1)*(width-left-right) }
+	py := func(v float64) float64 { return height - bottom - (math.Log10(v)-lo)/max(hi-lo, 1)*(height-top-bottom) }
 	var s strings.Builder
-	fmt.Fprintf(&s, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", width, height)
-	fmt.Fprintf(&s, `<rect width="%d" height="%d" fill="white"/><text x="%d" y="20" font-size="14">%s</text>`+"\n", width, height, left, title)
+	head(&s, height, title)
 	for e := lo; e <= hi; e++ {
 		y := py(math.Pow(10, e))
 		fmt.Fprintf(&s, `<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#ddd"/><text x="%d" y="%.1f" text-anchor="end">%.0f</text>`+"\n",
 			left, width-right, y, y, left-6, y+4, math.Pow(10, e))
 	}
-	for _, l := range points {
-		fmt.Fprintf(&s, `<text x="%.1f" y="%d" text-anchor="middle">%.0f</text>`+"\n", px(x(l)), height-bottom+18, math.Pow(2, x(l)))
+	for n := range all[0].values {
+		fmt.Fprintf(&s, `<text x="%.1f" y="%d" text-anchor="middle">%.0f</text>`+"\n", px(n), height-bottom+18, n)
 	}
 	fmt.Fprintf(&s, `<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n", (left+width-right)/2, height-12, axis)
-	draw := func(colour, name string, y func(line) float64) {
+	names := make([]label, len(all))
+	for i, one := range all {
+		ns := sorted(one.values)
 		var path []string
-		for _, l := range points {
-			path = append(path, fmt.Sprintf("%.1f,%.1f", px(x(l)), py(y(l))))
+		for _, n := range ns {
+			path = append(path, fmt.Sprintf("%.1f,%.1f", px(n), py(one.values[n])))
 		}
-		fmt.Fprintf(&s, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n", strings.Join(path, " "), colour)
-		end := points[len(points)-1]
-		fmt.Fprintf(&s, `<text x="%.1f" y="%.1f" fill="%s">%s</text>`+"\n", px(x(end))+6, py(y(end))+4, colour, name)
+		fmt.Fprintf(&s, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n", strings.Join(path, " "), colours[i%len(colours)])
+		end := ns[len(ns)-1]
+		names[i] = label{one.name, colours[i%len(colours)], px(end) + 6, py(one.values[end]) + 4}
 	}
-	draw("#0a6", "fmmap", func(l line) float64 { return l.Ours })
-	draw("#c40", points[0].Peer, func(l line) float64 { return l.Theirs })
+	labels(&s, names)
 	s.WriteString("</svg>\n")
 	return s.String()
 }
 
-// bars draws the lateness of the ticker, one bar per side.
-func bars(dir string, all []line) error {
-	i := slices.IndexFunc(all, func(l line) bool { return l.Workload == "slow/ticker" })
-	if i < 0 {
-		return nil
+// A label is the name at the end of a line.
+type label struct {
+	name, colour string
+	x, y         float64
+}
+
+// labels draws names so that none covers another.
+func labels(s *strings.Builder, names []label) {
+	slices.SortFunc(names, func(a, b label) int { return cmp.Compare(a.y, b.y) })
+	y := math.Inf(-1)
+	for _, l := range names {
+		y = max(l.y, y+14)
+		fmt.Fprintf(s, `<text x="%.1f" y="%.1f" fill="%s">%s</text>`+"\n", l.x, y, l.colour, l.name)
 	}
-	l := all[i]
-	most := max(l.Ours, l.Theirs)
+}
+
+func sorted(m map[float64]float64) (keys []float64) {
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// A barGroup is a group of bars: the sides of one workload, times a factor.
+type barGroup struct {
+	name, workload string
+	factor         float64
+}
+
+func percentiles(prefix string) (groups []barGroup) {
+	for _, p := range []string{"50", "99", "99.9"} {
+		groups = append(groups, barGroup{"p" + p, prefix + p, 1})
+	}
+	return groups
+}
+
+// bars draws a bar for each side of each group that there are results of, on a
+// logarithmic scale. It returns "" if there are none.
+func bars(title string, groups []barGroup, all []line) string {
+	type bar struct {
+		group, name string
+		v           float64
+		colour      string
+	}
+	var rows []bar
+	least, most := math.Inf(1), 0.0
+	for _, g := range groups {
+		name := g.name
+		for i, one := range seriesOf(named(all, g.workload)) {
+			for _, v := range one.values {
+				v *= g.factor
+				rows = append(rows, bar{name, one.name, v, colours[i%len(colours)]})
+				least, most, name = min(least, v), max(most, v), ""
+			}
+		}
+	}
+	if len(rows) == 0 {
+		return ""
+	}
+	lo := math.Floor(math.Log10(least)*2-0.5) / 2 // the shortest bar is seen too
+	const from, line = 340, 22
 	var s strings.Builder
-	fmt.Fprintf(&s, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d 140" font-family="sans-serif" font-size="12">`+"\n", width)
-	fmt.Fprintf(&s, `<rect width="%d" height="140" fill="white"/><text x="20" y="20" font-size="14">median lateness of a 100 µs ticker beside 64 readers of a 1 ms disk, µs</text>`+"\n", width)
-	for row, b := range []struct {
-		name, colour string
-		v            float64
-	}{{"fmmap", "#0a6", l.Ours}, {l.Peer, "#c40", l.Theirs}} {
-		y := 40 + 45*row
-		fmt.Fprintf(&s, `<text x="20" y="%d">%s</text><rect x="180" y="%d" width="%.1f" height="20" fill="%s"/><text x="%.1f" y="%d">%s</text>`+"\n",
-			y+15, b.name, y, max(b.v/most*380, 1), b.colour, 186+b.v/most*380, y+15, figure(b.v))
+	head(&s, 50+line*len(rows)+12*len(groups), title+" (logarithmic)")
+	y := 32
+	for _, b := range rows {
+		if b.group != "" {
+			y += 8
+		}
+		w := (math.Log10(b.v) - lo) / (math.Log10(most) - lo) * (width - from - 70)
+		fmt.Fprintf(&s, `<text x="20" y="%d">%s</text><text x="%d" y="%d" text-anchor="end">%s</text>`, y+13, b.group, from-8, y+13, b.name)
+		fmt.Fprintf(&s, `<rect x="%d" y="%d" width="%.1f" height="16" fill="%s"/><text x="%.1f" y="%d">%s</text>`+"\n",
+			from, y, w, b.colour, from+6+w, y+13, figure(b.v))
+		y += line
 	}
 	s.WriteString("</svg>\n")
-	return os.WriteFile(filepath.Join(dir, "ticker.svg"), []byte(s.String()), 0o644)
+	return s.String()
+}
+
+// named returns the results of one workload.
+func named(all []line, workload string) (some []line) {
+	for _, l := range all {
+		if l.Workload == workload {
+			some = append(some, l)
+		}
+	}
+	return some
 }
