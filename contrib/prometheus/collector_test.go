@@ -217,6 +217,24 @@ func TestScrape(t *testing.T) {
 	}
 }
 
+// A registry that is asked for two collectors finds out, as both describe the same
+// metrics: all that a scrape has.
+func TestDescriptions(t *testing.T) {
+	w := newWorld(t)
+	r := prometheus.NewRegistry()
+	check(t, r.Register(w.metrics))
+	if err := r.Register(fmmapprom.New()); err == nil {
+		t.Error("two collectors of the same metrics were registered")
+	}
+	described := make(chan *prometheus.Desc, 1000)
+	w.metrics.Describe(described)
+	families, err := r.Gather()
+	check(t, err)
+	if len(described) != len(families) {
+		t.Errorf("%d metrics are described, and %d scraped", len(described), len(families))
+	}
+}
+
 // What is closed can be scraped, and has its last values, until it is removed.
 func TestScrapeOfWhatIsClosed(t *testing.T) {
 	w := newWorld(t)
