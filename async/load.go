@@ -87,9 +87,13 @@ func (f *File) TryLoad(off, n int64) (p *core.Pin, ok bool) {
 	return nil, false
 }
 
-// readStep is how many bytes are read at once: what a caller starts to read, and
-// what the pager waits for before it turns to the next request.
+// readStep is how many bytes a caller starts to read at once, and how far the
+// reads of a long request are ahead of what the pager waits for.
 const readStep = 2 << 20
+
+// pagerStep is how many bytes of a long request the pager waits for before it
+// turns to the next one.
+const pagerStep = 256 << 10
 
 // fetch has the pager bring in the bytes of a pin and then call then, whose
 // outcome the future has. The pin is fetch's to release, unless it is the value
@@ -133,20 +137,20 @@ func (f *File) pagedIn(requested time.Time, pin *core.Pin) {
 }
 
 // fetchLong is fetch of more than a step, by a caller that holds a reference to f.
-// Each step is a task of its own, with the reads of the next one under way.
+// Each step is a task of its own, with the reads of those behind it under way.
 func fetchLong[T any](ctx context.Context, f *File, o op, r *request, began time.Time, pin *core.Pin, then func() (T, error), release func(T)) *Future[T] {
 	out := newOwned(release)
 	at, end := pin.Offset(), pin.Offset()+pin.Len()
 	step := func() (done bool, err error) {
 		r.turn()
 		if next := at + readStep; next < end {
-			_ = f.core.Advise(core.AdviceWillNeed, next, min(readStep, end-next))
+			_ = f.core.Advise(core.AdviceWillNeed, next, min(pagerStep, end-next))
 		}
-		err = f.core.Populate(at, min(readStep, end-at))
+		err = f.core.Populate(at, min(pagerStep, end-at))
 		if errors.Is(err, core.ErrRange) || errors.Is(err, fs.ErrClosed) {
 			return true, pin.Populate() // the window ends before the pin does
 		}
-		at += readStep
+		at += pagerStep
 		return at >= end, err
 	}
 	inSteps(ctx, r.lane, o, step, func(err error) {

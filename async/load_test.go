@@ -491,7 +491,7 @@ func TestColdWriteBeforeClose(t *testing.T) {
 // A long Load is brought in step by step, each behind what was queued meanwhile:
 // a short PageIn waits for one step and not for all.
 func TestLongLoadLetsShortOnesPass(t *testing.T) {
-	const steps = 4
+	const size, steps = 8 << 20, 32
 	var mu sync.Mutex
 	var ops []string
 	p := open(t, async.PoolOptions{
@@ -504,9 +504,9 @@ func TestLongLoadLetsShortOnesPass(t *testing.T) {
 			}
 		}},
 	})
-	long, short := cold(t, p, steps*2<<20), cold(t, p, 10_000)
+	long, short := cold(t, p, size), cold(t, p, 10_000)
 	free := occupy(t, p, async.LanePage)
-	load, in := long.Load(bg, 0, steps*2<<20), short.PageIn(bg, 0, 10)
+	load, in := long.Load(bg, 0, size), short.PageIn(bg, 0, 10)
 	free()
 	check(t, in.Wait())
 	pin, err := load.Await(bg)
