@@ -15,11 +15,11 @@ type Batch struct {
 	// its runner owns them.
 	ranges  rangeSet
 	whole   bool // a member asked for the whole target
+	ran     bool // the calls of the target were made
 	members int
 	born    time.Time     // when the first member joined
 	bytes   int64         // that the calls of the target spanned, as far as known
-	ran     bool          // those calls were made
-	took    time.Duration // they took
+	took    time.Duration // those calls
 
 	done chan struct{} // closed after err is set; nil when only the runner knows the batch
 	err  error         // written once, before done is closed
