@@ -34,7 +34,8 @@ func (f *File) ReadAt(ctx context.Context, p []byte, off int64) *Future[int] {
 // a system call ([core.File.WriteAtCall]) on a lane that the device has for
 // stores: it may have to wait, for the page or for a file system that is frozen
 // or behind with its writing, and no read waits for it. Nothing is durable
-// before it has been flushed.
+// before it has been flushed. A goroutine that waits for its store anyway is
+// spared the way to the lane and back if it calls WriteAtCall itself.
 func (f *File) WriteAt(ctx context.Context, p []byte, off int64) *Future[int] {
 	n := int64(len(p))
 	a := f.core.Access()

@@ -45,7 +45,7 @@ func appending(name string, n int, written bool) workload {
 		if err != nil {
 			return nil, nil, err
 		}
-		kinds := []logKind{asyncLog(pool, written), committerLog(written)}
+		kinds := []logKind{asyncLog(pool, written), futuresLog(pool, written), committerLog(written)}
 		if n == 1 {
 			kinds = append(kinds, ringLog("write+fdatasync", written, false))
 		} else {
@@ -136,9 +136,28 @@ func ringOptions(written bool) core.Options {
 	return core.Options{Access: core.ReadWrite, Create: true, Size: appendSize, WrittenAhead: written}
 }
 
-// asyncLog appends through futures.
+// asyncLog stores in the goroutine that appends, which waits in system calls
+// alone, and flushes through futures.
 func asyncLog(pool *async.Pool, written bool) logKind {
-	return logKind{"fmmap", func(name string) (func([]byte) error, func() error, error) {
+	return asyncFile("fmmap", pool, written, func(f *async.File, rec []byte, off int64) error {
+		_, err := f.Core().WriteAtCall(rec, off)
+		return err
+	})
+}
+
+// futuresLog stores through futures too, each of which is handed to a goroutine
+// and back.
+func futuresLog(pool *async.Pool, written bool) logKind {
+	ctx := context.Background()
+	return asyncFile("async.File.WriteAt", pool, written, func(f *async.File, rec []byte, off int64) error {
+		_, err := f.WriteAt(ctx, rec, off).Await(ctx)
+		return err
+	})
+}
+
+// asyncFile appends by a way of storing and the futures of flushes.
+func asyncFile(kind string, pool *async.Pool, written bool, store func(f *async.File, rec []byte, off int64) error) logKind {
+	return logKind{kind, func(name string) (func([]byte) error, func() error, error) {
 		ctx := context.Background()
 		f, err := async.Open(ctx, pool, name, ringOptions(written)).Await(ctx)
 		if err != nil {
@@ -147,7 +166,7 @@ func asyncLog(pool *async.Pool, written bool) logKind {
 		slot := slots()
 		return func(rec []byte) error {
 			off := slot()
-			if _, err := f.WriteAt(ctx, rec, off).Await(ctx); err != nil {
+			if err := store(f, rec, off); err != nil {
 				return err
 			}
 			return f.FlushRange(off, recordSize).Wait()
