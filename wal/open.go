@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fmmap-go/fmmap/core"
@@ -98,9 +100,7 @@ func (l *Log) recover(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := l.collectSpares(others); err != nil {
-		return err
-	}
+	l.collectSpares(others)
 	l.durable.Store(l.next() - 1)
 	next := l.meta.state
 	next.clean = clean{}
@@ -144,18 +144,41 @@ func (l *Log) scanDir(isNew bool) (found []*segment, names []string, err error) 
 		l.number = max(l.number, number)
 		name := filepath.Join(l.dir, e.Name())
 		names = append(names, name)
-		if isNew {
-			continue
-		}
-		s, err := readSegment(name, l.meta.id, l.meta.cut)
-		if err != nil {
-			return nil, nil, err
+	}
+	if isNew {
+		return nil, names, nil
+	}
+	found, err = l.readSegments(names)
+	return found, names, err
+}
+
+// openers is how many segments are read at a time: that is mostly waiting for
+// the device.
+const openers = 8
+
+// readSegments reads the headers and trailers of the files. It returns those that
+// are segments of this log.
+func (l *Log) readSegments(names []string) (found []*segment, err error) {
+	all, errs := make([]*segment, len(names)), make([]error, len(names))
+	var next atomic.Int64
+	var readers sync.WaitGroup
+	for range min(openers, len(names)) {
+		readers.Go(func() { // ends when all files are read
+			for i := next.Add(1) - 1; i < int64(len(names)); i = next.Add(1) - 1 {
+				all[i], errs[i] = readSegment(names[i], l.meta.id, l.meta.cut)
+			}
+		})
+	}
+	readers.Wait()
+	for i, s := range all {
+		if errs[i] != nil {
+			return nil, errs[i]
 		}
 		if s != nil {
 			found = append(found, s)
 		}
 	}
-	return found, names, nil
+	return found, nil
 }
 
 // readSegment reads the header and the trailer of a segment file; nil if it is
@@ -402,9 +425,8 @@ func (l *Log) restore() error {
 }
 
 // collectSpares keeps files of standard size that belong to no segment for
-// later, and removes the others. The process that made the former may have been
-// killed before the files and their names were durable, so that is repeated.
-func (l *Log) collectSpares(names []string) error {
+// later, and removes the others.
+func (l *Log) collectSpares(names []string) {
 	live := map[string]bool{}
 	for _, s := range l.segments {
 		live[s.name] = true
@@ -415,18 +437,11 @@ func (l *Log) collectSpares(names []string) error {
 		}
 		fi, err := os.Stat(name)
 		if err == nil && fi.Size() == l.opts.SegmentSize && len(l.spares) < l.opts.Spare {
-			if err := syncFile(name); err != nil {
-				return err
-			}
-			l.spares = append(l.spares, spare{name, fi.Size()})
+			l.spares = append(l.spares, spare{name, fi.Size(), true})
 			continue
 		}
 		_ = os.Remove(name) // a file that stays is found at the next opening
 	}
-	if len(l.spares) == 0 {
-		return nil
-	}
-	return core.SyncDir(l.dir)
 }
 
 func syncFile(name string) error {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
+
+	"github.com/fmmap-go/fmmap/core"
 )
 
 // randomSalt returns a random number for one life of a segment file.
@@ -27,6 +29,9 @@ const (
 type spare struct {
 	name string
 	size int64
+	// found is set when an earlier process has made the file. It may have been
+	// killed before the file and its name were durable.
+	found bool
 }
 
 // A making is a spare that a goroutine of the log writes ahead.
@@ -75,7 +80,14 @@ func (l *Log) segmentSize() int64 {
 // ahead. l.writer is held.
 func (l *Log) takeFile(need int64) (spare, error) {
 	if s, ok := l.takeSpare(need); ok {
-		return s, nil
+		if !s.found {
+			return s, nil
+		}
+		err := syncFile(s.name)
+		if err == nil {
+			err = core.SyncDir(l.dir)
+		}
+		return s, err
 	}
 	s := spare{size: max(l.segmentSize(), (need+pageSize-1)/pageSize*pageSize)}
 	l.mu.Lock()
@@ -154,7 +166,7 @@ func (l *Log) makeSpare(seq uint64) {
 	m := &making{size: l.segmentSize(), more: make(chan struct{}, 1), done: make(chan struct{}), stop: stop}
 	l.making = m
 	l.number++
-	s := spare{segmentName(l.dir, l.number), m.size}
+	s := spare{name: segmentName(l.dir, l.number), size: m.size}
 	l.background.Go(func() { // ends when the file is written, is not needed, or the log is closed
 		defer close(m.done)
 		defer stop()
@@ -185,14 +197,14 @@ func (l *Log) recycle(dead []*segment) {
 		closing := s.closing
 		l.mu.Unlock()
 		if len(closing) == 0 {
-			l.giveBack(spare{s.name, s.size})
+			l.giveBack(spare{name: s.name, size: s.size})
 			continue
 		}
 		l.background.Go(func() { // ends with the last reader's Release
 			for _, f := range closing {
 				_ = f.Wait() // the file is closed in any case
 			}
-			l.giveBack(spare{s.name, s.size})
+			l.giveBack(spare{name: s.name, size: s.size})
 		})
 	}
 }
