@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	emmap "github.com/edsrzf/mmap-go"
+
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
 )
@@ -108,8 +110,39 @@ func openFiles(c config) ([]side, func(), error) {
 				}
 				return percentile(took, 0.99), nil
 			}},
+			{"os.Open and mmap each time", func() (float64, error) {
+				rng := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
+				var took []time.Duration
+				for end := time.Now().Add(c.time); time.Now().Before(end) || len(took) < 100; {
+					i := rng.IntN(n)
+					begin := time.Now()
+					if err := usePlain(name(i), fmt.Sprint(i)); err != nil {
+						return 0, err
+					}
+					took = append(took, time.Since(begin))
+				}
+				return percentile(took, 0.99), nil
+			}},
 		}, func() {
 			_ = set.Close()
 			remove()
 		}, nil
+}
+
+// usePlain opens a file without a lock, maps it, checks what it holds, and undoes
+// all.
+func usePlain(name, want string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	m, err := emmap.Map(f, emmap.RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	if string(m) != want {
+		err = fmt.Errorf("%s holds %q", name, m)
+	}
+	return errors.Join(err, m.Unmap())
 }

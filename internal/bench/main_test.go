@@ -42,7 +42,7 @@ func TestWorkloadsRun(t *testing.T) {
 		peers    int
 	}{
 		{"commit4k/8", 2}, {"spread/4", 2}, {"latency/commit/99", 2}, {"append/1", 4}, {"append/64", 7}, {"allocated/64", 4}, {"ahead", 1}, {"scatter/64", 1}, {"hot/put", 1}, {"hot/view", 1}, {"hot/readat4k", 2}, {"hot/parallel", 1}, {"open", 1},
-		{"scale/pins", 1}, {"scale/changes", 1}, {"scale/ranges", 1}, {"files/100k", 1}, {"values/get", 1},
+		{"scale/pins", 1}, {"scale/changes", 1}, {"scale/ranges", 1}, {"files/100k", 2}, {"values/get", 1},
 		{"lock/idle", 1}, {"lock/64", 1}, {"lock/64files", 1}, {"future/1", 3}, {"future/256", 3},
 	} {
 		t.Run(tt.workload, func(t *testing.T) {
