@@ -108,6 +108,7 @@ func (f *File) adviseIn(r *region, a Advice, off, n int64, whole bool) error {
 	switch a {
 	case AdviceDontNeed, AdvicePageOut, AdviceRemove, AdviceFree:
 		defer f.stores.recent.forget()
+		defer f.gen.Load().forgetSeen(off, n)
 	}
 	err := r.m.Advise(a.sys(), r.delta+off, n)
 	if err == nil {

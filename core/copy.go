@@ -296,6 +296,10 @@ func (f *File) Clone() (b []byte, err error) {
 	if err != nil {
 		return nil, f.fail("clone", err)
 	}
-	copy(c, u.g.data)
+	for off := int64(0); off < int64(len(c)); off += chunk {
+		if err := f.load("clone", u.g, c[off:min(off+chunk, int64(len(c)))], off); err != nil {
+			return nil, err
+		}
+	}
 	return c, nil
 }

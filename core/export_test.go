@@ -1,5 +1,7 @@
 package core
 
+import "sync/atomic"
+
 // SetMinReserve changes what is reserved for files whose options do not say.
 // No other goroutine may open any.
 func SetMinReserve(n int64) { minReserve = n }
@@ -98,3 +100,24 @@ func Retired(f *File) int {
 	defer f.mu.Unlock()
 	return len(f.retired)
 }
+
+// MarkSeen records that a range of the window has just been seen in memory, Seen
+// reports whether it was lately, and ForgetSeen forgets it.
+func MarkSeen(f *File, off, n int64) { f.gen.Load().seen.key.mark(off, n) }
+
+func Seen(f *File, off, n int64) bool { return f.gen.Load().seen.key.seen(off, n) }
+
+func ForgetSeen(f *File, off, n int64) { f.gen.Load().forgetSeen(off, n) }
+
+// SeenWhole reports whether a read of n bytes at off is served without looking
+// at the table.
+func SeenWhole(f *File, off, n int64) bool { return f.gen.Load().seen.whole(off, n) }
+
+// EndSeenEpoch has everything looked at again, as a timer does.
+func EndSeenEpoch() { endSeenEpoch() }
+
+// SeenEpoch is the number of the epoch, which a timer changes.
+func SeenEpoch() uint32 { return atomic.LoadUint32(&seenEpoch) }
+
+// SeenBlock is what a word of the table is for.
+const SeenBlock = seenBlock

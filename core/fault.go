@@ -24,7 +24,17 @@ func (p *Pin) begin() use { return use{p.gen, nil, debug.SetPanicOnFault(true)} 
 // begin begins a short operation. When it succeeds, it must be followed by a
 // deferred end.
 func (f *File) begin(store bool) (use, error) {
-	g, running, err := f.enterFrom(f.gen.Load())
+	g := f.gen.Load()
+	if !g.closed && g.gate == nil && !(store && g.readOnly) {
+		// As enterFrom does it, without the call.
+		running := stripe.Of(g.epoch.running)
+		running.Add(1)
+		if f.gen.Load() == g {
+			return use{g, running, debug.SetPanicOnFault(true)}, nil
+		}
+		f.leave(g.epoch, running)
+	}
+	g, running, err := f.enterFrom(g)
 	if err != nil {
 		return use{}, err
 	}

@@ -55,6 +55,7 @@ type File struct {
 	flush  flushState
 	stores storeState
 	order  atomic.Uint32 // what Order returns
+	loads  loadState
 }
 
 // Name returns the name given to Open, or to the memory.

@@ -82,6 +82,8 @@ type generation struct {
 	// gate, unless nil, is closed when operations and pins may go on: they
 	// wait for that and read gen again.
 	gate chan struct{}
+
+	seen seenState // not immutable
 }
 
 // epoch counts the short operations that began on the generations of one
@@ -165,6 +167,7 @@ func (f *File) publishInitial(r *region, n int64) {
 	f.length = n
 	f.readOnly = f.access == ReadOnly || f.access == ReadExec
 	g := &generation{region: r, data: r.window(n), readOnly: f.readOnly, epoch: newEpoch()}
+	g.seen.init(newSeenKey(f.skew(), n), n, f.readsMap())
 	r.epochs = append(r.epochs, g.epoch)
 	f.gen.Store(g)
 }
@@ -187,7 +190,13 @@ func (f *File) publishSameEpoch(data []byte) {
 // newGeneration returns a generation to publish, without its epoch. The caller
 // holds mu.
 func (f *File) newGeneration(r *region, data []byte) *generation {
-	g := &generation{region: r, data: data, readOnly: f.readOnly, closed: f.closing, seq: f.gen.Load().seq + 1}
+	before := f.gen.Load()
+	g := &generation{region: r, data: data, readOnly: f.readOnly, closed: f.closing, seq: before.seq + 1}
+	key, n := before.seen.key, int64(len(data))
+	if n < int64(len(before.data)) { // what is cut off may come back as something else
+		key = newSeenKey(f.skew(), n)
+	}
+	g.seen.init(key, n, f.readsMap())
 	if f.closing {
 		g.data = nil
 	}

@@ -164,6 +164,9 @@ func (f *File) mapFirst(ctx context.Context, size int64) (err error) {
 		return err
 	}
 	f.publishInitial(r, n)
+	if f.opts.Populate && n > 0 {
+		f.gen.Load().seen.key.mark(0, n)
+	}
 	return nil
 }
 

@@ -137,6 +137,20 @@ type Options struct {
 	// ViaCall does without the lock what ViaEither does with it, for files that
 	// no process shortens.
 	Stores Via
+	// Reads is the way of the copying reads: ReadAt, Clone, Reader, Get, Next and
+	// what is made of them. View, Update and pins always are the mapping.
+	//
+	// Through the mapping, a read of a page that is not in memory is a page fault:
+	// the goroutine holds its P until the device has responded, so that not even
+	// a timer fires on it meanwhile. In a system call it gives the P away.
+	// ViaEither reads from the mapping what was seen to be in memory at most
+	// 0.8 s ago, and anything else by system calls: by reads on Linux with ext4, xfs
+	// and btrfs, without O_DIRECT, and elsewhere, and for CopyOnWrite, by one
+	// that brings the pages in, followed by a copy from the mapping. That costs a
+	// system call per page and 0.8 s, or per 128 KiB if all of that is in memory.
+	// ViaMap reads from the mapping alone, as memory without a file and devices
+	// always do, and ViaCall by system calls alone.
+	Reads Via
 	// RemoveOnClose removes the name when the file is closed, if it still means
 	// the file: one that has been renamed keeps its new name. A process that is
 	// killed leaves the file behind. So does a Close, which then returns an error,
@@ -199,6 +213,8 @@ func (o Options) check(s source) error {
 		return fmt.Errorf("Access is %d: %w", o.Access, fs.ErrInvalid)
 	case o.Stores > ViaCall:
 		return fmt.Errorf("Stores is %d: %w", o.Stores, fs.ErrInvalid)
+	case o.Reads > ViaCall:
+		return fmt.Errorf("Reads is %d: %w", o.Reads, fs.ErrInvalid)
 	case o.Perm&^modeBits != 0:
 		return fmt.Errorf("Perm has the bits %v, which no file is created with: %w", o.Perm&^modeBits, fs.ErrInvalid)
 	case o.Flags&ownedFlags != 0:
@@ -235,7 +251,7 @@ func (o Options) check(s source) error {
 		return refuse(why, refused{"Create", o.Create}, refused{"Truncate", o.Truncate},
 			refused{"Flags", o.Flags != 0}, refused{"Offset", o.Offset != 0}, refused{"Length", o.Length != 0},
 			refused{"RemoveOnClose", o.RemoveOnClose}, refused{"Wait", o.Wait}, refused{"Stack", o.Stack && s == shared},
-			refused{"Stores", o.Stores != ViaEither}, refused{"WrittenAhead", o.WrittenAhead})
+			refused{"Stores", o.Stores != ViaEither}, refused{"Reads", o.Reads != ViaEither}, refused{"WrittenAhead", o.WrittenAhead})
 	case descriptor:
 		err := refuse("is for OpenFile, and Map is given an open file", refused{"Create", o.Create},
 			refused{"Perm", o.Perm != 0}, refused{"Flags", o.Flags != 0})

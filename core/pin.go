@@ -189,7 +189,9 @@ func (p *Pin) String() string {
 
 // Do calls fn with the pinned bytes and returns its error. A fault on the
 // pinned file's bytes during fn becomes a [*FaultError], and other panics pass
-// through. What cannot be caught is told at [File.View].
+// through. What cannot be caught is told at [File.View]. Pages that are not in
+// memory are page faults, in which the goroutine holds its P: [Pin.Populate]
+// brings them in first.
 func (p *Pin) Do(fn func(b []byte) error) error {
 	return p.lostBytes("pin", p.withGuard("pin", fn))
 }
@@ -219,7 +221,7 @@ func (p *Pin) Populate() error {
 	if p.released.Load() {
 		return p.file.fail("populate", fs.ErrClosed)
 	}
-	return p.file.populateIn(p.gen.region, p.off, p.Len())
+	return p.file.populateIn(p.gen, p.off, p.Len())
 }
 
 // Resident returns how many pages the pinned bytes lie in, and how many of
@@ -228,7 +230,7 @@ func (p *Pin) Resident() (pages, of int64, err error) {
 	if p.released.Load() {
 		return 0, 0, p.file.fail("resident", fs.ErrClosed)
 	}
-	return p.file.residentIn(p.gen.region, p.off, p.Len())
+	return p.file.residentIn(p.gen, p.off, p.Len())
 }
 
 // Advise tells the kernel how the pinned bytes will be used. See

@@ -90,6 +90,9 @@ func (c *cursor) streamChunk(op string, store bool, fn func(b []byte) (int, erro
 		return 0, false, err
 	}
 	defer p.Release() // also when fn panics
+	if !store {
+		p.bringIn()
+	}
 	n, err = p.passBytes(op, store, 0, p.Len(), fn)
 	c.pos += int64(n)
 	return n, true, err

@@ -18,10 +18,11 @@ func (f *File) Resident(off, n int64) (pages, of int64, err error) {
 	if !bounds.Within(off, n, int64(len(g.data))) {
 		return 0, 0, f.fail("resident", ErrRange)
 	}
-	return f.residentIn(g.region, off, n)
+	return f.residentIn(g, off, n)
 }
 
-func (f *File) residentIn(r *region, off, n int64) (pages, of int64, err error) {
+func (f *File) residentIn(g *generation, off, n int64) (pages, of int64, err error) {
+	r := g.region
 	if n == 0 {
 		return 0, 0, nil
 	}
@@ -31,6 +32,9 @@ func (f *File) residentIn(r *region, off, n int64) (pages, of int64, err error) 
 		return of, of, nil
 	}
 	pages, of, err = r.m.Resident(r.delta+off, n)
+	if err == nil && pages == of {
+		g.seen.key.mark(off, n)
+	}
 	return pages, of, f.fail("resident", err)
 }
 
@@ -47,14 +51,19 @@ func (f *File) Populate(off, n int64) error {
 	if !bounds.Within(off, n, int64(len(g.data))) {
 		return f.fail("populate", ErrRange)
 	}
-	return f.populateIn(g.region, off, n)
+	return f.populateIn(g, off, n)
 }
 
-func (f *File) populateIn(r *region, off, n int64) error {
+func (f *File) populateIn(g *generation, off, n int64) error {
+	r := g.region
 	if r.m == nil || n == 0 {
 		return nil
 	}
-	return f.fail("populate", r.fault(r.m.Populate(r.delta+off, n, false), off))
+	if err := r.m.Populate(r.delta+off, n, false); err != nil {
+		return f.fail("populate", r.fault(err, off))
+	}
+	g.seen.key.mark(off, n)
+	return nil
 }
 
 // LockMemory keeps the bytes [off, off+n) in memory, as mlock(2) does, within the

@@ -34,7 +34,7 @@ import (
 // behaves as it always has; only when the file system has no block or the
 // device fails, its error becomes a *FaultError, as the fault would have.
 
-// Via is a way to the bytes of a file, for [Options].Stores.
+// Via is a way to the bytes of a file, for [Options].Stores and [Options].Reads.
 type Via uint8
 
 const (
@@ -43,7 +43,8 @@ const (
 	// ViaMap is through the mapping alone.
 	ViaMap
 	// ViaCall is by system calls, wherever they and the mapping are known to
-	// show the same bytes, and through the mapping elsewhere.
+	// show the same bytes. Elsewhere stores are through the mapping, and reads
+	// from it when a system call has brought the pages in.
 	ViaCall
 )
 

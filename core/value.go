@@ -52,11 +52,11 @@ func Get[T Fixed](f *File, off int64, order binary.ByteOrder) (v T, err error) {
 		return v, f.fail("get", err)
 	}
 	defer f.end("get", &u, &err)
-	n := width[T]()
-	if !bounds.Within(off, n, int64(len(u.g.data))) {
-		return v, f.fail("get", ErrRange)
+	g, n := u.g, width[T]()
+	if !bounds.Within(off, n, int64(len(g.data))) || !g.seen.whole(off, n) {
+		return getUnseen[T](f, g, off, order)
 	}
-	b := u.g.data[off : off+n]
+	b := g.data[off : off+n]
 	if unsafe.Sizeof(v) == 8 && order != nil { // as decode does it, without the call
 		u := order.Uint64(b)
 		return *(*T)(unsafe.Pointer(&u)), nil
@@ -65,6 +65,21 @@ func Get[T Fixed](f *File, off int64, order binary.ByteOrder) (v T, err error) {
 		err = f.fail("get", err)
 	}
 	return v, err
+}
+
+// getUnseen is Get where that loads by a system call, or may, or is out of range.
+func getUnseen[T Fixed](f *File, g *generation, off int64, order binary.ByteOrder) (v T, err error) {
+	n := width[T]()
+	if !bounds.Within(off, n, int64(len(g.data))) {
+		return v, f.fail("get", ErrRange)
+	}
+	b := scratch.Get().(*[4 << 10]byte)
+	defer scratch.Put(b)
+	if err := f.load("get", g, b[:n], off); err != nil {
+		return v, err
+	}
+	v, err = decode[T](b[:n], order)
+	return v, f.fail("get", err)
 }
 
 // Put stores a value in the given byte order into the window at off. It returns
@@ -116,19 +131,48 @@ func GetSlice[T Fixed](f *File, off int64, order binary.ByteOrder, dst []T) (err
 	if err != nil || len(dst) == 0 {
 		return f.fail("get", err)
 	}
-	switch native, known := knownOrder[T](order); {
+	native, _ := knownOrder[T](order)
+	switch {
 	case native:
 		// In bounds: the values occupy as many bytes in both. Alive: as dst.
-		copy(unsafe.Slice((*byte)(unsafe.Pointer(&dst[0])), len(b)), b)
-		return nil
-	case known:
-		reverse(unsafe.Slice((*byte)(unsafe.Pointer(&dst[0])), len(b)), b, int(width[T]()))
+		return f.load("get", u.g, unsafe.Slice((*byte)(unsafe.Pointer(&dst[0])), len(b)), off)
+	case u.g.seen.whole(off, int64(len(b))) || f.loadsBy() == byMap:
+		return f.fail("get", decodeAll(dst, b, order))
+	}
+	return getSliceUnseen(f, u.g, off, order, dst)
+}
+
+// getSliceUnseen is GetSlice where that loads by a system call, or may, values
+// that are not stored as they are in memory.
+func getSliceUnseen[T Fixed](f *File, g *generation, off int64, order binary.ByteOrder, dst []T) error {
+	b := scratch.Get().(*[4 << 10]byte)
+	defer scratch.Put(b)
+	width := int(width[T]())
+	for len(dst) > 0 {
+		n := min(len(dst), len(b)/width)
+		if err := f.load("get", g, b[:n*width], off); err != nil {
+			return err
+		}
+		if err := decodeAll(dst[:n], b[:n*width], order); err != nil {
+			return f.fail("get", err)
+		}
+		dst, off = dst[n:], off+int64(n*width)
+	}
+	return nil
+}
+
+// decodeAll loads the values of dst, of which there is one at least, from b, which
+// holds as many bytes as they occupy.
+func decodeAll[T Fixed](dst []T, b []byte, order binary.ByteOrder) (err error) {
+	n := int(width[T]())
+	if native, known := knownOrder[T](order); known && !native {
+		// In bounds: the values occupy as many bytes in both. Alive: as dst.
+		reverse(unsafe.Slice((*byte)(unsafe.Pointer(&dst[0])), len(b)), b, n)
 		return nil
 	}
-	n := int(width[T]())
 	for i := range dst {
 		if dst[i], err = decode[T](b[i*n:i*n+n], order); err != nil {
-			return f.fail("get", err)
+			return err
 		}
 	}
 	return nil

@@ -11,6 +11,10 @@ import (
 // and a Truncate that shortens the file wait for fn, and called from fn they
 // wait forever.
 //
+// Touching a page that is not in memory is a page fault, in which the goroutine
+// holds its P until the device has responded. To avoid that, call [File.Populate]
+// first, or copy by [File.ReadAt], or use Load of package async.
+//
 // A fault on the file's bytes during fn becomes a [*FaultError]. That includes
 // the error of a system call in fn which was refused lost bytes, as in
 // out.Write(b): if fn returns it, the result wraps it. (A system call that
@@ -67,22 +71,38 @@ func (f *File) Update(fn func(b []byte) error) (err error) {
 // ReadAt copies bytes of the window, starting at off, into p. As [io.ReaderAt]
 // demands, it returns [io.EOF] with fewer than len(p) bytes. A negative off is
 // [ErrRange]. After a [*FaultError] the contents of p are undefined.
+//
+// ReadAt, Clone, a [Reader], [Get], [GetSlice] and [Next] read by a system call, in
+// which the goroutine gives its P away, what was not lately seen to be in memory:
+// see [Options].Reads.
 func (f *File) ReadAt(p []byte, off int64) (n int, err error) {
 	u, err := f.begin(false)
 	if err != nil {
 		return 0, f.fail("read", err)
 	}
 	defer f.end("read", &u, &err)
+	if g, want := u.g, int64(len(p)); bounds.Within(off, want, int64(len(g.data))) && g.seen.whole(off, want) {
+		copy(p, g.data[off:])
+		return len(p), nil
+	}
+	return f.readAt(u.g, p, off)
+}
+
+// readAt is ReadAt in full, of the window of g, of which a use has begun.
+func (f *File) readAt(g *generation, p []byte, off int64) (n int, err error) {
 	switch {
 	case off < 0:
 		return 0, f.fail("read", ErrRange)
-	case off >= int64(len(u.g.data)) && len(p) > 0:
+	case off >= int64(len(g.data)) && len(p) > 0:
 		return 0, io.EOF
 	case len(p) == 0:
 		return 0, nil
 	}
 	// n is set only after the copy: a fault half way reports no bytes.
-	c := copy(p, u.g.data[off:])
+	c := int(min(int64(len(p)), int64(len(g.data))-off))
+	if err := f.load("read", g, p[:c], off); err != nil {
+		return 0, err
+	}
 	if c < len(p) {
 		return c, io.EOF
 	}

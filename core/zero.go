@@ -57,5 +57,6 @@ func (f *File) PunchHole(off, n int64) error {
 		return f.fail(op, g.region.m.Discard(off, n))
 	}
 	defer f.stores.recent.forget() // the pages are gone
+	defer g.forgetSeen(off, n)
 	return f.fail(op, sys.PunchHole(f.file, f.opts.Offset+off, n))
 }

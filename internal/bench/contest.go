@@ -38,7 +38,7 @@ type line struct {
 
 // workloads returns all workloads, in the order of printing.
 func workloads() []workload {
-	return slices.Concat(commits(), spreads(), latencies(), stores(), appends(), frozens(), wals(), rafts(), largeRafts(), colds(), warms(), slows(), hots(), values(), opens(), grows(), locks(), futures(), copies(), scales(), fairs(), files())
+	return slices.Concat(commits(), spreads(), latencies(), stores(), appends(), frozens(), wals(), rafts(), largeRafts(), colds(), warms(), reads(), slows(), hots(), values(), opens(), grows(), locks(), futures(), copies(), scales(), fairs(), files())
 }
 
 // contest runs the rounds of one workload. Each side runs once per round; the

@@ -92,7 +92,7 @@ func TestNames(t *testing.T) {
 		"wal/append/1 wal/append/8 wal/append/64 raft/store/1x100 raft/store/10x100 raft/store/100x100 raft/store/1x1k raft/store/10x1k raft/store/100x1k " +
 		"raft/store/1x10k raft/store/10x10k raft/store/100x10k raft/get/order raft/get/random raft/bytes " +
 		"raft/open raft/open/tail raft/front raft/front/tail raft/back raft/back/tail raft/get/cold " +
-		"cold/4k cold/64k cold/tail cold/cpu warm warm/begin warm/tail slow/4k slow/ticker hot/view hot/readat4k hot/parallel hot/far values/get values/put open grow/small grow/large " +
+		"cold/4k cold/64k cold/tail cold/cpu warm warm/begin warm/tail core/4k core/tail core/warm slow/4k slow/ticker hot/view hot/readat4k hot/parallel hot/far values/get values/put open grow/small grow/large " +
 		"lock/idle lock/64 lock/64files future/1 future/256 copy " +
 		"scale/pins scale/changes scale/ranges scale/waiters fair/load fair/open files/100k"
 	var got []string

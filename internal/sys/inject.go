@@ -31,6 +31,7 @@ const (
 	OpUnlink        Op = "unlink"          // Dir.Unlink
 	OpStatfs        Op = "statfs"          // FreeSpace
 	OpPwrite        Op = "pwrite"          // StoreAt
+	OpPread         Op = "pread"           // LoadAt
 )
 
 // injector is what Inject has installed, nil otherwise.

@@ -7,17 +7,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// canStore knows the file systems that TestStoresAreCoherent has been run on.
-// Not among them are overlayfs, which maps another file than it writes, network
-// file systems, FUSE, and ZFS, whose cache of writes is another than that of
-// mappings.
-func canStore(fd uintptr) bool {
+// unifiedCache knows the file systems that TestStoresAreCoherent and
+// TestLoadsAreCoherent have been run on. Not among them are overlayfs, which maps
+// another file than it writes, network file systems, FUSE, and ZFS, whose cache
+// of writes is another than that of mappings.
+func unifiedCache(fd uintptr) bool {
 	switch fileSystem(fd) {
 	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC:
-	default:
-		return false
+		return true
 	}
-	if !storesInPlace(fd) {
+	return false
+}
+
+func canStore(fd uintptr) bool {
+	if !unifiedCache(fd) || !storesInPlace(fd) {
 		return false
 	}
 	var limit unix.Rlimit

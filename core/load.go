@@ -1,0 +1,186 @@
+package core
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/fmmap-go/fmmap/internal/sys"
+)
+
+// How copying reads reach a file.
+//
+// What was lately seen to be in memory (seen.go) is copied from the map. Anything
+// else is read by system calls, in which the goroutine gives its P away while the
+// device has not responded: a pread where that and the mapping are known to show
+// the same bytes, and elsewhere a call that brings the pages in, and then the
+// map. From then on it counts as seen.
+//
+//	first read ──▶ pread ──▶ map ──▶ … ──▶ map ──▶ (an epoch ends) ──▶ mincore ──▶ map ──▶ …
+//	                                                                      └──▶ pread ──▶ …
+//
+// Where a block was seen in the last epoch, it probably is in memory still, so
+// one mincore looks at all of it. Otherwise that would be a second system call in
+// vain: a pread of what is in memory costs no more than asking.
+//
+// A pread ends at the end of the file, wherever the window ends. What it leaves
+// goes through the map, which shows zeros up to the end of the page and faults
+// behind it, as it always has. When the device fails, the error of the pread
+// becomes a *FaultError, as the fault would have.
+
+// loadState is what is known of the reads of a file.
+type loadState struct {
+	way atomic.Uint32  // undecided, byMap, byCall or byPopulate
+	fd  atomic.Uintptr // set once byCall is decided; open as long as an operation or a pin is counted
+}
+
+// byPopulate is the way of reads that bring pages in by system calls, and then
+// copy from the map.
+const byPopulate = byCall + 1
+
+// readsMap reports whether all reads are from the map, as those of memory are.
+func (f *File) readsMap() bool { return f.file == nil || f.device || f.opts.Reads == ViaMap }
+
+// loadsBy returns the way of reads of what was not seen lately. It finds that out
+// once.
+func (f *File) loadsBy() uint32 {
+	if way := f.loads.way.Load(); way != undecided {
+		return way
+	}
+	way := uint32(byPopulate)
+	if f.readsMap() {
+		way = byMap
+	} else if fd := f.Fd(); f.access != CopyOnWrite && sys.CanLoad(fd) {
+		f.loads.fd.Store(fd)
+		way = byCall
+	}
+	f.loads.way.Store(way)
+	return way
+}
+
+// load copies the bytes at off of the window of g, within which they lie, into p.
+// The caller has begun a use of g, and so is guarded.
+func (f *File) load(op string, g *generation, p []byte, off int64) error {
+	if g.seen.whole(off, int64(len(p))) {
+		copy(p, g.data[off:])
+		return nil
+	}
+	n, err := f.loadUnseen(g, p, off)
+	if err != nil {
+		return f.fail(op, err)
+	}
+	copy(p[n:], g.data[off+int64(n):])
+	return nil
+}
+
+// loadUnseen reads bytes at off of the window into p by system calls, if that is
+// right, or brings them into memory if need be. It returns how many bytes it has
+// read. The caller copies the others. Its error is a *FaultError.
+func (f *File) loadUnseen(g *generation, p []byte, off int64) (n int, err error) {
+	r, want := g.region, int64(len(p))
+	way := f.loadsBy()
+	if want == 0 || way == byMap || f.opts.Reads == ViaEither && g.seenNow(off, want) {
+		return 0, nil
+	}
+	// A read into the mapping itself would meet bytes that it has stored, if they
+	// overlap. A copy minds that.
+	if _, own := r.contains(uintptr(unsafe.Pointer(unsafe.SliceData(p)))); way == byPopulate || own {
+		return 0, f.bringIn(g, off, want)
+	}
+	around := f.Order() != AdviceRandom && !g.seen.key.knows(off)
+	n, err = sys.LoadAt(f.loads.fd.Load(), p, f.opts.Offset+off)
+	if around && n > 0 {
+		g.readAround(off)
+	}
+	g.seen.key.mark(off, int64(n))
+	if err != nil && sys.DiskError(err) {
+		return n, &FaultError{Offset: f.opts.Offset + off + int64(n), Err: err}
+	}
+	return n, nil
+}
+
+// readAround starts to read the block of the byte at off, as a page fault reads
+// around, behind what the caller has waited for. The system takes no longer for a
+// block that is in memory than for a few small copies.
+func (g *generation) readAround(off int64) {
+	from, to := g.seen.key.block(off, int64(len(g.data)))
+	_ = g.region.m.Advise(sys.WillNeed, g.region.delta+from, to-from)
+}
+
+// seenNow reports whether [off, off+n) of the window was lately seen to be in
+// memory. It looks again at blocks of which something was seen before that.
+func (g *generation) seenNow(off, n int64) bool {
+	size := int64(len(g.data))
+	for n > 0 {
+		p, length := g.seen.key.part(off, n)
+		epoch := atomic.LoadUint32(&seenEpoch)
+		if !p.in(epoch) {
+			if p.units = 0; !p.in(epoch - 2) {
+				return false
+			}
+			from, to := g.seen.key.block(off, size)
+			if pages, of, err := g.region.m.Resident(g.region.delta+from, to-from); err != nil || pages < of {
+				return false
+			}
+			g.seen.key.mark(from, to-from)
+		}
+		off, n = off+length, n-length
+	}
+	if from, to := g.seen.key.block(off-1, size); g.seen.key.seen(from, to-from) {
+		g.lookWhole(off - 1)
+	}
+	return true
+}
+
+// lookWhole looks once in an epoch whether the section of the byte at off is in
+// memory.
+func (g *generation) lookWhole(off int64) {
+	s := &g.seen
+	if s.epoch != &seenEpoch {
+		return
+	}
+	i, length := off>>s.shift, int64(1)<<s.shift
+	epoch := timedEpoch()
+	section := &s.sections[i%seenSections]
+	if last := section.Load(); length > maxSection || last&^1 == epoch || !section.CompareAndSwap(last, epoch+1) {
+		return
+	}
+	n := min(length+seenUnit, int64(len(g.data))-i*length)
+	if pages, of, err := g.region.m.Resident(g.region.delta+i*length, n); err == nil && pages == of {
+		section.CompareAndSwap(epoch+1, epoch)
+	}
+}
+
+// forgetSeen forgets what was seen of [off, off+n), which is about to be evicted.
+func (g *generation) forgetSeen(off, n int64) {
+	g.seen.key.forget(off, n)
+	for i := range g.seen.sections {
+		if s := &g.seen.sections[i]; g.seen.epoch == &seenEpoch {
+			s.Store(0)
+		}
+	}
+}
+
+// bringIn brings the pinned bytes into memory within system calls, unless they
+// were lately seen there. What cannot be brought in the access meets.
+func (p *Pin) bringIn() {
+	f, n := p.file, p.Len()
+	if f.readsMap() || f.opts.Reads == ViaEither && p.gen.seenNow(p.off, n) {
+		return
+	}
+	_ = f.bringIn(p.gen, p.off, n)
+}
+
+// bringIn brings [off, off+n) of the window into memory within system calls. It
+// returns the fault that a load would have met. Any other error leaves it to the
+// load.
+func (f *File) bringIn(g *generation, off, n int64) error {
+	err := g.region.m.Populate(g.region.delta+off, n, false)
+	if err == nil {
+		g.seen.key.mark(off, n)
+		return nil
+	}
+	if fault, ok := g.region.fault(err, off).(*FaultError); ok {
+		return fault
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+package core_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/sys"
+	"github.com/fmmap-go/fmmap/internal/testutil"
+)
+
+// What is remembered to be in memory agrees with a model that has, for each page,
+// the epoch in which it was last seen: never more is remembered, and within an epoch
+// all of it, of several windows side by side.
+func TestSeenAgainstModel(t *testing.T) {
+	const pages, page = 1 << 13, 4 << 10
+	seed := testutil.Seed(t)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	var files [3]*core.File
+	var seen [len(files)][pages]uint32 // 0 for never
+	for i := range files {
+		f, err := core.NewAnonymous(pages*page, core.Options{})
+		check(t, err)
+		defer f.Close()
+		files[i] = f
+	}
+	for range 30_000 {
+		i := rng.IntN(len(files))
+		off := rng.Int64N(pages * page)
+		n := min(r1(rng), pages*page-off)
+		first, last := off/page, (off+n-1)/page
+		before := core.SeenEpoch()
+		switch rng.IntN(16) {
+		case 0:
+			core.EndSeenEpoch()
+		case 1:
+			core.ForgetSeen(files[i], off, n)
+			for b := off / core.SeenBlock; b <= (off+n-1)/core.SeenBlock; b++ {
+				clear(seen[i][b*core.SeenBlock/page : (b+1)*core.SeenBlock/page])
+			}
+		case 2, 3, 4, 5:
+			core.MarkSeen(files[i], off, n)
+			for p := first; p <= last; p++ {
+				seen[i][p] = before
+			}
+			if core.SeenEpoch() != before { // which of the two it was is not known
+				for p := first; p <= last; p++ {
+					seen[i][p] = 0
+				}
+			}
+		default:
+			got := core.Seen(files[i], off, n)
+			want := true
+			for _, at := range seen[i][first : last+1] {
+				want = want && at == before
+			}
+			if got != want && core.SeenEpoch() == before {
+				t.Fatalf("[%d, %d) of file %d: %v, want %v", off, off+n, i, got, want)
+			}
+		}
+	}
+}
+
+// r1 returns a length of any order.
+func r1(rng *rand.Rand) int64 { return rng.Int64N(1<<rng.IntN(22)) + 1 }
+
+// A window that has shrunk and grown again has nothing of what was seen, and one
+// that grows keeps it. Advice that evicts pages and a hole forget it.
+func TestSeenIsForgotten(t *testing.T) {
+	const size = 256 * KiB
+	f := opened(t, tempFile(t, pattern(size, 1)), core.Options{Access: core.ReadWrite})
+	steady := func(do func() bool) bool {
+		for {
+			epoch := core.SeenEpoch()
+			core.MarkSeen(f, 0, f.Len())
+			if got := do(); core.SeenEpoch() == epoch {
+				return got
+			}
+		}
+	}
+	for name, do := range map[string]func(){
+		"shrink": func() { check(t, f.Truncate(size/2)); check(t, f.Truncate(size)) },
+		"evict":  func() { check(t, f.Advise(core.AdviceDontNeed, 0, f.Len())) },
+		"punch":  func() { _ = f.PunchHole(0, f.Len()) },
+	} {
+		if steady(func() bool { do(); return core.Seen(f, size/2-10, 20) || core.SeenWhole(f, size/2-10, 20) }) {
+			t.Errorf("%s: seen still", name)
+		}
+	}
+	if !steady(func() bool { check(t, f.Truncate(2*size)); return core.Seen(f, 0, size) }) {
+		t.Error("growing has forgotten what was seen")
+	}
+}
+
+// What was seen in the last epoch is looked at by blocks and by sections, and read
+// from the map as long as it is in memory.
+func TestSeenIsLookedAtAgain(t *testing.T) {
+	const size = 4 * MiB
+	f := reading(t, pattern(size, 1), core.Options{})
+	if _, _, err := f.Resident(0, 1); err != nil {
+		t.Skip(err)
+	}
+	check(t, f.Populate(0, size))
+	b := make([]byte, 100)
+	check(t, second(f.ReadAt(b, 5*core.SeenBlock/2)))
+	core.EndSeenEpoch()
+	reads, looks := failing(t, sys.OpPread, -1, nil), 0
+	for i := range int64(core.SeenBlock / 100) {
+		check(t, second(f.ReadAt(b, 2*core.SeenBlock+i*100)))
+	}
+	if reads() > 0 {
+		t.Errorf("%d reads of what is in memory", reads())
+	}
+	mincores := failing(t, sys.OpMincore, -1, nil)
+	core.EndSeenEpoch()
+	epoch := core.SeenEpoch()
+	for i := range int64(core.SeenBlock / 100) {
+		check(t, second(f.ReadAt(b, 2*core.SeenBlock+i*100)))
+	}
+	if looks = mincores(); looks > 4 && core.SeenEpoch() == epoch {
+		t.Errorf("%d looks in an epoch, want one at the block and one at the section", looks)
+	}
+	if core.SeenEpoch() == epoch && !core.SeenWhole(f, 5*core.SeenBlock/2, 100) && core.SeenEpoch() == epoch {
+		t.Error("the section was not seen whole")
+	}
+}

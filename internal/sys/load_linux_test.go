@@ -1,0 +1,130 @@
+package sys
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fmmap-go/fmmap/internal/sys/systest"
+	"github.com/fmmap-go/fmmap/internal/testutil"
+)
+
+// What is stored through a shared mapping, or by a write, LoadAt reads at once and
+// after the pages have been dropped: on each file system that CanLoad knows.
+func TestLoadsAreCoherent(t *testing.T) {
+	const size = 4<<20 + 123
+	for _, fstype := range []string{"ext4", "xfs", "btrfs"} {
+		t.Run(fstype, func(t *testing.T) {
+			f := openStored(t, testutil.LoopDisk(t, 64<<20, fstype), size, 0)
+			if !CanLoad(f.Fd()) {
+				t.Fatal("CanLoad is false")
+			}
+			rng := rand.New(rand.NewPCG(testutil.Seed(t), 1))
+			want := make([]byte, size)
+			m, err := Map(f, MapOptions{Access: ReadWrite, Len: size, Reserve: size})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = m.Unmap() }()
+			for i := range 3000 {
+				off := rng.Int64N(size)
+				n := min(1+rng.Int64N(20_000), size-off)
+				b := make([]byte, n)
+				for j := range b {
+					b[j] = byte(rng.Uint32())
+				}
+				copy(want[off:], b)
+				if rng.IntN(3) > 0 {
+					copy(m.bytes(off, n), b)
+				} else if _, err := f.WriteAt(b, off); err != nil {
+					t.Fatal(err)
+				}
+				from := max(off-5000, 0)
+				got := make([]byte, min(off+n+5000, size)-from)
+				if n, err := LoadAt(f.Fd(), got, from); n != len(got) || err != nil || !bytes.Equal(got, want[from:from+int64(len(got))]) {
+					t.Fatalf("step %d: %d of %d bytes at %d, %v, or other ones", i, n, len(got), from, err)
+				}
+				if i%500 == 200 {
+					if err := errors.Join(m.Sync(0, size), m.Advise(DontNeed, 0, size), systest.Evict(f)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Signals and short reads are gone on with, the end of the file ends a read
+// without an error, and all else is returned with the number of bytes before it.
+func TestLoadAtGoesOn(t *testing.T) {
+	f := openStored(t, t.TempDir(), 1000, 0)
+	want := []byte("some bytes to read")
+	if _, err := f.WriteAt(want, 500); err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	before := beforePread
+	defer func() { beforePread = before }()
+	beforePread = func(n int) (int, error) {
+		switch calls++; calls % 3 {
+		case 0:
+			return 0, unix.EINTR
+		case 1:
+			return min(n, 3), nil
+		}
+		return min(n, 1), nil
+	}
+	got := make([]byte, len(want))
+	if n, err := LoadAt(f.Fd(), got, 500); n != len(want) || err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d, %v, %q", n, err, got)
+	}
+	if n, err := LoadAt(f.Fd(), make([]byte, 10), 995); n != 5 || err != nil {
+		t.Errorf("at the end: %d, %v, want 5", n, err)
+	}
+	for _, want := range []error{unix.EIO, unix.EPERM} {
+		calls = 0
+		beforePread = func(n int) (int, error) {
+			if calls++; calls == 1 {
+				return 4, nil
+			}
+			return 0, want
+		}
+		if n, err := LoadAt(f.Fd(), got, 500); n != 4 || err != want {
+			t.Errorf("%d, %v, want 4, %v", n, err, want)
+		}
+	}
+}
+
+// A descriptor that goes past the page cache or cannot read, and a file in memory:
+// no loads.
+func TestCanLoad(t *testing.T) {
+	f := openStored(t, t.TempDir(), 1000, 0)
+	if !CanLoad(f.Fd()) {
+		t.Skip("no file system here that CanLoad knows")
+	}
+	for name, flag := range map[string]int{"O_DIRECT": os.O_RDWR | unix.O_DIRECT, "write-only": os.O_WRONLY} {
+		g, err := os.OpenFile(f.Name(), flag, 0)
+		if errors.Is(err, unix.EINVAL) {
+			continue // no O_DIRECT here
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Close()
+		if CanLoad(g.Fd()) {
+			t.Errorf("%s: CanLoad is true", name)
+		}
+	}
+	memory, err := NewShared("memory")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer memory.Close()
+	if CanLoad(memory.Fd()) || CanLoad(^uintptr(0)) {
+		t.Error("CanLoad is true for memory, or for a file that is not there")
+	}
+}

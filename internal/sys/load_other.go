@@ -1,0 +1,9 @@
+//go:build !linux
+
+package sys
+
+import "errors"
+
+func canLoad(uintptr) bool { return false }
+
+func loadAt(uintptr, []byte, int64) (int, error) { return 0, errors.ErrUnsupported }
