@@ -137,5 +137,18 @@ const (
 	AroundPause = aroundPause
 )
 
-// MaxPagers bounds the pagers of a pool.
-const MaxPagers = maxPagers
+// MaxDeviceLanes bounds the pagers of a pool, and its flushers.
+const MaxDeviceLanes = maxDeviceLanes
+
+// OccupyFlusher keeps a worker that flushes the device of f busy until quit is
+// closed.
+func OccupyFlusher(f *File, quit <-chan struct{}) error {
+	return f.pool.flushers.execute(f.mediumOf().Device, opFlush, func(error) { <-quit })
+}
+
+// FlushedDevices returns how many devices flushes are queued or run for.
+func FlushedDevices(p *Pool) int {
+	p.flushers.mu.Lock()
+	defer p.flushers.mu.Unlock()
+	return len(p.flushers.devices)
+}

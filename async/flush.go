@@ -18,8 +18,10 @@ func (f *File) flushes() *flush.Committer {
 		return c
 	}
 	c := flush.NewCommitter(&target{f.core}, flush.Options{
-		Execute: func(task func(dropped error)) error { return f.pool.execute(LaneFlush, opFlush, task) },
-		Wait:    &f.pool.flushWait, Run: &f.pool.flushRun,
+		Execute: func(task func(dropped error)) error {
+			return f.pool.flushers.execute(f.mediumOf().Device, opFlush, task)
+		},
+		Wait: &f.pool.flushWait, Run: &f.pool.flushRun,
 	})
 	if f.committer.CompareAndSwap(nil, c) {
 		return c

@@ -13,6 +13,7 @@ import (
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/flush"
+	"github.com/fmmap-go/fmmap/internal/medium"
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
@@ -158,6 +159,39 @@ func TestFlushOverloaded(t *testing.T) {
 	check(t, queued.Wait())
 	settled(func() bool { return p.Stats().Flush.Running == 0 })
 	check(t, f.Flush().Wait())
+}
+
+// A device whose flush does not return holds up the flushes of its own files, and
+// those of no other; more devices than there may be lanes share them. One without
+// flushes has no lane.
+func TestSlowDeviceHoldsUpItsOwnFlushes(t *testing.T) {
+	const more = 5
+	p := narrow(t)
+	quit := make(chan struct{})
+	free := sync.OnceFunc(func() { close(quit) })
+	t.Cleanup(free)
+	file := func(device int) *async.File {
+		f := onDisk(t, p, 10_000)
+		async.SetMedium(f, medium.Medium{Device: uint64(device)})
+		return f
+	}
+	check(t, async.OccupyFlusher(file(0), quit))
+	held := file(0).Flush()
+	check(t, file(1).Flush().Wait())
+	settled(func() bool { return async.FlushedDevices(p) == 1 })
+	for i := range async.MaxDeviceLanes - 1 + more {
+		check(t, async.OccupyFlusher(file(1+i), quit))
+	}
+	settled(func() bool { return p.Stats().Flush.Running == async.MaxDeviceLanes })
+	if s := p.Stats().Flush; s.Queued != 1+more || s.Width != 1 {
+		t.Errorf("lane: got %d queued and width %d, want %d and 1", s.Queued, s.Width, 1+more)
+	}
+	if _, _, ok := held.TryResult(); ok {
+		t.Error("the flush of the device that is held up has ended")
+	}
+	free()
+	check(t, held.Wait())
+	settled(func() bool { return async.FlushedDevices(p) == 0 })
 }
 
 // Memory has nothing to flush: its flushes need no worker.

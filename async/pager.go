@@ -26,27 +26,17 @@ import (
 //	caller ──► started ──► pager waits ──► leave
 //	   └─────► waiting ──► started by the pager, or brought in when its turn comes
 
-// maxPagers bounds the pagers of a pool. Devices beyond that share them.
-const maxPagers = 16
-
 // pagers assigns the requests of each device to a lane of their own. A device
 // has one while requests for it are under way, so that one without requests
 // costs nothing.
 type pagers struct {
-	group  *lane.Group
 	pageIn latency.Recorder // of all devices
 
 	mu      sync.Mutex // guards what follows; the group's mu is taken within it
 	devices map[deviceKey]*device
-	lanes   []pagerLane // at most maxPagers; the first is the pool's lane Page
+	lanes   deviceLanes // the first takes no stores
 
 	unasked unasked // what was read around requests
-}
-
-// A pagerLane is a lane, and how many devices it serves now.
-type pagerLane struct {
-	*lane.Lane
-	devices int
 }
 
 // A deviceKey names a device, and whether it is meant as one that is stored to.
@@ -115,12 +105,11 @@ func (p *pagers) enterAs(store bool, f *File, off, n int64) (r *request, start b
 	defer p.mu.Unlock()
 	d := p.devices[key]
 	if d == nil {
-		d = &device{deviceKey: key, pager: p.choose(store)}
-		p.lanes[d.pager].devices++
+		d = &device{deviceKey: key, pager: p.lanes.join(store)}
 		p.devices[key] = d
 	}
 	d.requests++
-	r.device, r.lane = d, p.lanes[d.pager].Lane
+	r.device, r.lane = d, p.lanes.all[d.pager].Lane
 	switch {
 	case n == 0:
 	case d.waiting.Len() == 0 && r.fits():
@@ -130,23 +119,6 @@ func (p *pagers) enterAs(store bool, f *File, off, n int64) (r *request, start b
 		r.place = d.waiting.PushBack(r)
 	}
 	return r, false
-}
-
-// choose returns the index of a lane that serves as few devices as any, except
-// that the first lane takes no stores. It makes another lane if all serve some
-// and there may be more. The caller holds mu.
-func (p *pagers) choose(store bool) int {
-	best := 0
-	for i, l := range p.lanes {
-		if l.devices < p.lanes[best].devices || best == 0 && store {
-			best = i
-		}
-	}
-	if (p.lanes[best].devices > 0 || best == 0 && store) && len(p.lanes) < maxPagers {
-		best = len(p.lanes)
-		p.lanes = append(p.lanes, pagerLane{Lane: p.group.Add(int(LanePage))})
-	}
-	return best
 }
 
 // fits reports whether the device takes the read at once. The caller holds mu.
@@ -261,7 +233,7 @@ func (r *request) leave() {
 		d.waiting.Remove(r.place)
 	}
 	if d.requests--; d.requests == 0 {
-		p.lanes[d.pager].devices--
+		p.lanes.leave(d.pager)
 		delete(p.devices, d.deviceKey)
 	}
 }

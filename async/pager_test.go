@@ -70,14 +70,14 @@ func checkAdvised(t *testing.T, advised *async.Future[struct{}]) {
 	}
 }
 
-// There are never more than MaxPagers pagers; further devices share them. An
+// There are never more than MaxDeviceLanes pagers; further devices share them. An
 // idle device has none. The statistics are the sums over all pagers.
 func TestPagersAreBounded(t *testing.T) {
 	const more = 5
 	p := narrow(t)
-	files, _ := onMedia(t, p, async.MaxPagers+more, 8)
+	files, _ := onMedia(t, p, async.MaxDeviceLanes+more, 8)
 	free := occupyPagers(t, files...)
-	settled(func() bool { return p.Stats().Page.Running == async.MaxPagers })
+	settled(func() bool { return p.Stats().Page.Running == async.MaxDeviceLanes })
 	if s := p.Stats().Page; s.Queued != more || s.Width != 1 {
 		t.Errorf("page lane: got %d queued and width %d, want %d and 1", s.Queued, s.Width, more)
 	}

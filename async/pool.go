@@ -23,10 +23,11 @@ type PoolOptions struct {
 	// Short, Flush, Page and Meta shape the lanes. By default Short is as
 	// wide as GOMAXPROCS, Page has one worker per device, Flush and Meta have
 	// two, or one if GOMAXPROCS is 4 or less: their work is in system calls
-	// that may keep a P each. Every queue holds 1024.
+	// that may keep a P each. Every queue holds 1024. A wider Flush makes more
+	// files durable at a time.
 	//
-	// Page is the shape of each pager. There is one per device that pages are
-	// asked of at the moment, up to 16; more devices than that share them.
+	// Flush and Page are the shapes of a lane per device. A device has one while
+	// there is work for it, up to 16; more devices than that share them.
 	//
 	// Meta is the shape of three queues with workers of their own: one for copies
 	// of files, one for closing them, and one for the rest.
@@ -49,14 +50,15 @@ type LaneOptions struct {
 const defaultQueue = 1024
 
 // A Pool runs tasks in four lanes, see [Lane], each a queue with a width of its
-// own over one [Executor]. No lane waits for another, and on the lane Page no
-// device for another. Its methods may be called
+// own over one [Executor]. No lane waits for another, and on the lanes Flush and
+// Page no device for another. Its methods may be called
 // concurrently. While a pool has nothing to do it owns no goroutine, and one
 // that is no longer used may be dropped without Close.
 type Pool struct {
-	group   *lane.Group
-	pagers  pagers
-	granted grants
+	group    *lane.Group
+	pagers   pagers
+	flushers flushers
+	granted  grants
 
 	// Of LaneMeta, for what may take long: copying files, and unmapping them.
 	copies, closings *lane.Lane
@@ -139,11 +141,8 @@ func newPool(o PoolOptions, endless bool) (*Pool, error) {
 	p := &Pool{group: lane.New(lo), endless: endless}
 	p.copies, p.closings = p.group.Add(int(LaneMeta)), p.group.Add(int(LaneMeta))
 	p.granted.lane = p.group.Lane(int(LaneMeta))
-	p.pagers = pagers{
-		group:   p.group,
-		devices: make(map[deviceKey]*device),
-		lanes:   []pagerLane{{Lane: p.group.Lane(int(LanePage))}},
-	}
+	p.pagers = pagers{devices: make(map[deviceKey]*device), lanes: newDeviceLanes(p.group, LanePage)}
+	p.flushers = flushers{devices: make(map[uint64]*flusher), lanes: newDeviceLanes(p.group, LaneFlush)}
 	return p, nil
 }
 
@@ -222,8 +221,8 @@ type Stats struct {
 }
 
 // LaneStats describe one lane. The counts of a future's task include it by the
-// time the future is resolved. The lane Page has a queue and workers for each
-// device, and the lane Meta for copies, for closings and for the rest: Width and
+// time the future is resolved. The lanes Flush and Page have a queue and workers for
+// each device, and the lane Meta for copies, for closings and for the rest: Width and
 // Queue are those of one of them, the counts those of all together, and
 // LongestWait is the longest of any.
 type LaneStats struct {
@@ -249,10 +248,9 @@ type LaneStats struct {
 // may be called at any time.
 func (p *Pool) Stats() Stats {
 	p = p.orDefault()
-	stats := func(l Lane) LaneStats { return LaneStats(p.lane(l).Stats()) }
 	return Stats{
-		Short: stats(LaneShort),
-		Flush: stats(LaneFlush),
+		Short: LaneStats(p.lane(LaneShort).Stats()),
+		Flush: LaneStats(p.flushers.stats()),
 		Page:  LaneStats(p.pagers.stats()),
 		Meta:  LaneStats(p.lane(LaneMeta).Stats().Plus(p.copies.Stats()).Plus(p.closings.Stats())),
 
@@ -265,13 +263,9 @@ func (p *Pool) Stats() Stats {
 // stats returns the figures of all pagers together.
 func (p *pagers) stats() lane.Stats {
 	p.mu.Lock()
-	lanes := p.lanes // elements up to its length keep their Lane
+	lanes := p.lanes.all // elements up to its length keep their Lane
 	p.mu.Unlock()
-	s := lanes[0].Stats()
-	for i := 1; i < len(lanes); i++ {
-		s = s.Plus(lanes[i].Stats())
-	}
-	return s
+	return stats(lanes)
 }
 
 // Hooks are called at the events of a pool's tasks; each may be nil. op names

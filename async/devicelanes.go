@@ -1,0 +1,108 @@
+package async
+
+import (
+	"sync"
+
+	"github.com/fmmap-go/fmmap/internal/lane"
+)
+
+// maxDeviceLanes bounds the lanes that the devices of a pool have for one kind of
+// work. Devices beyond that share them.
+const maxDeviceLanes = 16
+
+// deviceLanes are lanes of one shape, one for each device that there is work for,
+// so that a slow device holds up its own work alone. Those of devices without work
+// are used again. Their owner guards them.
+type deviceLanes struct {
+	group *lane.Group
+	shape Lane
+	all   []deviceLane // at most maxDeviceLanes; the first is the pool's lane shape
+}
+
+// A deviceLane is a lane, and how many devices it serves now.
+type deviceLane struct {
+	*lane.Lane
+	devices int
+}
+
+func newDeviceLanes(g *lane.Group, shape Lane) deviceLanes {
+	return deviceLanes{group: g, shape: shape, all: []deviceLane{{Lane: g.Lane(int(shape))}}}
+}
+
+// join returns the index of a lane that serves as few devices as any, which serves
+// one more from now on, until leave. It makes another lane if all serve some and
+// there may be more. With notFirst it is not the first lane.
+func (d *deviceLanes) join(notFirst bool) int {
+	best := 0
+	for i, l := range d.all {
+		if l.devices < d.all[best].devices || best == 0 && notFirst {
+			best = i
+		}
+	}
+	if (d.all[best].devices > 0 || best == 0 && notFirst) && len(d.all) < maxDeviceLanes {
+		best = len(d.all)
+		d.all = append(d.all, deviceLane{Lane: d.group.Add(int(d.shape))})
+	}
+	d.all[best].devices++
+	return best
+}
+
+func (d *deviceLanes) leave(i int) { d.all[i].devices-- }
+
+// stats returns the figures of lanes together.
+func stats(lanes []deviceLane) lane.Stats {
+	s := lanes[0].Stats()
+	for i := 1; i < len(lanes); i++ {
+		s = s.Plus(lanes[i].Stats())
+	}
+	return s
+}
+
+// flushers run the flushes of each device on a lane of its own: a file system that
+// is frozen or behind with its writing, or a device that is slow, would otherwise
+// hold up those of all files.
+type flushers struct {
+	mu      sync.Mutex // guards what follows; the group's mu is taken within it
+	devices map[uint64]*flusher
+	lanes   deviceLanes
+}
+
+// A flusher is a device that flushes are queued or run for.
+type flusher struct{ lane, flushes int }
+
+// execute runs a task on the lane of the device, as Pool.execute does.
+func (s *flushers) execute(device uint64, o op, task func(dropped error)) error {
+	s.mu.Lock()
+	d := s.devices[device]
+	if d == nil {
+		d = &flusher{lane: s.lanes.join(false)}
+		s.devices[device] = d
+	}
+	d.flushes++
+	l := s.lanes.all[d.lane].Lane
+	s.mu.Unlock()
+	err := executeIn(l, o, func(dropped error) {
+		defer s.leave(device, d) // also after a panic
+		task(dropped)
+	})
+	if err != nil {
+		s.leave(device, d)
+	}
+	return err
+}
+
+func (s *flushers) leave(device uint64, d *flusher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d.flushes--; d.flushes == 0 {
+		s.lanes.leave(d.lane)
+		delete(s.devices, device)
+	}
+}
+
+func (s *flushers) stats() lane.Stats {
+	s.mu.Lock()
+	lanes := s.lanes.all // elements up to its length keep their Lane
+	s.mu.Unlock()
+	return stats(lanes)
+}
