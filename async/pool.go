@@ -260,6 +260,14 @@ func (p *Pool) Stats() Stats {
 	}
 }
 
+// stats returns the figures of the lanes of all devices together.
+func (s *flushers) stats() lane.Stats {
+	s.mu.Lock()
+	lanes := s.lanes.all // elements up to its length keep their Lane
+	s.mu.Unlock()
+	return stats(lanes)
+}
+
 // stats returns the figures of all pagers together.
 func (p *pagers) stats() lane.Stats {
 	p.mu.Lock()

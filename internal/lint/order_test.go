@@ -15,9 +15,9 @@ var order = map[string][]string{
 	"async": {
 		"doc.go",
 		// Futures.
-		"errors.go", "executor.go", "pool.go", "future.go", "task.go", "combine.go",
+		"errors.go", "executor.go", "devicelanes.go", "pool.go", "future.go", "task.go", "combine.go",
 		// Files.
-		"pager.go", "around.go", "file.go", "residency.go", "load.go", "stream.go", "reader.go", "target.go", "flush.go", "io.go", "lock.go", "resize.go", "open.go", "filemember.go", "fileset.go",
+		"flusher.go", "pager.go", "around.go", "file.go", "residency.go", "load.go", "stream.go", "reader.go", "target.go", "flush.go", "io.go", "lock.go", "resize.go", "open.go", "filemember.go", "fileset.go",
 		"methods_go127.go",
 	},
 }
