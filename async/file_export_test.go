@@ -152,3 +152,10 @@ func FlushedDevices(p *Pool) int {
 	defer p.flushers.mu.Unlock()
 	return len(p.flushers.devices)
 }
+
+// Looks returns how many files a set has looked at to find some to close.
+func Looks(s *FileSet) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.looks
+}

@@ -28,6 +28,10 @@ const (
 	maxRetry = 20 * time.Millisecond
 )
 
+// looksOfCaller is how many files that are in use without a lease a call passes
+// over to find one to close. The retries pass over any number.
+const looksOfCaller = 16
+
 // A member is a file of a set, from when it is first asked for until it has been
 // closed:
 //
@@ -189,6 +193,7 @@ func (s *FileSet) unlock(todo *actions) {
 		todo = new(actions)
 	}
 	s.admit(todo)
+	s.retrying = false
 	s.setTimers()
 	s.check()
 	done := s.done
@@ -231,7 +236,14 @@ func (s *FileSet) admit(todo *actions) {
 		return
 	}
 	needed := s.queue.Len() + s.spare - (s.max - s.places) - s.closing
-	for n := s.unused.Len(); n > 0 && needed > 0; n-- {
+	looks := needed + looksOfCaller
+	if s.retrying {
+		looks = s.unused.Len()
+	}
+	for n := min(looks, s.unused.Len()); n > 0 && needed > 0; n-- {
+		if !s.retrying {
+			s.looks++
+		}
 		m := s.unused.Front().Value.(*member)
 		if m.file.inUse() {
 			s.keep(m)
@@ -345,7 +357,7 @@ func (s *FileSet) setTimers() {
 // keeps them busy tells the set when it ends.
 func (s *FileSet) tryAgain() {
 	s.mu.Lock()
-	s.retry = nil
+	s.retry, s.retrying = nil, true
 	s.unlock(nil)
 }
 

@@ -50,14 +50,17 @@ type FileSet struct {
 	opening int       // of these members, the ones that are opening
 	closing int       // and the ones that are closing
 	leases  int
-	ager    *time.Timer       // nil while unused is empty, or idle is not positive
-	retry   *time.Timer       // looks for a file to close again; nil unless all are busy
-	pause   time.Duration     // of the next retry
-	done    *Future[struct{}] // nil until the set is being closed
-	failed  error             // the first error of closing a file
-	seed    maphash.Seed
-	seen    map[uint64]struct{} // hashes of names that have been opened
-	stats   FileSetStats        // the counters; the rest is filled in by Stats
+	ager    *time.Timer   // nil while unused is empty, or idle is not positive
+	retry   *time.Timer   // looks for a file to close again; nil unless all are busy
+	pause   time.Duration // of the next retry
+	looks   int           // of callers at files to close, for tests of what a call costs
+
+	retrying bool              // the critical section is that of a retry
+	done     *Future[struct{}] // nil until the set is being closed
+	failed   error             // the first error of closing a file
+	seed     maphash.Seed
+	seen     map[uint64]struct{} // hashes of names that have been opened
+	stats    FileSetStats        // the counters; the rest is filled in by Stats
 }
 
 // FileSetOptions describe a set to [NewFileSet]. The zero value has the set open

@@ -173,6 +173,37 @@ func TestFileSetClosesNothingInUse(t *testing.T) {
 	}
 }
 
+// What a Get and a Release cost does not grow with the files that are in use
+// without a lease, which the set must not close.
+func TestFileSetBesideManyInUse(t *testing.T) {
+	testutil.RequireDescriptors(t, 800)
+	names := manyFiles(t, 650)
+	looks := func(max int) int {
+		s := fileSet(t, nil, async.FileSetOptions{MaxOpen: max, Idle: -1}) // of which it would keep a 32nd free
+		n := max - 1
+		pins := make([]*core.Pin, n)
+		for i := range pins {
+			l := lease(t, s, names[i])
+			pins[i] = pinned(t, l.File(), 0, 1)
+			l.Release()
+		}
+		before := async.Looks(s)
+		const gets = 4
+		for i := range gets {
+			use(t, s, names, n+i)
+		}
+		looks := async.Looks(s) - before
+		for _, p := range pins {
+			p.Release()
+		}
+		check(t, s.Close())
+		return looks
+	}
+	if few, many := looks(64), looks(640); many > 3*few {
+		t.Errorf("looks at files to close: got %d beside 63 in use, and %d beside 639", few, many)
+	}
+}
+
 // A flush that has failed is not forgotten by opening the file again.
 func TestFileSetKeepsAFailedFlush(t *testing.T) {
 	names := manyFiles(t, 2)
