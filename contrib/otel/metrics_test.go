@@ -133,8 +133,14 @@ func add[N int64 | float64](values map[string]float64, name string, points []met
 // What a reader collects is what the statistics have.
 func TestCollect(t *testing.T) {
 	w := newWorld(t)
-	values := w.collected(t)
-	pool, file, log := w.pool.Stats(), w.file.Stats(), w.log.Stats()
+	var values map[string]float64
+	var pool async.Stats
+	testutil.WaitUntil(t, "the pool does nothing meanwhile", func() bool { // the log makes segments ahead
+		pool = w.pool.Stats()
+		values = w.collected(t)
+		return w.pool.Stats() == pool
+	})
+	file, log := w.file.Stats(), w.log.Stats()
 	for id, want := range map[string]float64{
 		"fmmap.lane.width lane=flush,pool=main":                                                 float64(pool.Flush.Width),
 		"fmmap.lane.done lane=meta,pool=main":                                                   float64(pool.Meta.Done),

@@ -166,8 +166,15 @@ func TestScrape(t *testing.T) {
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
-	values, histograms := gathered(t, w.metrics)
-	pool, file, set, log, committer := w.pool.Stats(), w.file.Stats(), w.set.Stats(), w.log.Stats(), w.committer.Stats()
+	var values map[string]float64
+	var histograms map[string]*dto.Histogram
+	var pool async.Stats
+	testutil.WaitUntil(t, "the pool does nothing meanwhile", func() bool { // the log makes segments ahead
+		pool = w.pool.Stats()
+		values, histograms = gathered(t, w.metrics)
+		return w.pool.Stats() == pool
+	})
+	file, set, log, committer := w.file.Stats(), w.set.Stats(), w.log.Stats(), w.committer.Stats()
 	for id, want := range map[string]float64{
 		"fmmap_lane_width lane=flush pool=main":                  float64(pool.Flush.Width),
 		"fmmap_lane_queue_limit lane=page pool=main":             1024,
