@@ -85,6 +85,13 @@ func Locks(f *File) int {
 	return len(f.locks)
 }
 
+// KeepDevice keeps what is known of a file's device, as a request that is under
+// way does, until the returned function is called.
+func KeepDevice(f *File) (leave func()) {
+	r, _ := f.pool.pagers.enter(f, 0, 0)
+	return r.leave
+}
+
 // OccupyPager keeps the pager of a file's device busy until quit is closed.
 func OccupyPager(f *File, quit <-chan struct{}) error {
 	r, _ := f.pool.pagers.enter(f, 0, 0)
