@@ -3,7 +3,7 @@ module github.com/fmmap-go/fmmap/contrib/otel
 go 1.26.0
 
 require (
-	github.com/fmmap-go/fmmap v0.0.0
+	github.com/fmmap-go/fmmap v0.0.0-00010101000000-000000000000
 	go.opentelemetry.io/otel v1.47.0
 	go.opentelemetry.io/otel/metric v1.47.0
 	go.opentelemetry.io/otel/sdk/metric v1.47.0

@@ -3,7 +3,7 @@ module github.com/fmmap-go/fmmap/contrib/prometheus
 go 1.26.0
 
 require (
-	github.com/fmmap-go/fmmap v0.0.0
+	github.com/fmmap-go/fmmap v0.0.0-00010101000000-000000000000
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/client_model v0.6.3
 )
