@@ -42,8 +42,6 @@ const (
 
 	seenSections = 128      // of a window
 	maxSection   = 32 << 20 // bytes, of which the system is asked at once
-
-	unitBits = 1<<seenUnits - 1
 )
 
 var (
