@@ -21,7 +21,9 @@ to every return of the function, except on paths where the call's error is not
 nil. A pin that is returned, stored, sent, passed to another function or released
 by a function literal is taken to be released there. A pin that is assigned to
 the blank identifier is lost where the error may be nil. In a test, a path ends
-where the test fails or asserts that there is an error.`,
+where the test fails or asserts that there is an error. The end of a program
+releases what main holds, so a main that closes no file, neither itself nor in
+what it defers, may keep its pins.`,
 	Requires: pinRequires,
 	Run:      runPinRelease,
 }
@@ -29,7 +31,7 @@ where the test fails or asserts that there is an error.`,
 func runPinRelease(pass *analysis.Pass) (any, error) {
 	result := pass.ResultOf[givers].(pinResults)
 	functions(pass, func(f function) {
-		if f.isMain {
+		if f.isMain && !closesFile(pass, f.body) {
 			return
 		}
 		shallow(f.body, func(n ast.Node, _ []ast.Node) bool {
@@ -45,6 +47,46 @@ func runPinRelease(pass *analysis.Pass) (any, error) {
 		})
 	})
 	return nil, nil
+}
+
+// closesFile reports whether body closes a file: in its own statements, in a
+// function literal, or in a function of the package that it defers.
+func closesFile(pass *analysis.Pass, body ast.Node) bool {
+	deferred := map[types.Object]bool{}
+	if namesClose(pass.TypesInfo, body, deferred) {
+		return true
+	}
+	for _, file := range pass.Files {
+		for _, d := range file.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if ok && deferred[pass.TypesInfo.Defs[fn.Name]] && namesClose(pass.TypesInfo, fn, nil) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// namesClose reports whether n calls a method that closes a file, or hands it to
+// another function as in context.AfterFunc(ctx, f.Close). It adds to deferred the
+// functions whose call n defers.
+func namesClose(info *types.Info, n ast.Node, deferred map[types.Object]bool) (found bool) {
+	ast.Inspect(n, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.DeferStmt:
+			if fn := calledFunc(info, n.Call); fn != nil && deferred != nil {
+				deferred[fn] = true
+			}
+		case *ast.SelectorExpr:
+			switch n.Sel.Name {
+			case "Close", "CloseContext", "CloseTruncate", "StartClose":
+				t := info.TypeOf(n.X)
+				found = found || t != nil && isFile(t)
+			}
+		}
+		return !found
+	})
+	return found
 }
 
 // checkTaken follows the pin that a takes, if it takes one.

@@ -26,5 +26,6 @@ func TestAnalyzers(t *testing.T) {
 		all.Requires = append(all.Requires, a.Requires...)
 		programs = append(programs, a.Name, "right/"+a.Name)
 	}
+	programs = append(programs, "pinrelease/closing", "pinrelease/deferring", "right/pinrelease/ending")
 	analysistest.Run(t, analysistest.TestData(), all, programs...)
 }
