@@ -32,6 +32,7 @@ const (
 type command struct {
 	name, args, brief string
 	help              string // behind the usage line
+	noJSON            bool   // it writes nothing of its own
 	run               func(ctx context.Context, c *call) int
 }
 
@@ -41,7 +42,7 @@ type call struct {
 	args           []string // of the command, not yet parsed
 	in             io.Reader
 	stdout, stderr io.Writer
-	json           *bool
+	json           *bool // nil for lock
 	folios         *bool // of stat and watch; nil for the others
 }
 
@@ -91,7 +92,9 @@ func start(ctx context.Context, cmd command, args []string, in io.Reader, stdout
 		set.PrintDefaults()
 	}
 	c := &call{FlagSet: set, args: args, in: in, stdout: stdout, stderr: stderr}
-	c.json = set.Bool("json", false, "write JSON, one value per line")
+	if !cmd.noJSON {
+		c.json = set.Bool("json", false, "write JSON, one value per line")
+	}
 	return cmd.run(ctx, c)
 }
 
@@ -112,6 +115,17 @@ func (c *call) parse(least, most int) (code int, ok bool) {
 		return c.usage("wrong number of arguments"), false
 	}
 	return exitOK, true
+}
+
+// parseVerb parses the flags before and after a verb, which is the first argument,
+// and demands n arguments after it.
+func (c *call) parseVerb(n int) (verb string, code int, ok bool) {
+	if code, ok = c.parse(1, -1); !ok {
+		return "", code, false
+	}
+	verb, c.args = c.Arg(0), c.Args()[1:]
+	code, ok = c.parse(n, n)
+	return verb, code, ok
 }
 
 // usage reports a wrong call.

@@ -70,12 +70,19 @@ func TestCalls(t *testing.T) {
 		{"bench -json -time 50ms -size 1048576 DIR", exitOK, `{"row":"files/4"`, ""},
 		{"lock DIR/data", exitUsage, "", "wrong number of arguments"},
 		{"lock -x -s DIR/data -- true", exitUsage, "", "at most one of"},
+		{"lock -n -w 1s DIR/data -- true", exitUsage, "", "at most one of -n and -w"},
+		{"lock -json DIR/data -- true", exitUsage, "", "not defined: -json"},
+		{"help lock", exitOK, "-w 0 has no limit", ""},
 		{"lock DIR/data --", exitUsage, "", "a command"},
 		{"wal ls", exitUsage, "", "wrong number of arguments"},
 		{"wal bogus DIR/log", exitUsage, "", "is none of"},
 		{"wal ls DIR", exitFailed, "", "no log"},
 		{"wal ls DIR/log", exitOK, "records 1 to 3\n", ""},
 		{"wal -json ls DIR/log", exitOK, `"first":1,"last":3}`, ""},
+		{"wal ls -json DIR/log", exitOK, `"first":1,"last":3}`, ""},
+		{"wal", exitUsage, "", "wrong number of arguments"},
+		{"wal ls -bogus DIR/log", exitUsage, "", "not defined: -bogus"},
+		{"wal -from 2 dump -n 1 DIR/log", exitOK, "2 \"two\"\n", ""},
 		{"wal dump DIR/log", exitOK, "1 \"one\"\n2 \"two\"\n3 \"three\"\n", ""},
 		{"wal -from 2 -n 1 dump DIR/log", exitOK, "2 \"two\"\n", ""},
 		{"wal -json -from 3 dump DIR/log", exitOK, `{"data":"dGhyZWU=","index":3}`, ""},
@@ -166,7 +173,7 @@ func TestLock(t *testing.T) {
 	}
 	t.Setenv(child, "1")
 	name := filepath.Join(t.TempDir(), "lock")
-	for _, flags := range [][]string{{"lock"}, {"lock", "-s"}, {"lock", "-w", "1m"}} {
+	for _, flags := range [][]string{{"lock"}, {"lock", "-s"}, {"lock", "-w", "1m"}, {"lock", "-n"}} {
 		code, stdout, stderr := invoke(append(flags, name, "--", self)...)
 		if code != 7 || stdout != "ran\n" || stderr != "" {
 			t.Errorf("%v: exit code %d, %q, %q", flags, code, stdout, stderr)
@@ -184,8 +191,18 @@ func TestLock(t *testing.T) {
 	if err := l.Try(lock.Exclusive); err != nil {
 		t.Fatal(err)
 	}
-	if code, stdout, stderr := invoke("lock", "-w", "1ms", name, "--", self); code != exitFailed || stdout != "" || stderr == "" {
-		t.Errorf("locked elsewhere: exit code %d, %q, %q", code, stdout, stderr)
+	for _, tt := range []struct {
+		flags []string
+		why   string
+	}{
+		{[]string{"-w", "1ms"}, "not acquired within 1ms"},
+		{[]string{"-n"}, "locked elsewhere in this process"},
+		{[]string{"-n", "-s"}, "locked elsewhere in this process"},
+	} {
+		code, stdout, stderr := invoke(append(append([]string{"lock"}, tt.flags...), name, "--", self)...)
+		if want := "fmmap lock: lock " + name + ": " + tt.why + "\n"; code != exitFailed || stdout != "" || stderr != want {
+			t.Errorf("%v of a lock held elsewhere: exit code %d, %q, %q, want %q", tt.flags, code, stdout, stderr, want)
+		}
 	}
 	if runtime.GOOS == "linux" {
 		if _, stdout, _ := invoke("stat", name); !strings.Contains(stdout, "holds FLOCK WRITE") {

@@ -10,7 +10,7 @@ import (
 )
 
 var walCommand = command{
-	name: "wal", args: "[-json] [-from INDEX] [-n COUNT] ls|dump|verify|repair DIR",
+	name: "wal", args: "ls|dump|verify|repair [-json] [-from INDEX] [-n COUNT] DIR",
 	brief: "list, dump, verify or repair a log of package wal",
 	help: `ls      shows the range of records and the files
 dump    writes the records, by default all, each with its index
@@ -19,26 +19,27 @@ repair  keeps the records before the first damage and copies the files with the
         others to DIR/damaged-...
 
 The log is opened as a program opens it, which ends what a crash left open. A log
-that is in use is refused.`,
+that is in use is refused. Options may also stand before the verb.`,
 	run: runWAL,
 }
 
 func runWAL(ctx context.Context, c *call) int {
 	from := c.Uint64("from", 0, "first record of dump; 0 means the first of the log")
 	count := c.Uint64("n", 0, "number of records of dump; 0 means all")
-	if code, ok := c.parse(2, 2); !ok {
+	verb, code, ok := c.parseVerb(1)
+	if !ok {
 		return code
 	}
-	dir := c.Arg(1)
+	dir := c.Arg(0)
 	do := map[string]func(l *wal.Log) error{
 		"ls":     func(l *wal.Log) error { return c.walList(l, dir) },
 		"dump":   func(l *wal.Log) error { return c.walDump(ctx, l, *from, *count) },
 		"verify": func(l *wal.Log) error { return c.walVerify(ctx, l) },
 		"repair": nil,
 	}
-	work, ok := do[c.Arg(0)]
+	work, ok := do[verb]
 	if !ok {
-		return c.usage(fmt.Sprintf("%q is none of ls, dump, verify and repair", c.Arg(0)))
+		return c.usage(fmt.Sprintf("%q is none of ls, dump, verify and repair", verb))
 	}
 	// Opening would create a log.
 	if _, err := os.Stat(filepath.Join(dir, "meta")); err != nil {
