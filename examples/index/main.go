@@ -1,6 +1,7 @@
 // Command index serves lookups in a sorted file of lines "key TAB value" over
 // HTTP, from a map of the file, and takes up another file that replaces it.
 //
+//	cd examples/index
 //	printf 'apple\tred\nbanana\tyellow\n' >fruit.tsv
 //	go run . -file fruit.tsv &
 //	curl localhost:8080/banana
@@ -65,7 +66,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer, ready func(net
 	if ready != nil {
 		ready(l.Addr())
 	}
-	index.Watch(ctx, *every, func(_ bool, err error) { log.Info("file replaced", "err", err) })
+	index.Watch(ctx, *every, func(reloaded bool, err error) { reported(log, reloaded, err) })
 	if err := server.Shutdown(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
@@ -73,6 +74,16 @@ func run(ctx context.Context, args []string, out, errs io.Writer, ready func(net
 		return err
 	}
 	return nil
+}
+
+// reported logs what came of a reload. After a failed one, the file of before is
+// served on, unless the new one was taken up and only closing the old one failed.
+func reported(log *slog.Logger, reloaded bool, err error) {
+	if err != nil {
+		log.Warn("reload", "reloaded", reloaded, "err", err)
+		return
+	}
+	log.Info("file replaced")
 }
 
 // handler serves GET /key: the value, or not found.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -115,6 +116,40 @@ func TestFileIsReplacedUnderLookups(t *testing.T) {
 	cancel()
 	if err := <-over; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A reload that failed is a warning with its error; a good one names no error.
+func TestReloadsAreLogged(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "index")
+	write(t, name, "a\t1")
+	x, err := OpenIndex(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	logged := func() string {
+		t.Helper()
+		var out strings.Builder
+		ctx, cancel := context.WithCancel(t.Context())
+		log := slog.New(slog.NewTextHandler(&out, nil))
+		x.Watch(ctx, time.Millisecond, func(reloaded bool, err error) {
+			if ctx.Err() == nil {
+				reported(log, reloaded, err)
+			}
+			cancel()
+		})
+		return out.String()
+	}
+	write(t, name, "a\t2")
+	if got := logged(); !strings.HasSuffix(got, "level=INFO msg=\"file replaced\"\n") {
+		t.Errorf("a file replaced: %q", got)
+	}
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	if got := logged(); !strings.Contains(got, "level=WARN msg=reload reloaded=false err=") || strings.Count(got, "\n") != 1 {
+		t.Errorf("a file removed: %q", got)
 	}
 }
 
