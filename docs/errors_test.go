@@ -71,7 +71,7 @@ func TestErrorTextsAreExplained(t *testing.T) {
 	}
 	page := strings.Join(strings.Fields(string(b)), " ")
 	n := 0
-	for _, dir := range []string{"../core", "../lock", "../flush", "../async", "../async/antspool", "../wal", "../internal/bounds"} {
+	for _, dir := range []string{"../core", "../lock", "../flush", "../async", "../async/antspool", "../wal", "../latency", "../internal/bounds", "../contrib/internal/metrics"} {
 		for _, f := range parsed(t, dir) {
 			for _, text := range errorTexts(f) {
 				n++
