@@ -444,7 +444,8 @@ func (l *Log) collectSpares(names []string) {
 	}
 }
 
-func syncFile(name string) error {
+// syncFile makes the bytes of a file durable. It is a variable for tests.
+var syncFile = func(name string) error {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		return err

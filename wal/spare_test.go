@@ -1,11 +1,14 @@
 package wal_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 
+	"github.com/fmmap-go/fmmap/internal/sys"
 	"github.com/fmmap-go/fmmap/internal/testutil"
 	"github.com/fmmap-go/fmmap/wal"
 )
@@ -74,5 +77,49 @@ func TestSteadyStateWritesNothingAhead(t *testing.T) {
 		if made := slices.DeleteFunc(now, func(name string) bool { return slices.Contains(names, name) }); len(made) > 0 {
 			t.Fatalf("the files were %v, and there is %v now", names, made)
 		}
+	}
+}
+
+// A spare that an earlier process has made may be lost by a power cut, with its
+// name, until it is synced, and the records in it too. So its bytes and its name
+// are synced before anything is stored in it.
+func TestFoundSpareIsSyncedBeforeItIsUsed(t *testing.T) {
+	dir := memoryDir(t)
+	l := open(t, dir, small)
+	rec := record(1, 8<<10)
+	check(t, l.Append(rec).Wait())
+	crashed := image(t, dir) // the process was killed as it had written the spare
+	check(t, l.Close())
+	spare := filepath.Join(crashed, "segment-00000099.wal")
+	check(t, os.WriteFile(spare, make([]byte, small.SegmentSize), 0o644))
+	l = open(t, crashed, small)
+	if n := l.Stats().Spares; n != 1 {
+		t.Fatalf("%d spares, want the one that was left", n)
+	}
+
+	var bytesSynced, nameSynced atomic.Bool
+	unused := func() bool {
+		b, err := os.ReadFile(spare)
+		return err == nil && !bytes.ContainsFunc(b, func(r rune) bool { return r != 0 })
+	}
+	t.Cleanup(wal.ObserveFileSync(func(name string) {
+		if name == spare && unused() {
+			bytesSynced.Store(true)
+		}
+	}))
+	t.Cleanup(sys.Inject(func(op sys.Op) error {
+		if op == sys.OpFsyncDir && unused() {
+			nameSynced.Store(true)
+		}
+		return nil
+	}))
+	for l.Stats().Segments == 1 {
+		check(t, l.Append(rec).Wait())
+	}
+	if unused() {
+		t.Fatal("the spare has not been used")
+	}
+	if !bytesSynced.Load() || !nameSynced.Load() {
+		t.Errorf("synced before the spare was used: its bytes %v, its name %v, want both", bytesSynced.Load(), nameSynced.Load())
 	}
 }
