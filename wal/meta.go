@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"maps"
 	"slices"
 
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/lock"
 )
 
 const (
@@ -182,7 +184,7 @@ func decodeSlot(b []byte) (counter uint64, s state, ok bool) {
 func openMeta(ctx context.Context, name string, wait bool) (*core.File, error) {
 	f, err := core.OpenFileContext(ctx, name, core.Options{Access: core.ReadWrite, Create: true, Reserve: 2 * slotSize, Wait: wait})
 	if err != nil {
-		return nil, err
+		return nil, lockRefused(err)
 	}
 	err = f.View(func(b []byte) error {
 		if foreign(b[:min(len(b), 2*slotSize)]) {
@@ -198,6 +200,21 @@ func openMeta(ctx context.Context, name string, wait bool) (*core.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// lockRefused has, for a log that is open elsewhere, an error that names the one
+// option that this package has for it: core has NoLock too, and two writers would
+// destroy the log. Other errors are returned as they are.
+func lockRefused(err error) error {
+	var pe *fs.PathError
+	if !errors.Is(err, lock.ErrLocked) || !errors.As(err, &pe) {
+		return err
+	}
+	cause := lock.ErrLocked
+	if errors.Is(err, lock.ErrLockedHere) {
+		cause = lock.ErrLockedHere
+	}
+	return &fs.PathError{Op: pe.Op, Path: pe.Path, Err: fmt.Errorf("lock: %w (Options.Wait waits)", cause)}
 }
 
 // foreign reports whether the content of a meta file is of another program: it

@@ -106,7 +106,7 @@ func cutDamage(ctx context.Context, dir string, o Options, damage *CorruptError,
 	}
 	file, err := core.OpenFile(filepath.Join(dir, metaName), core.Options{Access: core.ReadWrite, Reserve: 1})
 	if err != nil {
-		return err
+		return lockRefused(err)
 	}
 	l := &Log{dir: dir, opts: o, meta: meta{file: file}}
 	l.ctx, l.cancel = context.WithCancel(ctx)

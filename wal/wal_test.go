@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/fmmap-go/fmmap/internal/testutil"
@@ -101,8 +102,12 @@ func TestRecordsAreThereAgain(t *testing.T) {
 func TestSecondOpenerIsLockedOut(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir, small)
-	if _, err := wal.Open(bg, dir, small); !errors.Is(err, lock.ErrLocked) {
+	_, err := wal.Open(bg, dir, small)
+	if !errors.Is(err, lock.ErrLocked) || !errors.Is(err, lock.ErrLockedHere) {
 		t.Errorf("second Open: %v", err)
+	}
+	if text := fmt.Sprint(err); !strings.Contains(text, "Options.Wait") || strings.Contains(text, "NoLock") {
+		t.Errorf("second Open: %q offers what wal.Options lacks, or not what it has", text)
 	}
 	check(t, l.Close())
 	open(t, dir, small)
