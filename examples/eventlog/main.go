@@ -59,7 +59,7 @@ func parse(args []string, out io.Writer) (s settings, err error) {
 	flags.StringVar(&s.executor, "executor", "goroutines", "what runs the pool: goroutines, antspool (workers of ants) or\n"+
 		"inline (the goroutine of the request, which then waits for the disk itself)")
 	flags.DurationVar(&s.drain, "drain", 10*time.Second, "how long requests may take to finish after a signal")
-	err = cli.Parse(flags, "eventlog -file FILE [flags]", args, out, func() error {
+	err = cli.Parse(flags, "eventlog -file DIR [flags]", args, out, func() error {
 		switch {
 		case flags.NArg() > 0:
 			return fmt.Errorf("unexpected argument %q", flags.Arg(0))
