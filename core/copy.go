@@ -166,21 +166,24 @@ func (c *Copy) Cancel() {
 	c.pin = nil
 }
 
-// A step by the kernel has as many bytes as it takes about 10 ms for: a device
-// may be slow, and blocks that are shared take the same time for any number of
-// bytes.
+// A step by the kernel has as many bytes as it takes about kernelStepTime for, since
+// a device may be slow. It has no more than maxKernelStep however short the last one
+// was: sharing blocks that are clean takes no time for any number of bytes, and the
+// next ones may be dirty, which the kernel first writes with the file locked.
 const (
-	minKernelStep = 1 << 20
-	maxKernelStep = 1 << 30
+	minKernelStep  = 1 << 20
+	maxKernelStep  = 32 << 20
+	kernelStepTime = 10 * time.Millisecond
 )
 
 // adapt sets the size of the next step by the time of the last one.
 func (c *Copy) adapt(took time.Duration) {
 	switch {
-	case took < 5*time.Millisecond:
+	case took < kernelStepTime/2:
 		c.step = min(2*c.step, maxKernelStep)
-	case took > 20*time.Millisecond:
-		c.step = max(c.step/2, minKernelStep)
+	case took > 2*kernelStepTime:
+		part := int64(float64(c.step) * float64(kernelStepTime) / float64(took))
+		c.step = max(part&^(minKernelStep-1), minKernelStep)
 	}
 }
 

@@ -238,6 +238,25 @@ func TestSyncDir(t *testing.T) {
 	}
 }
 
+// A step of a copy grows with what takes no time up to 32 MiB, and one that took
+// long is followed by one that takes 10 ms, or has 1 MiB.
+func TestStepsOfACopy(t *testing.T) {
+	const ms = time.Millisecond
+	for _, tt := range []struct {
+		size int64
+		took time.Duration
+		want int64
+	}{
+		{MiB, 0, 2 * MiB}, {16 * MiB, 4 * ms, 32 * MiB}, {32 * MiB, 0, 32 * MiB},
+		{8 * MiB, 5 * ms, 8 * MiB}, {8 * MiB, 20 * ms, 8 * MiB},
+		{32 * MiB, 40 * ms, 8 * MiB}, {32 * MiB, 30 * ms, 10 * MiB}, {32 * MiB, time.Second, MiB}, {MiB, time.Minute, MiB},
+	} {
+		if got := core.NextStep(tt.size, tt.took); got != tt.want {
+			t.Errorf("after %d bytes in %v: got %d, want %d", tt.size, tt.took, got, tt.want)
+		}
+	}
+}
+
 // A Copy that is canceled between its steps leaves nothing, and is over.
 func TestCopyCanceledBetweenSteps(t *testing.T) {
 	f := memory(t, pattern(3*MiB, 1))

@@ -1,6 +1,9 @@
 package core
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // SetMinReserve changes what is reserved for files whose options do not say.
 // No other goroutine may open any.
@@ -121,3 +124,11 @@ func SeenEpoch() uint32 { return atomic.LoadUint32(&seenEpoch) }
 
 // SeenBlock is what a word of the table is for.
 const SeenBlock = seenBlock
+
+// NextStep returns the size of the step of a copy after one of size bytes that took
+// so long.
+func NextStep(size int64, took time.Duration) int64 {
+	c := Copy{step: size}
+	c.adapt(took)
+	return c.step
+}
