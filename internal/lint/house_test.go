@@ -1,6 +1,8 @@
 package lint
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -96,6 +98,25 @@ func nested(pkg string) bool {
 		}
 	}
 	return false
+}
+
+// A module for users in a folder of its own requires a version of the root that
+// exists, or the zero pseudo-version, which is below each that exists: its replace
+// does not hold in the module of a user.
+func TestModulesForUsersCanBeRequired(t *testing.T) {
+	paths, err := filepath.Glob(filepath.Join(root(t), "contrib", "*", "go.mod"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no modules: %v", err)
+	}
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(strings.Fields(string(b)), "v0.0.0") {
+			t.Errorf("%s requires v0.0.0, which is no version", path)
+		}
+	}
 }
 
 // platforms is the folder that, with those in it, may have files for certain
