@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -282,4 +283,32 @@ func TestReadingAroundEnds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A device that does not take what is read around a request holds up no other
+// one, also once its requests are over.
+func TestReadingAroundHoldsUpNoOtherDevice(t *testing.T) {
+	p := narrow(t)
+	f, g := onDisk(t, p, 1<<20), onDisk(t, p, 1<<20)
+	async.SetMedium(f, medium.Medium{Device: 1, Depth: 64})
+	async.SetMedium(g, medium.Medium{Device: 2, Depth: 64})
+	stuck, quit := make(chan struct{}), make(chan struct{})
+	defer close(quit)
+	var calls atomic.Int64
+	t.Cleanup(sys.Inject(func(op sys.Op) error {
+		switch op {
+		case sys.OpMincore:
+			return errors.ErrUnsupported
+		case sys.OpMadvise:
+			if calls.Add(1) == 3 { // two are for the page
+				close(stuck)
+				<-quit
+			}
+		}
+		return nil
+	}))
+	check(t, f.PageIn(bg, 0, 1).Wait())
+	<-stuck
+	settled(func() bool { return async.Refs(f) == 0 })
+	check(t, g.PageIn(bg, 0, 1).Wait())
 }

@@ -50,8 +50,8 @@ type deviceKey struct {
 // A device is a device that requests are under way for.
 type device struct {
 	deviceKey
-	pager    int // index of its lane
-	requests int
+	pager    int       // index of its lane
+	requests int       // under way, and reads around them that are not started yet
 	started  int       // reads, in units, that were started and not waited for
 	waiting  list.List // of *request: not started, oldest first
 	reads    uint64    // how many were started
@@ -141,14 +141,16 @@ func (r *request) admit(n, allowed int64) *behind {
 	}
 	b := &behind{d, units(n), math.MaxUint64}
 	d.behind = append(d.behind, b)
+	d.requests++ // until issued, so that the lane serves no other device meanwhile
 	return b
 }
 
 // issued records that the read of b has been started, or will never be.
 func (b *behind) issued(p *pagers) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	b.after = b.device.reads
-	p.mu.Unlock()
+	p.left(b.device)
 }
 
 // startNow counts the read as started. The caller holds mu, and starts it when
@@ -232,6 +234,11 @@ func (r *request) leave() {
 	if r.place != nil {
 		d.waiting.Remove(r.place)
 	}
+	p.left(d)
+}
+
+// left notes that one request less is under way for d. The caller holds mu.
+func (p *pagers) left(d *device) {
 	if d.requests--; d.requests == 0 {
 		p.lanes.leave(d.pager)
 		delete(p.devices, d.deviceKey)
