@@ -7,8 +7,9 @@ package async
 // or returns an error and never runs it. What it is given are loops, not
 // tasks: each drains the queue of one lane, so that an executor is called
 // rarely and needs no queue of its own. A pool never has more loops than the
-// widths of its lanes add up to, where that of Page counts once per device and
-// that of Meta three times. Submit may be called concurrently, and from inside a loop.
+// widths of its lanes add up to, where that of Flush counts once per device, that
+// of Page twice, as stores have a lane of their own, and that of Meta three times.
+// Submit may be called concurrently, and from inside a loop.
 //
 // A Submit that blocks blocks the call that submitted the work; one that fails
 // fails everything queued in a lane that has no loop left. An f that panics or
