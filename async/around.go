@@ -52,7 +52,7 @@ const (
 var aroundShare = sync.OnceValue(func() int64 { return medium.Memory() / 8 })
 
 // around decides what is read around the requests for pages of a file. Its zero
-// value is ready for use.
+// value is ready for use; where nothing was read around yet, a nil one is enough.
 type around struct {
 	unasked atomic.Int64 // blocks that were read around and not asked for
 	bytes   atomic.Int64 // ever read around
@@ -124,7 +124,7 @@ func blocksOf(off, n int64, fn func(region int64, mask uint64)) {
 
 // ask records that a range of a window of the given size was asked for.
 func (a *around) ask(p *pagers, off, n, size int64) {
-	if a.unasked.Load() > 0 {
+	if a != nil && a.unasked.Load() > 0 {
 		a.mu.Lock()
 		a.askLocked(p, off, n, size)
 		a.mu.Unlock()
@@ -164,12 +164,18 @@ func (a *around) count(p *pagers, epoch, blocks int64) {
 // stats returns the bytes that were read around requests, and those that were
 // asked for afterwards, in whole blocks.
 func (a *around) stats() (read, asked uint64) {
+	if a == nil {
+		return 0, 0
+	}
 	read = uint64(a.bytes.Load())
 	return read, min(read, uint64(a.asked.Load())*aroundBlock)
 }
 
 // forget forgets what was read around, as the file is closed.
 func (a *around) forget(p *pagers) {
+	if a == nil {
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.turn(p, a.epoch+2)
@@ -303,7 +309,10 @@ func (f *File) readAround(r *request) {
 	if f.memoryOnly || order == core.AdviceRandom || r.depth == 0 {
 		return
 	}
-	b, off, n := f.around.plan(r, f.core.Len(), order)
+	if f.around.Load() == nil {
+		f.around.CompareAndSwap(nil, new(around))
+	}
+	b, off, n := f.around.Load().plan(r, f.core.Len(), order)
 	if n == 0 {
 		return
 	}

@@ -282,7 +282,7 @@ func (f *File) probe(pin *core.Pin) bool {
 	if !resident {
 		return false
 	}
-	f.around.ask(&f.pool.pagers, pin.Offset(), pin.Len(), f.core.Len())
+	f.around.Load().ask(&f.pool.pagers, pin.Offset(), pin.Len(), f.core.Len())
 	f.counters.probed.Add(1)
 	return true
 }
@@ -373,7 +373,7 @@ func (f *File) Stats() FileStats {
 	if c := f.committer.Load(); c != nil {
 		s.Flush = c.Stats()
 	}
-	s.Around, s.AroundAsked = f.around.stats()
+	s.Around, s.AroundAsked = f.around.Load().stats()
 	return s
 }
 

@@ -189,6 +189,6 @@ func (c *closing) finish(change *core.Change) {
 
 func (c *closing) resolve(err error) {
 	c.file.hints.drop()
-	c.file.around.forget(&c.file.pool.pagers)
+	c.file.around.Load().forget(&c.file.pool.pagers)
 	c.out.resolve(struct{}{}, err)
 }
