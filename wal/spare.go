@@ -87,6 +87,9 @@ func (l *Log) takeFile(need int64) (spare, error) {
 		if err == nil {
 			err = core.SyncDir(l.dir)
 		}
+		if err != nil {
+			_ = os.Remove(s.name) // it is in no list any more
+		}
 		return s, err
 	}
 	s := spare{size: max(l.segmentSize(), (need+pageSize-1)/pageSize*pageSize)}
