@@ -24,7 +24,12 @@ import (
 //
 // A pread ends at the end of the file, wherever the window ends. What it leaves
 // goes through the map, which shows zeros up to the end of the page and faults
-// behind it, as it always has. When the device fails, the error of the pread
+// behind it, as it always has.
+//
+// Where a pread is refused, the map may still have the bytes: a file system that
+// has shut down fails each pread, also of what is in memory, and a filter or a
+// missing key concerns calls alone. So the rest is brought in, and copied from the
+// map. Where that cannot be and the device has failed, the error of the pread
 // becomes a *FaultError, as the fault would have.
 
 // loadState is what is known of the reads of a file.
@@ -92,10 +97,14 @@ func (f *File) loadUnseen(g *generation, p []byte, off int64) (n int, err error)
 		g.readAround(off)
 	}
 	g.seen.key.mark(off, int64(n))
-	if err != nil && sys.DiskError(err) {
-		return n, &FaultError{Offset: f.opts.Offset + off + int64(n), Err: err}
+	if err == nil {
+		return n, nil
 	}
-	return n, nil
+	fault := f.bringIn(g, off+int64(n), want-int64(n))
+	if fault != nil && sys.DiskError(err) {
+		fault = &FaultError{Offset: f.opts.Offset + off + int64(n), Err: err}
+	}
+	return n, fault
 }
 
 // readAround starts to read the block of the byte at off, as a page fault reads

@@ -191,24 +191,35 @@ func TestReadsBehindANewEnd(t *testing.T) {
 	}
 }
 
-// The errors of a failing device are faults that wrap them. Other refusals leave
-// the read to the map.
+// What a system call is refused is copied from the map. If it cannot be brought in
+// either, it is a fault, which wraps the error of a failing device.
 func TestRefusedReads(t *testing.T) {
 	want := pattern(64*KiB, 1)
 	for _, errno := range []error{syscall.EIO, syscall.EPERM, syscall.EINVAL, errors.ErrUnsupported} {
 		for name, read := range copyingReads {
-			f := reading(t, want, core.Options{Offset: 100})
-			failing(t, sys.OpPread, 0, errno)
-			got, err := read(f, 9000)
-			if sys.DiskError(errno) {
-				wantFault(t, f, err, 9092, 9101)
-				if !errors.Is(err, errno) {
-					t.Errorf("%s: %v does not wrap %v", name, err, errno)
+			for _, lost := range []bool{false, true} {
+				f := reading(t, want, core.Options{Offset: 100})
+				restore := sys.Inject(func(op sys.Op) error {
+					switch {
+					case op == sys.OpPread:
+						return errno
+					case op == sys.OpMadvise && lost:
+						return sys.ErrFault
+					}
+					return nil
+				})
+				got, err := read(f, 9000)
+				restore()
+				switch {
+				case lost:
+					wantFault(t, f, err, 9092, 9101)
+					if sys.DiskError(errno) && !errors.Is(err, errno) {
+						t.Errorf("%s: %v does not wrap %v", name, err, errno)
+					}
+				case err != nil || !bytes.Equal(got, want[9100:9108]):
+					t.Errorf("%s, %v: %q, %v", name, errno, got, err)
 				}
-			} else if err != nil || !bytes.Equal(got, want[9100:9108]) {
-				t.Errorf("%s, %v: %q, %v", name, errno, got, err)
 			}
-			failing(t, "", 0, nil)
 		}
 	}
 }

@@ -168,6 +168,21 @@ func Unmount(dir string) error {
 	return errors.Join(err, systest.Unmount(dir, true))
 }
 
+// ShutDown ends the file system that is mounted at dir, of xfs or ext4, as an error
+// of its log does: from then on it neither reads nor writes, and is there only to
+// be unmounted. See [LoopDisk].
+func ShutDown(t testing.TB, dir string) {
+	t.Helper()
+	d, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := systest.ShutDown(d); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Cold takes the file at path out of the page cache, so that what is read next
 // comes from the disk. Its dirty pages are written first; pages that are mapped
 // stay. It skips the test where there is no such call, and where the file is in

@@ -41,6 +41,10 @@ func AttachLoop(image string) (*os.File, error) { return attachLoop(image) }
 // page cache.
 func Evict(f *os.File) error { return evict(f) }
 
+// ShutDown ends the file system of an open file, xfs or ext4, as an error of its
+// log does: from then on it neither reads nor writes.
+func ShutDown(f *os.File) error { return shutDown(f) }
+
 // SetAppend sets O_APPEND for an open file, and so for all that share it.
 func SetAppend(f *os.File) error { return setAppend(f) }
 
