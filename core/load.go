@@ -148,9 +148,13 @@ func (g *generation) lookWhole(off int64) {
 		return
 	}
 	i, length := off>>s.shift, int64(1)<<s.shift
-	epoch := timedEpoch()
 	section := &s.sections[i%seenSections]
-	if last := section.Load(); length > maxSection || last&^1 == epoch || !section.CompareAndSwap(last, epoch+1) {
+	last := section.Load()
+	if length > maxSection || last&^1 == atomic.LoadUint32(&seenEpoch) {
+		return
+	}
+	epoch := timedEpoch() // not sooner: it reads a clock
+	if !section.CompareAndSwap(last, epoch+1) {
 		return
 	}
 	n := min(length+seenUnit, int64(len(g.data))-i*length)

@@ -3,6 +3,7 @@ package core_test
 import (
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/internal/sys"
@@ -123,4 +124,24 @@ func TestSeenIsLookedAtAgain(t *testing.T) {
 	if core.SeenEpoch() == epoch && !core.SeenWhole(f, 5*core.SeenBlock/2, 100) && core.SeenEpoch() == epoch {
 		t.Error("the section was not seen whole")
 	}
+}
+
+// A timer that was started in a bubble of package synctest goes with the bubble.
+// The next thing that is seen starts another.
+func TestEpochsEndAfterABubble(t *testing.T) {
+	name := tempFile(t, pattern(64*KiB, 1))
+	see := func(t *testing.T) {
+		f := opened(t, name, core.Options{})
+		check(t, f.Populate(0, f.Len()))
+	}
+	ends := func(t *testing.T) {
+		t.Helper()
+		epoch := core.SeenEpoch()
+		see(t)
+		testutil.WaitUntil(t, "the epoch ends", func() bool { return core.SeenEpoch() != epoch })
+	}
+	ends(t)
+	synctest.Test(t, see)
+	ends(t)
+	synctest.Test(t, ends)
 }
