@@ -96,7 +96,16 @@ func openNode(ctx context.Context, s settings, errs io.Writer) (n *node, err err
 func (n *node) close() error {
 	var errs []error
 	if n.raft != nil {
-		errs = append(errs, n.raft.Shutdown().Error())
+		// The future waits for each goroutine of raft, also for one that waits for room in
+		// its pipeline to a node, and does not learn that it is to stop: of hashicorp/raft
+		// 1.8.0, netPipeline.AppendEntries. It writes nothing, so it may be left behind.
+		ended := make(chan error, 1)
+		go func() { ended <- n.raft.Shutdown().Error() }()
+		select {
+		case err := <-ended:
+			errs = append(errs, err)
+		case <-time.After(patience):
+		}
 	}
 	if n.transport != nil {
 		errs = append(errs, n.transport.Close())
