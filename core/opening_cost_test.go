@@ -89,7 +89,7 @@ func TestSystemCallsOfOpening(t *testing.T) {
 			each := map[string]int{}
 			for what, n := range calls {
 				switch what { // of the runtime's threads, at any time
-				case "futex", "nanosleep", "epoll_pwait", "sched_yield", "rt_sigreturn", "tgkill", "getpid":
+				case "futex", "futex_time64", "nanosleep", "epoll_pwait", "sched_yield", "rt_sigreturn", "tgkill", "getpid":
 					continue
 				}
 				if n := (n - base[what] + (many-few)/2) / (many - few); n > 0 {
