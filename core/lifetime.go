@@ -167,7 +167,7 @@ func (f *File) publishInitial(r *region, n int64) {
 	f.length = n
 	f.readOnly = f.access == ReadOnly || f.access == ReadExec
 	g := &generation{region: r, data: r.window(n), readOnly: f.readOnly, epoch: newEpoch()}
-	g.seen.init(newSeenKey(f.skew(), n), n, f.readsMap())
+	g.seen.init(nil, f.skew(), n, false, f.readsMap())
 	r.epochs = append(r.epochs, g.epoch)
 	f.gen.Store(g)
 }
@@ -192,11 +192,7 @@ func (f *File) publishSameEpoch(data []byte) {
 func (f *File) newGeneration(r *region, data []byte) *generation {
 	before := f.gen.Load()
 	g := &generation{region: r, data: data, readOnly: f.readOnly, closed: f.closing, seq: before.seq + 1}
-	key, n := before.seen.key, int64(len(data))
-	if n < int64(len(before.data)) { // what is cut off may come back as something else
-		key = newSeenKey(f.skew(), n)
-	}
-	g.seen.init(key, n, f.readsMap())
+	g.seen.init(&before.seen, f.skew(), int64(len(data)), len(data) < len(before.data), f.readsMap())
 	if f.closing {
 		g.data = nil
 	}

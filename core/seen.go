@@ -38,6 +38,7 @@ const (
 	seenUnits = 32                   // bits per word
 	seenBlock = seenUnit * seenUnits // bytes per word
 	seenWords = 1 << 17
+	seenFirst = 4 // words for a window that is empty yet
 
 	seenTime  = 800 * time.Millisecond
 	lostTimer = int64(2 * seenTime) // after which a timer that has not run never will
@@ -64,14 +65,23 @@ func highHalf(epoch uint32) uint64 { return uint64(epoch*0x9e3779b9) << seenUnit
 // the table, and a random number.
 type seenKey uint64
 
-// newSeenKey returns a key for a window of n bytes that begins skew bytes behind a
-// unit. Its place is behind the blocks of the window before it, so that
-// files which are used side by side do not replace each other's words before the
-// table is full.
-func newSeenKey(skew, n int64) seenKey {
-	blocks := uint64(skew+min(n, seenWords*seenBlock)+seenBlock-1) / seenBlock
-	place := seenPlace.Add(blocks) - blocks
-	return seenKey(rand.Uint64()/(seenWords*seenBlock)*(seenWords*seenBlock) + place%seenWords*seenBlock + uint64(skew))
+// newSeenKey returns a key for a window that begins skew bytes behind a unit. Its
+// place is behind the blocks of the window before it, so that files which are used
+// side by side do not replace each other's words before the table is full.
+func newSeenKey(skew, blocks int64) seenKey {
+	place := seenPlace.Add(uint64(blocks)) - uint64(blocks)
+	return seenKey(place%seenWords*seenBlock + uint64(skew)).renamed()
+}
+
+// renamed returns a key with the place of k, of which nothing has been seen.
+func (k seenKey) renamed() seenKey {
+	const places = seenWords * seenBlock
+	return seenKey(rand.Uint64()/places*places) + k%places
+}
+
+// seenBlocks returns how many blocks of the table a window of n bytes needs.
+func seenBlocks(skew, n int64) int64 {
+	return min((skew+min(n, seenWords*seenBlock)+seenBlock-1)/seenBlock, seenWords)
 }
 
 // A seenPart is what a range of bytes has in one block.
@@ -198,14 +208,32 @@ type seenState struct {
 	// sections have the epoch in which they were seen whole, with a unit behind
 	// them, or, plus 1, looked at in vain.
 	sections [seenSections]atomic.Uint32
+	blocks   int64 // that the key has for itself in the table
 }
 
 // mapAlone is what the sections of a window have that is always copied from the map.
 var mapAlone uint32 = 0
 
-// init prepares s for a window of n bytes.
-func (s *seenState) init(key seenKey, n int64, inMap bool) {
-	if s.key = key; inMap {
+// init prepares s for a window of n bytes, where before is what was seen of the
+// window before it had that length, or nil.
+func (s *seenState) init(before *seenState, skew, n int64, shorter, inMap bool) {
+	need := seenBlocks(skew, n)
+	switch {
+	case before == nil:
+		if s.blocks = need; n == 0 {
+			s.blocks = seenFirst
+		}
+		s.key = newSeenKey(skew, s.blocks)
+	case need > before.blocks: // twice as many at least, so that a growing file seldom forgets
+		s.blocks = max(need, min(2*before.blocks, seenWords))
+		s.key = newSeenKey(skew, s.blocks)
+	default:
+		s.key, s.blocks = before.key, before.blocks
+		if shorter { // what is cut off may come back as something else
+			s.key = s.key.renamed()
+		}
+	}
+	if inMap {
 		s.shift, s.epoch = 63, &mapAlone
 		return
 	}

@@ -66,7 +66,8 @@ func TestSeenAgainstModel(t *testing.T) {
 func r1(rng *rand.Rand) int64 { return rng.Int64N(1<<rng.IntN(22)) + 1 }
 
 // A window that has shrunk and grown again has nothing of what was seen, and one
-// that grows keeps it. Advice that evicts pages and a hole forget it.
+// that grows keeps it until it outgrows its places in the table. Advice that evicts
+// pages and a hole forget it.
 func TestSeenIsForgotten(t *testing.T) {
 	const size = 256 * KiB
 	f := opened(t, tempFile(t, pattern(size, 1)), core.Options{Access: core.ReadWrite})
@@ -88,6 +89,7 @@ func TestSeenIsForgotten(t *testing.T) {
 			t.Errorf("%s: seen still", name)
 		}
 	}
+	check(t, f.Truncate(size+size/2))
 	if !steady(func() bool { check(t, f.Truncate(2*size)); return core.Seen(f, 0, size) }) {
 		t.Error("growing has forgotten what was seen")
 	}
@@ -123,6 +125,33 @@ func TestSeenIsLookedAtAgain(t *testing.T) {
 	}
 	if core.SeenEpoch() == epoch && !core.SeenWhole(f, 5*core.SeenBlock/2, 100) && core.SeenEpoch() == epoch {
 		t.Error("the section was not seen whole")
+	}
+}
+
+// Two files that are created empty have places of their own in the table when they
+// have grown, and so has each of two that shrink and grow again.
+func TestGrownFilesShareNoPlaces(t *testing.T) {
+	reading(t, pattern(64*KiB, 1), core.Options{})
+	var files [2]*core.File
+	for i := range files {
+		files[i] = opened(t, tempFile(t, nil), core.Options{Access: core.ReadWrite})
+	}
+	b := make([]byte, 8)
+	for _, size := range []int64{4 * MiB, 5 * MiB, 0, 9 * MiB} {
+		for _, f := range files {
+			check(t, f.Truncate(size))
+			check(t, second(f.WriteAt(pattern(int(size), 1), 0)))
+		}
+		if size == 0 {
+			continue
+		}
+		reads := failing(t, sys.OpPread, -1, nil)
+		for i := range 10_000 {
+			check(t, second(files[i%2].ReadAt(b, 100)))
+		}
+		if n := reads(); n > 100 {
+			t.Errorf("%d of 10000 reads at %d bytes were system calls", n, size)
+		}
 	}
 }
 
