@@ -69,6 +69,24 @@ func (f *File) load(op string, g *generation, p []byte, off int64) error {
 		copy(p, g.data[off:])
 		return nil
 	}
+	for f.loadsInChunks(g, p) {
+		if err := f.loadSome(op, g, p[:chunk], off); err != nil {
+			return err
+		}
+		p, off = p[chunk:], off+chunk
+	}
+	return f.loadSome(op, g, p, off)
+}
+
+// loadsInChunks reports whether p is to be loaded a chunk at a time, or what is
+// brought in first might have been evicted before it is copied. A copy of the map
+// into itself is made at once, as the two may overlap.
+func (f *File) loadsInChunks(g *generation, p []byte) bool {
+	return len(p) > chunk && f.loadsBy() == byPopulate && !g.region.owns(p)
+}
+
+// loadSome is load in one step.
+func (f *File) loadSome(op string, g *generation, p []byte, off int64) error {
 	n, err := f.loadUnseen(g, p, off)
 	if err != nil {
 		return f.fail(op, err)
@@ -81,14 +99,14 @@ func (f *File) load(op string, g *generation, p []byte, off int64) error {
 // right, or brings them into memory if need be. It returns how many bytes it has
 // read. The caller copies the others. Its error is a *FaultError.
 func (f *File) loadUnseen(g *generation, p []byte, off int64) (n int, err error) {
-	r, want := g.region, int64(len(p))
+	want := int64(len(p))
 	way := f.loadsBy()
 	if want == 0 || way == byMap || f.opts.Reads == ViaEither && g.seenNow(off, want) {
 		return 0, nil
 	}
 	// A read into the mapping itself would meet bytes that it has stored, if they
 	// overlap. A copy minds that.
-	if _, own := r.contains(uintptr(unsafe.Pointer(unsafe.SliceData(p)))); way == byPopulate || own {
+	if way == byPopulate || g.region.owns(p) {
 		return 0, f.bringIn(g, off, want)
 	}
 	around := f.Order() != AdviceRandom && !g.seen.key.knows(off)
@@ -105,6 +123,12 @@ func (f *File) loadUnseen(g *generation, p []byte, off int64) (n int, err error)
 		fault = &FaultError{Offset: f.opts.Offset + off + int64(n), Err: err}
 	}
 	return n, fault
+}
+
+// owns reports whether p begins in the region.
+func (r *region) owns(p []byte) bool {
+	_, own := r.contains(uintptr(unsafe.Pointer(unsafe.SliceData(p))))
+	return own
 }
 
 // readAround starts to read the block of the byte at off, as a page fault reads

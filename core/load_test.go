@@ -342,3 +342,41 @@ func TestANeighborResizesUnderReaders(t *testing.T) {
 		})
 	}
 }
+
+// A long read of what has to be brought in copies each chunk before it brings in
+// the next, so that no more than a chunk has to stay in memory. A copy of the map
+// into itself is still that of copy.
+func TestLongReadsBringInChunks(t *testing.T) {
+	const size = 8 * MiB
+	want := pattern(size, 1)
+	for _, c := range []struct {
+		name string
+		read func(f *core.File, b []byte) error
+	}{
+		{"ReadAt", func(f *core.File, b []byte) error { return second(f.ReadAt(b, 0)) }},
+		{"GetSlice", func(f *core.File, b []byte) error { return core.GetSlice(f, 0, binary.LittleEndian, b) }},
+	} {
+		f := opened(t, tempFile(t, want), core.Options{Access: core.CopyOnWrite})
+		b, brought := make([]byte, size), 0
+		restore := sys.Inject(func(op sys.Op) error {
+			if op == sys.OpMadvise {
+				if !bytes.Equal(b[:brought*MiB], want[:brought*MiB]) {
+					t.Errorf("%s: chunk %d is brought in before those in front of it are copied", c.name, brought)
+				}
+				brought++
+			}
+			return nil
+		})
+		err := c.read(f, b)
+		restore()
+		if err != nil || !bytes.Equal(b, want) || brought != size/MiB {
+			t.Errorf("%s: %v, brought in by %d calls, want %d, or other bytes", c.name, err, brought, size/MiB)
+		}
+	}
+	f := opened(t, tempFile(t, want), core.Options{Access: core.CopyOnWrite, Reads: core.ViaCall})
+	check(t, f.Update(func(b []byte) error { return second(f.ReadAt(b[5000:7*MiB], 4000)) }))
+	copy(want[5000:7*MiB], want[4000:])
+	if !bytes.Equal(contents(t, f), want) {
+		t.Error("a copy of the map into itself has other bytes")
+	}
+}
