@@ -19,8 +19,8 @@ import (
 //	                                                                      └──▶ pread ──▶ …
 //
 // Where a block was seen in the last epoch, it probably is in memory still, so
-// one mincore looks at all of it. Otherwise that would be a second system call in
-// vain: a pread of what is in memory costs no more than asking.
+// one mincore looks at all of it, if it works at all. Otherwise that would be a second
+// system call in vain: a pread of what is in memory costs no more than asking.
 //
 // A pread ends at the end of the file, wherever the window ends. What it leaves
 // goes through the map, which shows zeros up to the end of the page and faults
@@ -147,7 +147,7 @@ func (g *generation) seenNow(off, n int64) bool {
 		p, length := g.seen.key.part(off, n)
 		epoch := atomic.LoadUint32(&seenEpoch)
 		if !p.in(epoch) {
-			if p.units = 0; !p.in(epoch - 2) {
+			if p.units = 0; !p.in(epoch-2) || !sys.ResidentAtOnce() {
 				return false
 			}
 			from, to := g.seen.key.block(off, size)
@@ -174,7 +174,7 @@ func (g *generation) lookWhole(off int64) {
 	i, length := off>>s.shift, int64(1)<<s.shift
 	section := &s.sections[i%seenSections]
 	last := section.Load()
-	if length > maxSection || last&^1 == atomic.LoadUint32(&seenEpoch) {
+	if length > maxSection || last&^1 == atomic.LoadUint32(&seenEpoch) || !sys.ResidentAtOnce() {
 		return
 	}
 	epoch := timedEpoch() // not sooner: it reads a clock

@@ -174,3 +174,22 @@ func TestEpochsEndAfterABubble(t *testing.T) {
 	ends(t)
 	synctest.Test(t, ends)
 }
+
+// Where a look at a block is a system call for each of its pages, none is made: one
+// read costs less.
+func TestNothingIsLookedAtPageByPage(t *testing.T) {
+	f := reading(t, pattern(4*MiB, 1), core.Options{})
+	t.Cleanup(sys.Disable(sys.CallMincore))
+	count, restore := sys.CountCalls()
+	t.Cleanup(restore)
+	check(t, f.Populate(0, f.Len()))
+	reads := failing(t, sys.OpPread, -1, nil)
+	const rounds = 6
+	for i := range int64(rounds) {
+		core.EndSeenEpoch()
+		check(t, second(f.ReadAt(make([]byte, 8), MiB+i*4*KiB)))
+	}
+	if n := count(sys.CallReadNowait); n > 0 || reads() != rounds {
+		t.Errorf("%d looks and %d reads by system call, want 0 and %d", n, reads(), rounds)
+	}
+}

@@ -71,6 +71,8 @@ func (m *Mapping) advise(a Advice, off, n int64) error {
 	return errors.ErrUnsupported
 }
 
+func residentAtOnce() bool { return false }
+
 func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
 	return 0, 0, errors.ErrUnsupported
 }

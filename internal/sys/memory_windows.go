@@ -83,6 +83,8 @@ type pageInfo struct{ address, attributes uintptr }
 // address.
 var pageInfos = sync.Pool{New: func() any { return new([1024]pageInfo) }}
 
+func residentAtOnce() bool { return true }
+
 // resident counts the pages in the working set of this process. One that is
 // merely in the system's cache does not count: touching it takes a fault, if a
 // short one.

@@ -15,6 +15,8 @@ const (
 	mincoreMasked // every page is called resident
 )
 
+func residentAtOnce() bool { return mincoreLooks() }
+
 func (m *Mapping) resident(off, n int64) (pages, of int64, err error) {
 	from, length, ok := m.pageOutward(off, n)
 	if !ok {

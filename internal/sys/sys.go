@@ -156,6 +156,10 @@ func (m *Mapping) Resident(off, n int64) (pages, of int64, err error) {
 	return m.resident(off, n)
 }
 
+// ResidentAtOnce reports whether Resident looks at many pages by one system call.
+// It is false where it makes one for each, and where it is not supported at all.
+func ResidentAtOnce() bool { return residentAtOnce() }
+
 // Populate brings [off, off+n) into memory within a system call, so that the
 // goroutine gives its P away while it waits; with write, pages are made
 // writable and allocated too. Every byte keeps its value, also one that is
