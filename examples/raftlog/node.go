@@ -96,9 +96,9 @@ func openNode(ctx context.Context, s settings, errs io.Writer) (n *node, err err
 func (n *node) close() error {
 	var errs []error
 	if n.raft != nil {
-		// The future waits for each goroutine of raft, also for one that waits for room in
-		// its pipeline to a node, and does not learn that it is to stop: of hashicorp/raft
-		// 1.8.0, netPipeline.AppendEntries. It writes nothing, so it may be left behind.
+		// The future waits for each goroutine of raft, also for one that waits for room
+		// in its pipeline to a node, and does not learn that it is to stop (1.8.0,
+		// netPipeline.AppendEntries). It writes nothing, so it may be left behind.
 		ended := make(chan error, 1)
 		go func() { ended <- n.raft.Shutdown().Error() }()
 		select {
