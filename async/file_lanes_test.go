@@ -94,8 +94,8 @@ func TestLongCopyLetsOpenPass(t *testing.T) {
 	const step = 1 << 20 // of a copy of memory
 	stuck, free := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	var mu sync.Mutex
-	copied := 0
+	var short *async.Future[struct{}] // there by the time that free is closed
+	copied, before := 0, 0            // steps, and those that had begun when short had ended
 	p := open(t, async.PoolOptions{
 		Meta: async.LaneOptions{Width: 1},
 		Hooks: async.Hooks{OnStart: func(_ async.Lane, op string, _ time.Duration) {
@@ -106,9 +106,10 @@ func TestLongCopyLetsOpenPass(t *testing.T) {
 				close(stuck)
 				<-free
 			})
-			mu.Lock()
-			defer mu.Unlock()
-			copied++
+			if _, _, ended := short.TryResult(); ended && before == 0 {
+				before = copied
+			}
+			copied++ // the lane has one worker
 		}},
 	})
 	f := async.Wrap(p, core.NewMemory("memory", pattern(4*step)))
@@ -119,14 +120,7 @@ func TestLongCopyLetsOpenPass(t *testing.T) {
 	name := diskFile(t, pattern(100))
 	long := f.CopyTo(bg, filepath.Join(dir, "long"), 0, 4*step)
 	<-stuck
-	short := f.CopyTo(bg, filepath.Join(dir, "short"), 0, 1)
-	var before int
-	onEnd := async.Then(bg, p, short, func(context.Context, struct{}) (struct{}, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		before = copied
-		return struct{}{}, nil
-	})
+	short = f.CopyTo(bg, filepath.Join(dir, "short"), 0, 1)
 
 	opened, err := async.Open(bg, p, name, core.Options{Access: core.ReadWrite}).Await(bg) // while the copy is stuck
 	check(t, err)
@@ -136,7 +130,7 @@ func TestLongCopyLetsOpenPass(t *testing.T) {
 	pending(t, short)
 
 	release()
-	check(t, onEnd.Wait())
+	check(t, short.Wait())
 	check(t, long.Wait())
 	for name, n := range map[string]int{"long": 4 * step, "short": 1} {
 		b, err := os.ReadFile(filepath.Join(dir, name))
@@ -144,13 +138,11 @@ func TestLongCopyLetsOpenPass(t *testing.T) {
 			t.Errorf("the %s copy has other bytes, or error %v", name, err)
 		}
 	}
-	mu.Lock()
-	defer mu.Unlock()
 	if copied != 6+3 { // the beginning, a chunk for each MiB, and the end
 		t.Errorf("steps of the copies: got %d, want 9", copied)
 	}
-	if before > 7 {
-		t.Errorf("the short copy was complete after %d steps of both, want it not to wait for the long one", before)
+	if before == 0 || before > 7 {
+		t.Errorf("the short copy had ended when step %d of both began (0 is none), want it not to wait for the long one", before+1)
 	}
 	if got := p.Stats().Meta.Done; got < 9 {
 		t.Errorf("Stats: got %d tasks of lane Meta, want those of copies too", got)
