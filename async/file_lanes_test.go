@@ -2,7 +2,6 @@ package async_test
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"path/filepath"
 	"sync"
