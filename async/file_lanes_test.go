@@ -10,6 +10,7 @@ import (
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
+	"github.com/fmmap-go/fmmap/internal/testutil"
 	"github.com/fmmap-go/fmmap/lock"
 )
 
@@ -162,6 +163,7 @@ func TestLongCloseLetsOpenPass(t *testing.T) {
 		}},
 	})
 	t.Cleanup(release)
+	testutil.RequireDescriptors(t, 150)
 	names := manyFiles(t, 66)
 	closing, err := async.Open(bg, p, names[65], core.Options{}).Await(bg)
 	check(t, err)

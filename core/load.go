@@ -107,7 +107,11 @@ func (f *File) loadUnseen(g *generation, p []byte, off int64) (n int, err error)
 	// A read into the mapping itself would meet bytes that it has stored, if they
 	// overlap. A copy minds that.
 	if way == byPopulate || g.region.owns(p) {
-		return 0, f.bringIn(g, off, want)
+		// Of a range in which pages are lost, the copy from the map finds out where.
+		if err := f.bringIn(g, off, want); sys.DiskError(err) {
+			return 0, err
+		}
+		return 0, nil
 	}
 	around := f.Order() != AdviceRandom && !g.seen.key.knows(off)
 	n, err = sys.LoadAt(f.loads.fd.Load(), p, f.opts.Offset+off)

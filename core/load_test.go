@@ -194,6 +194,7 @@ func TestReadsBehindANewEnd(t *testing.T) {
 // What a system call is refused is copied from the map. If it cannot be brought in
 // either, it is a fault, which wraps the error of a failing device.
 func TestRefusedReads(t *testing.T) {
+	testutil.RequireDescriptors(t, 150)
 	want := pattern(64*KiB, 1)
 	for _, errno := range []error{syscall.EIO, syscall.EPERM, syscall.EINVAL, errors.ErrUnsupported} {
 		for name, read := range copyingReads {
