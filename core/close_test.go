@@ -81,9 +81,9 @@ func TestEverythingBesideAClose(t *testing.T) {
 		for _, op := range operations {
 			f := b.open(t, pattern(10_000, 1))
 			var wg sync.WaitGroup
-			for range 2 {
+			for i := range int64(2) { // each stores to bytes of its own
 				wg.Go(func() {
-					err := op.do(t, f, 0)
+					err := op.do(t, f, i*64)
 					if refused := op.refusal(b); err != nil && !errors.Is(err, fs.ErrClosed) && !errors.Is(err, errors.ErrUnsupported) &&
 						(refused == nil || !errors.Is(err, refused)) {
 						t.Errorf("%s beside a Close: %v", op.name, err)
