@@ -223,3 +223,14 @@ func (c *calls) hold(t testing.TB, op sys.Op, pass int) (arrived <-chan struct{}
 	t.Cleanup(release)
 	return g.arrived, release
 }
+
+// advise gives advice for the whole window, and skips the test where the system has
+// none or refuses it.
+func advise(t *testing.T, f *core.File, a core.Advice) {
+	t.Helper()
+	err := f.Advise(a, 0, f.Len())
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	}
+	check(t, err)
+}

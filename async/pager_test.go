@@ -23,7 +23,7 @@ func onMedia(t *testing.T, p *async.Pool, n, depth int) ([]*async.File, *calls) 
 	for i := range files {
 		files[i] = onDisk(t, p, 1<<20)
 		async.SetMedium(files[i], medium.Medium{Device: uint64(i), Depth: depth})
-		check(t, files[i].Core().Advise(core.AdviceRandom, 0, 1<<20)) // nothing is read around
+		advise(t, files[i].Core(), core.AdviceRandom) // nothing is read around
 	}
 	return files, c
 }
