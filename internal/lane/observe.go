@@ -82,13 +82,15 @@ func (l *Lane) begin(n *Node) (r running) {
 
 // end is called by the same worker when Run is over, before Finish.
 func (l *Lane) end(n *Node, r running, err error) {
+	// Also when the hook panics: until that has ended the process, there is a worker in
+	// place of the one that it unwinds, and no more tasks than workers may seem to run.
+	defer l.ended.Add(1)
 	if r.region != nil {
 		r.region.End()
 	}
 	if h := &l.group.hooks; h.OnDone != nil {
 		h.OnDone(l.index, n.op, l.group.now()-r.began, err)
 	}
-	l.ended.Add(1)
 }
 
 // unwound returns the outcome of a task whose Run did not return.
