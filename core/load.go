@@ -108,7 +108,7 @@ func (f *File) loadUnseen(g *generation, p []byte, off int64) (n int, err error)
 	// overlap. A copy minds that.
 	if way == byPopulate || g.region.owns(p) {
 		// Of a range in which pages are lost, the copy from the map finds out where.
-		if err := f.bringIn(g, off, want); sys.DiskError(err) {
+		if err := g.bringIn(off, want); sys.DiskError(err) {
 			return 0, err
 		}
 		return 0, nil
@@ -122,7 +122,7 @@ func (f *File) loadUnseen(g *generation, p []byte, off int64) (n int, err error)
 	if err == nil {
 		return n, nil
 	}
-	fault := f.bringIn(g, off+int64(n), want-int64(n))
+	fault := g.bringIn(off+int64(n), want-int64(n))
 	if fault != nil && sys.DiskError(err) {
 		fault = &FaultError{Offset: f.opts.Offset + off + int64(n), Err: err}
 	}
@@ -194,9 +194,9 @@ func (g *generation) lookWhole(off int64) {
 // forgetSeen forgets what was seen of [off, off+n), which is about to be evicted.
 func (g *generation) forgetSeen(off, n int64) {
 	g.seen.key.forget(off, n)
-	for i := range g.seen.sections {
-		if s := &g.seen.sections[i]; g.seen.epoch == &seenEpoch {
-			s.Store(0)
+	if g.seen.epoch == &seenEpoch {
+		for i := range g.seen.sections {
+			g.seen.sections[i].Store(0)
 		}
 	}
 }
@@ -208,19 +208,14 @@ func (p *Pin) bringIn() {
 	if f.readsMap() || f.opts.Reads == ViaEither && p.gen.seenNow(p.off, n) {
 		return
 	}
-	_ = f.bringIn(p.gen, p.off, n)
+	_ = p.gen.bringIn(p.off, n)
 }
 
 // bringIn brings [off, off+n) of the window into memory within system calls. It
 // returns the fault that a load would have met. Any other error leaves it to the
 // load.
-func (f *File) bringIn(g *generation, off, n int64) error {
-	err := g.region.m.Populate(g.region.delta+off, n, false)
-	if err == nil {
-		g.seen.key.mark(off, n)
-		return nil
-	}
-	if fault, ok := g.region.fault(err, off).(*FaultError); ok {
+func (g *generation) bringIn(off, n int64) error {
+	if fault, ok := g.populate(off, n).(*FaultError); ok {
 		return fault
 	}
 	return nil

@@ -55,12 +55,18 @@ func (f *File) Populate(off, n int64) error {
 }
 
 func (f *File) populateIn(g *generation, off, n int64) error {
-	r := g.region
-	if r.m == nil || n == 0 {
+	if g.region.m == nil || n == 0 {
 		return nil
 	}
+	return f.fail("populate", g.populate(off, n))
+}
+
+// populate brings [off, off+n) of the window into memory inside a system call. A
+// page that cannot be read is a *FaultError.
+func (g *generation) populate(off, n int64) error {
+	r := g.region
 	if err := r.m.Populate(r.delta+off, n, false); err != nil {
-		return f.fail("populate", r.fault(err, off))
+		return r.fault(err, off)
 	}
 	g.seen.key.mark(off, n)
 	return nil

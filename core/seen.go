@@ -17,7 +17,7 @@ import (
 // page that is forgotten too early costs a system call, and one that is trusted
 // too long a page fault.
 //
-// It does so in two steps. A generation has the section of its window that were
+// It does so in two steps. A generation has the sections of its window that were
 // seen whole, which is a comparison of two words next to what a read uses anyway.
 // A read that touches one more page of memory than it did takes half as long
 // again where it is the table of addresses that the processor waits for, as it is
