@@ -1,6 +1,10 @@
 package async
 
-import "github.com/fmmap-go/fmmap/internal/lane"
+import (
+	"sync"
+
+	"github.com/fmmap-go/fmmap/internal/lane"
+)
 
 // maxDeviceLanes bounds the lanes that the devices of a pool have for one kind of
 // work. Devices beyond that share them.
@@ -45,11 +49,14 @@ func (d *deviceLanes) join(notFirst bool) int {
 
 func (d *deviceLanes) leave(i int) { d.all[i].devices-- }
 
-// stats returns the figures of lanes together.
-func stats(lanes []deviceLane) lane.Stats {
-	s := lanes[0].Stats()
-	for i := 1; i < len(lanes); i++ {
-		s = s.Plus(lanes[i].Stats())
+// stats returns the figures of all lanes together. mu guards d.
+func (d *deviceLanes) stats(mu *sync.Mutex) lane.Stats {
+	mu.Lock()
+	all := d.all // elements up to its length keep their Lane
+	mu.Unlock()
+	s := all[0].Stats()
+	for i := 1; i < len(all); i++ {
+		s = s.Plus(all[i].Stats())
 	}
 	return s
 }

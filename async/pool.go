@@ -250,30 +250,14 @@ func (p *Pool) Stats() Stats {
 	p = p.orDefault()
 	return Stats{
 		Short: LaneStats(p.lane(LaneShort).Stats()),
-		Flush: LaneStats(p.flushers.stats()),
-		Page:  LaneStats(p.pagers.stats()),
+		Flush: LaneStats(p.flushers.lanes.stats(&p.flushers.mu)),
+		Page:  LaneStats(p.pagers.lanes.stats(&p.pagers.mu)),
 		Meta:  LaneStats(p.lane(LaneMeta).Stats().Plus(p.copies.Stats()).Plus(p.closings.Stats())),
 
 		PageIn:    p.pagers.pageIn.Histogram(),
 		FlushWait: p.flushWait.Histogram(),
 		FlushRun:  p.flushRun.Histogram(),
 	}
-}
-
-// stats returns the figures of the lanes of all devices together.
-func (s *flushers) stats() lane.Stats {
-	s.mu.Lock()
-	lanes := s.lanes.all // elements up to its length keep their Lane
-	s.mu.Unlock()
-	return stats(lanes)
-}
-
-// stats returns the figures of all pagers together.
-func (p *pagers) stats() lane.Stats {
-	p.mu.Lock()
-	lanes := p.lanes.all // elements up to its length keep their Lane
-	p.mu.Unlock()
-	return stats(lanes)
 }
 
 // Hooks are called at the events of a pool's tasks; each may be nil. op names

@@ -101,8 +101,8 @@ var poolMetrics = []row[async.Stats]{
 }
 
 var laneMetrics = []row[async.LaneStats]{
-	number(Gauge, "lane.width", "", "Tasks that may run at once; of the lane page, per device.", byLane, func(s async.LaneStats) int { return s.Width }),
-	number(Gauge, "lane.queue_limit", "", "Tasks that may be queued; of the lane page, per device.", byLane, func(s async.LaneStats) int { return s.Queue }),
+	number(Gauge, "lane.width", "", "Tasks that may run at once; of the lanes flush and page, per device.", byLane, func(s async.LaneStats) int { return s.Width }),
+	number(Gauge, "lane.queue_limit", "", "Tasks that may be queued; of the lanes flush and page, per device.", byLane, func(s async.LaneStats) int { return s.Queue }),
 	number(Gauge, "lane.queued", "", "Tasks that are queued.", byLane, func(s async.LaneStats) int { return s.Queued }),
 	number(Gauge, "lane.waiting", "", "Callers that wait for room in the queue.", byLane, func(s async.LaneStats) int { return s.Waiting }),
 	number(Gauge, "lane.running", "", "Tasks that run.", byLane, func(s async.LaneStats) int { return s.Running }),
