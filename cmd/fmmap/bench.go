@@ -81,17 +81,15 @@ func (c *call) bench(ctx context.Context, name string, total time.Duration, size
 	}
 	for i, r := range rows {
 		c.progress(r.name, int64(i), int64(len(rows)))
-		f := m.row(r)
+		f, err := m.row(r)
+		c.clear()
 		if ctx.Err() != nil {
-			c.clear()
 			return context.Cause(ctx)
 		}
-		if f.err != nil {
-			c.clear()
-			return fmt.Errorf("%s: %w", r.name, f.err)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
 		}
 		found[r.name] = f
-		c.clear()
 		if err := c.figure(f); err != nil {
 			return err
 		}
@@ -107,7 +105,6 @@ type figure struct {
 	Beside    float64 `json:"peer_per_second,omitempty"`
 	Ratio     float64 `json:"ratio,omitempty"`
 	Missing   string  `json:"missing,omitempty"` // why there is no figure
-	err       error
 }
 
 type figures map[string]figure

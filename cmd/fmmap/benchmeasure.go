@@ -39,17 +39,16 @@ type measurement struct {
 var errMissing = errors.New("not measured")
 
 // row measures a row.
-func (m *measurement) row(r benchRow) figure {
+func (m *measurement) row(r benchRow) (figure, error) {
 	f := figure{Row: r.name, Peer: r.peer}
 	var rates [2]float64
 	for i, side := range r.sides() {
 		rate, err := side(m.each)
 		if errors.Is(err, errMissing) || errors.Is(err, errors.ErrUnsupported) {
-			return figure{Row: r.name, Missing: err.Error()}
+			return figure{Row: r.name, Missing: err.Error()}, nil
 		}
 		if err != nil {
-			f.err = err
-			return f
+			return f, err
 		}
 		rates[i] = math.Round(rate)
 	}
@@ -57,7 +56,7 @@ func (m *measurement) row(r benchRow) figure {
 	if f.Beside > 0 {
 		f.Ratio = math.Round(100*f.PerSecond/f.Beside) / 100
 	}
-	return f
+	return f, nil
 }
 
 // fill writes the new file: no page is like another, so that a file system which

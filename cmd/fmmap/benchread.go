@@ -67,12 +67,12 @@ func (m *measurement) cold(d time.Duration, o async.PoolOptions, n int64) (rate 
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = firstError(err, p.Close()) }()
+	defer func() { err = errors.Join(err, p.Close()) }()
 	f, err := async.Open(m.ctx, p, m.name, looking).Await(m.ctx)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = firstError(err, f.Close()) }()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	next := blocks(size, n)
 	return m.rate(d, readers, func(int, *rand.Rand) error {
 		off, err := next()
@@ -97,7 +97,7 @@ func (m *measurement) coldAlone(d time.Duration, n int64) (rate float64, err err
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = firstError(err, f.Close()) }()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	next := blocks(size, n)
 	bufs := make([]byte, readers*n)
 	return m.rate(d, readers, func(w int, _ *rand.Rand) error {
@@ -146,7 +146,7 @@ func (m *measurement) hot(d time.Duration) (rate float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = firstError(err, f.Close()) }()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	return m.hotBy(d, f, f.Len())
 }
 
@@ -155,7 +155,7 @@ func (m *measurement) hotAlone(d time.Duration) (rate float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = firstError(err, f.Close()) }()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	info, err := f.Stat()
 	if err != nil {
 		return 0, err

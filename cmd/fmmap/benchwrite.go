@@ -1,8 +1,8 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -52,9 +52,9 @@ func (m *measurement) commit(d time.Duration, n int) (rate float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = firstError(err, f.Close()) }()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	c := flush.NewCommitter(f, flush.Options{})
-	defer func() { err = firstError(err, c.Close()) }()
+	defer func() { err = errors.Join(err, c.Close()) }()
 	return m.rate(d, n, func(w int, _ *rand.Rand) error {
 		off := place(w, f.Len())
 		if _, err := f.WriteAt(make([]byte, storeSize), off); err != nil {
@@ -69,7 +69,7 @@ func (m *measurement) commitAlone(d time.Duration, n int) (rate float64, err err
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = firstError(err, f.Close()) }()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	info, err := f.Stat()
 	if err != nil {
 		return 0, err
@@ -95,7 +95,7 @@ func (m *measurement) append(d time.Duration, n int) (rate float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = firstError(err, l.Close(), os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, l.Close(), os.RemoveAll(dir)) }()
 	// The first record waits for the first segment.
 	if _, err := l.Write(m.ctx, make([]byte, recordSize)); err != nil {
 		return 0, err
@@ -111,7 +111,7 @@ func (m *measurement) appendAlone(d time.Duration, n int) (rate float64, err err
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = firstError(err, f.Close(), os.Remove(f.Name())) }()
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
 	var mu sync.Mutex
 	return m.rate(d, n, func(int, *rand.Rand) error {
 		mu.Lock()
@@ -131,7 +131,7 @@ func (m *measurement) files(d time.Duration, width int) (rate float64, err error
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = firstError(err, p.Close()) }()
+	defer func() { err = errors.Join(err, p.Close()) }()
 	var files [count]*async.File
 	for i := range files {
 		name := filepath.Join(m.dir, fmt.Sprintf("file-%d", i))
@@ -142,7 +142,7 @@ func (m *measurement) files(d time.Duration, width int) (rate float64, err error
 		if err != nil {
 			return 0, err
 		}
-		defer func() { err = firstError(err, files[i].Close()) }()
+		defer func() { err = errors.Join(err, files[i].Close()) }()
 	}
 	return m.rate(d, 64, func(w int, _ *rand.Rand) error {
 		f := files[w%count]
@@ -152,13 +152,4 @@ func (m *measurement) files(d time.Duration, width int) (rate float64, err error
 		}
 		return f.FlushRange(off, storeSize).Wait()
 	})
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil && err != io.EOF {
-			return err
-		}
-	}
-	return nil
 }
