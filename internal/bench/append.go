@@ -57,37 +57,10 @@ func appending(name string, n int, written bool) workload {
 		}
 		var sides []side
 		for _, l := range kinds {
-			sides = append(sides, side{l.name, func() (float64, error) { return c.appendNew(l, n) }})
+			sides = append(sides, side{l.name, func() (float64, error) { return c.appendTo(l, n, first) }})
 		}
 		return sides, func() { _ = pool.Close() }, nil
 	}}
-}
-
-// appendNew returns how many records n goroutines append per second to a new
-// log. The first record is not timed, since it may cost a file.
-func (c config) appendNew(l logKind, n int) (perSecond float64, err error) {
-	dir, err := os.MkdirTemp(c.dir, "append-")
-	if err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(dir)
-	add, closer, err := l.open(filepath.Join(dir, "log"))
-	if err != nil {
-		return 0, err
-	}
-	defer func() {
-		if cerr := closer(); err == nil {
-			err = cerr
-		}
-	}()
-	rec := make([]byte, recordSize)
-	for i := range rec {
-		rec[i] = byte(i)
-	}
-	if err := add(rec); err != nil {
-		return 0, err
-	}
-	return c.rate(n, func(int, *rand.Rand) error { return add(rec) })
 }
 
 // errAhead ends openAhead: a page that was stored to is no longer written ahead.
@@ -124,6 +97,9 @@ func openAhead(c config) ([]side, func(), error) {
 	}
 	return []side{paging("fmmap", true), paging("blocks allocated", false)}, nothing, nil
 }
+
+// first appends a record, since the first one may cost a file.
+func first(add func([]byte) error) error { return add(make([]byte, recordSize)) }
 
 // slots returns a function that returns where the next record goes.
 func slots() func() int64 {

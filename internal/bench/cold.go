@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -30,11 +31,7 @@ func colds() (ws []workload) {
 		{"cold/cpu", "µs/request", "ratio ≥ 0.83", page, config.readCost},
 	} {
 		ws = append(ws, workload{name: w.name, unit: w.unit, aim: w.aim, open: func(c config) ([]side, func(), error) {
-			size := 2048 * mib
-			if c.quick {
-				size /= 16
-			}
-			name, err := c.written("cold", size, mib)
+			name, err := c.coldFile()
 			if err != nil {
 				return nil, nil, err
 			}
@@ -48,6 +45,15 @@ func colds() (ws []workload) {
 }
 
 const readers = 64
+
+// coldFile makes a file for readers that begin without it in memory.
+func (c config) coldFile() (name string, err error) {
+	size := 2048 * mib
+	if c.quick {
+		size /= 16
+	}
+	return c.written("cold", size, mib)
+}
 
 // openCold returns the two sides, which read n bytes at random multiples of n
 // from the file at name.
@@ -167,19 +173,24 @@ func preading(n int64, random bool) opener {
 			f.Close()
 			return nil, nil, err
 		}
-		var bufs [readers][]byte
-		for i := range bufs {
-			bufs[i] = make([]byte, n)
-		}
-		do := func(worker int, rng *rand.Rand) error {
-			if _, err := f.ReadAt(bufs[worker], rng.Int64N(fi.Size()/n)*n); err != nil {
-				return err
-			}
-			err := sum(bufs[worker])
-			runtime.Gosched()
+		return readingAt(f, fi.Size(), n), func() { f.Close() }, nil
+	}
+}
+
+// readingAt reads n bytes of a file of the given length into a buffer that each
+// goroutine has of its own.
+func readingAt(f io.ReaderAt, size, n int64) reader {
+	var bufs [readers][]byte
+	for i := range bufs {
+		bufs[i] = make([]byte, n)
+	}
+	return func(worker int, rng *rand.Rand) error {
+		if _, err := f.ReadAt(bufs[worker], rng.Int64N(size/n)*n); err != nil {
 			return err
 		}
-		return do, func() { f.Close() }, nil
+		err := sum(bufs[worker])
+		runtime.Gosched()
+		return err
 	}
 }
 

@@ -37,6 +37,14 @@ func copies() []workload {
 }
 
 func ioCopy(to, from string) error {
+	return copied(to, from, func(dst, src *os.File) error {
+		_, err := io.Copy(dst, src)
+		return err
+	})
+}
+
+// copied has a file copied, and syncs the copy.
+func copied(to, from string, by func(dst, src *os.File) error) error {
 	src, err := os.Open(from)
 	if err != nil {
 		return err
@@ -47,7 +55,7 @@ func ioCopy(to, from string) error {
 		return err
 	}
 	defer dst.Close()
-	if _, err := io.Copy(dst, src); err != nil {
+	if err := by(dst, src); err != nil {
 		return err
 	}
 	return dst.Sync()

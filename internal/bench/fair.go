@@ -196,20 +196,10 @@ func readAll(ctx context.Context, from, _ string) error {
 
 // copyAll copies a file by 1 MiB and syncs the copy.
 func copyAll(ctx context.Context, from, to string) error {
-	src, err := os.Open(from)
-	if err != nil {
+	return copied(to, from, func(dst, src *os.File) error {
+		_, err := io.CopyBuffer(writerOnly{dst}, untilDone{ctx, src}, make([]byte, mib))
 		return err
-	}
-	defer src.Close()
-	dst, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	defer dst.Close()
-	if _, err := io.CopyBuffer(writerOnly{dst}, untilDone{ctx, src}, make([]byte, mib)); err != nil {
-		return err
-	}
-	return dst.Sync()
+	})
 }
 
 // writerOnly hides other methods, by which io.CopyBuffer would pass the buffer by.

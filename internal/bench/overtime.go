@@ -24,8 +24,7 @@ type course struct {
 // plotWarming draws the courses of 64 readers of random pages of a file that fits
 // into memory, without advice, in eight times the time of a measurement.
 func (c config) plotWarming(dir string) error {
-	size := min(max(int(c.time.Seconds()*2048), 64), 2048) * mib
-	name, err := c.written("warming", size, mib)
+	name, err := c.warmFile()
 	if err != nil {
 		return err
 	}
@@ -112,11 +111,7 @@ func courses(span time.Duration, all []course) string {
 		}
 		py := func(v float64) float64 { return to - (math.Log10(max(v, 1))-lo)/(hi-lo)*(to-from) }
 		px := func(i int) float64 { return left + float64(i)/(instants-1)*(width-left-right) }
-		for e := lo; e <= hi; e++ {
-			y := py(math.Pow(10, e))
-			fmt.Fprintf(&s, `<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#ddd"/><text x="%d" y="%.1f" text-anchor="end">%.0f</text>`+"\n",
-				left, width-right, y, y, left-6, y+4, math.Pow(10, e))
-		}
+		grid(&s, lo, hi, py)
 		for part := range 5 {
 			i := part * (instants - 1) / 4
 			fmt.Fprintf(&s, `<text x="%.1f" y="%.1f" text-anchor="middle">%.1f s</text>`+"\n", px(i), to+18, span.Seconds()*float64(part)/4)

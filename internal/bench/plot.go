@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -21,7 +22,8 @@ func plot(dir string, all []line) error {
 		{"commit4k", "durable flushes a second, file written by 4 KiB writes", "callers", "commit4k/"},
 		{"spread", "durable flushes a second of 64 callers", "files", "spread/"},
 	} {
-		if points := with(all, p.prefix); len(points) > 1 {
+		points := of(all, func(name string) bool { return strings.HasPrefix(name, p.prefix) })
+		if len(points) > 1 {
 			if err := writePlot(dir, p.file, chart(p.title, p.axis, points)); err != nil {
 				return err
 			}
@@ -51,10 +53,10 @@ func writePlot(dir, name, text string) error {
 	return os.WriteFile(filepath.Join(dir, name+".svg"), []byte(text), 0o644)
 }
 
-// with returns the results of the workloads whose names begin with prefix.
-func with(all []line, prefix string) (some []line) {
+// of returns the results of the workloads with such names.
+func of(all []line, name func(string) bool) (some []line) {
 	for _, l := range all {
-		if strings.HasPrefix(l.Workload, prefix) {
+		if name(l.Workload) {
 			some = append(some, l)
 		}
 	}
@@ -115,18 +117,14 @@ func chart(title, axis string, points []line) string {
 	py := func(v float64) float64 { return height - bottom - (math.Log10(v)-lo)/max(hi-lo, 1)*(height-top-bottom) }
 	var s strings.Builder
 	head(&s, height, title)
-	for e := lo; e <= hi; e++ {
-		y := py(math.Pow(10, e))
-		fmt.Fprintf(&s, `<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#ddd"/><text x="%d" y="%.1f" text-anchor="end">%.0f</text>`+"\n",
-			left, width-right, y, y, left-6, y+4, math.Pow(10, e))
-	}
-	for n := range all[0].values {
+	grid(&s, lo, hi, py)
+	for _, n := range slices.Sorted(maps.Keys(all[0].values)) {
 		fmt.Fprintf(&s, `<text x="%.1f" y="%d" text-anchor="middle">%.0f</text>`+"\n", px(n), height-bottom+18, n)
 	}
 	fmt.Fprintf(&s, `<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n", (left+width-right)/2, height-12, axis)
 	names := make([]label, len(all))
 	for i, one := range all {
-		ns := sorted(one.values)
+		ns := slices.Sorted(maps.Keys(one.values))
 		var path []string
 		for _, n := range ns {
 			path = append(path, fmt.Sprintf("%.1f,%.1f", px(n), py(one.values[n])))
@@ -138,6 +136,15 @@ func chart(title, axis string, points []line) string {
 	labels(&s, names)
 	s.WriteString("</svg>\n")
 	return s.String()
+}
+
+// grid draws a line for each power of ten from 10^lo to 10^hi, where py places it.
+func grid(s *strings.Builder, lo, hi float64, py func(float64) float64) {
+	for e := lo; e <= hi; e++ {
+		y := py(math.Pow(10, e))
+		fmt.Fprintf(s, `<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#ddd"/><text x="%d" y="%.1f" text-anchor="end">%.0f</text>`+"\n",
+			left, width-right, y, y, left-6, y+4, math.Pow(10, e))
+	}
 }
 
 // A label is the name at the end of a line.
@@ -154,14 +161,6 @@ func labels(s *strings.Builder, names []label) {
 		y = max(l.y, y+14)
 		fmt.Fprintf(s, `<text x="%.1f" y="%.1f" fill="%s">%s</text>`+"\n", l.x, y, l.colour, l.name)
 	}
-}
-
-func sorted(m map[float64]float64) (keys []float64) {
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // A barGroup is a group of bars: the sides of one workload, times a factor.
@@ -189,7 +188,8 @@ func bars(title string, groups []barGroup, all []line) string {
 	least, most := math.Inf(1), 0.0
 	for _, g := range groups {
 		name := g.name
-		for i, one := range seriesOf(named(all, g.workload)) {
+		results := of(all, func(name string) bool { return name == g.workload })
+		for i, one := range seriesOf(results) {
 			for _, v := range one.values {
 				v *= g.factor
 				rows = append(rows, bar{name, one.name, v, colours[i%len(colours)]})
@@ -217,14 +217,4 @@ func bars(title string, groups []barGroup, all []line) string {
 	}
 	s.WriteString("</svg>\n")
 	return s.String()
-}
-
-// named returns the results of one workload.
-func named(all []line, workload string) (some []line) {
-	for _, l := range all {
-		if l.Workload == workload {
-			some = append(some, l)
-		}
-	}
-	return some
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"math/rand/v2"
 	"os"
-	"runtime"
 
 	"github.com/fmmap-go/fmmap/core"
 )
@@ -19,11 +17,7 @@ func reads() (ws []workload) {
 		{"core/tail", "µs p99", "≤ 1000 µs", config.readTail},
 	} {
 		ws = append(ws, workload{name: w.name, unit: w.unit, aim: w.aim, open: func(c config) ([]side, func(), error) {
-			size := 2048 * mib
-			if c.quick {
-				size /= 16
-			}
-			name, err := c.written("cold", size, mib)
+			name, err := c.coldFile()
 			if err != nil {
 				return nil, nil, err
 			}
@@ -37,8 +31,7 @@ func reads() (ws []workload) {
 		}})
 	}
 	return append(ws, workload{name: "core/warm", unit: "requests/s", open: func(c config) ([]side, func(), error) {
-		size := min(max(int(c.time.Seconds()*2048), 64), 2048) * mib
-		name, err := c.written("warm", size, mib)
+		name, err := c.warmFile()
 		if err != nil {
 			return nil, nil, err
 		}
@@ -69,17 +62,6 @@ func copying(n int64, random bool, via core.Via) opener {
 				return nil, nil, err
 			}
 		}
-		var bufs [readers][]byte
-		for i := range bufs {
-			bufs[i] = make([]byte, n)
-		}
-		do := func(worker int, rng *rand.Rand) error {
-			if _, err := f.ReadAt(bufs[worker], rng.Int64N(size/n)*n); err != nil {
-				return err
-			}
-			runtime.Gosched()
-			return nil
-		}
-		return do, func() { f.Close() }, nil
+		return readingAt(f, size, n), func() { f.Close() }, nil
 	}
 }

@@ -24,7 +24,7 @@ func wals() (all []workload) {
 		all = append(all, workload{name: fmt.Sprint("wal/append/", n), unit: "records/s", open: func(c config) ([]side, func(), error) {
 			var sides []side
 			for _, l := range logs {
-				sides = append(sides, side{l.name, func() (float64, error) { return c.appendTo(l, n) }})
+				sides = append(sides, side{l.name, func() (float64, error) { return c.appendTo(l, n, l.prepare) }})
 			}
 			return sides, func() {}, nil
 		}})
@@ -50,9 +50,10 @@ func (l logKind) prepare(add func(rec []byte) error) error {
 	return nil
 }
 
-// appendTo returns how many records n goroutines append per second.
-func (c config) appendTo(l logKind, n int) (perSecond float64, err error) {
-	dir, err := os.MkdirTemp(c.dir, "wal-")
+// appendTo returns how many records n goroutines append per second to a new log
+// that has been prepared.
+func (c config) appendTo(l logKind, n int, prepare func(add func([]byte) error) error) (perSecond float64, err error) {
+	dir, err := os.MkdirTemp(c.dir, "append-")
 	if err != nil {
 		return 0, err
 	}
@@ -70,7 +71,7 @@ func (c config) appendTo(l logKind, n int) (perSecond float64, err error) {
 	for i := range rec {
 		rec[i] = byte(i)
 	}
-	if err := l.prepare(add); err != nil {
+	if err := prepare(add); err != nil {
 		return 0, err
 	}
 	return c.rate(n, func(int, *rand.Rand) error { return add(rec) })

@@ -22,9 +22,7 @@ func warms() (ws []workload) {
 		{"warm/tail", "µs p99", "≤ 1000 µs", func(w warmth) float64 { return w.late }, false},
 	} {
 		ws = append(ws, workload{name: w.name, unit: w.unit, aim: w.aim, open: func(c config) ([]side, func(), error) {
-			// In proportion to the time, as the device is not faster for less of it.
-			size := min(max(int(c.time.Seconds()*2048), 64), 2048) * mib
-			name, err := c.written("warm", size, mib)
+			name, err := c.warmFile()
 			if err != nil {
 				return nil, nil, err
 			}
@@ -43,6 +41,12 @@ func warms() (ws []workload) {
 		}})
 	}
 	return ws
+}
+
+// warmFile makes a file that fits into memory, in proportion to the time, as the
+// device is not faster for less of it.
+func (c config) warmFile() (name string, err error) {
+	return c.written("warm", min(max(int(c.time.Seconds()*2048), 64), 2048)*mib, mib)
 }
 
 // warmth is what a run of warms has measured.
