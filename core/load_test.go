@@ -8,8 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -297,49 +295,23 @@ func TestReadsSeeAllStores(t *testing.T) {
 // readers. Reads return what the file had at some moment, or are faults.
 func TestANeighborResizesUnderReaders(t *testing.T) {
 	needsCutting(t)
-	rounds := 300
-	if testing.Short() {
-		rounds = 50
-	}
 	for _, via := range []core.Via{core.ViaEither, core.ViaMap, core.ViaCall} {
 		t.Run(via.String(), func(t *testing.T) {
 			want := pattern(MiB, 1)
 			name := tempFile(t, want)
 			f := opened(t, name, core.Options{Reads: via})
-			var stop atomic.Bool
-			var read, faults atomic.Int64
-			var wg sync.WaitGroup
-			for w := range 4 {
-				wg.Go(func() {
-					rng := rand.New(rand.NewPCG(1, uint64(w)))
-					b := make([]byte, 100)
-					for !stop.Load() {
-						off := rng.Int64N(MiB - 100)
-						_, err := f.ReadAt(b, off)
-						switch {
-						case err == nil:
-							for i, c := range b {
-								if c != 0 && c != want[off+int64(i)] {
-									t.Errorf("offset %d: %d, want %d or 0", off+int64(i), c, want[off+int64(i)])
-									return
-								}
-							}
-							read.Add(1)
-						case errors.Is(err, core.ErrFault):
-							faults.Add(1)
-						default:
-							t.Error(err)
-							return
-						}
+			whileResized(t, name, func(rng *rand.Rand) error {
+				b, off := make([]byte, 100), rng.Int64N(MiB-100)
+				if _, err := f.ReadAt(b, off); err != nil {
+					return err
+				}
+				for i, c := range b {
+					if c != 0 && c != want[off+int64(i)] {
+						return fmt.Errorf("offset %d: %d, want %d or 0", off+int64(i), c, want[off+int64(i)])
 					}
-				})
-			}
-			for i := 0; i < rounds || (read.Load() == 0 || faults.Load() == 0) && !t.Failed(); i++ {
-				check(t, os.Truncate(name, []int64{8 * KiB, MiB}[i%2]))
-			}
-			stop.Store(true)
-			wg.Wait()
-			t.Logf("%d read, %d faults", read.Load(), faults.Load())
+				}
+				return nil
+			}, func(int64) {})
 		})
 	}
 }

@@ -169,51 +169,60 @@ func TestStoresDoNotLengthenAFile(t *testing.T) {
 // made it last.
 func TestANeighborResizesUnderWriters(t *testing.T) {
 	needsCutting(t)
-	rounds := 300
-	if testing.Short() {
-		rounds = 50
-	}
 	for _, via := range []core.Via{core.ViaEither, core.ViaMap, core.ViaCall} {
 		t.Run(via.String(), func(t *testing.T) {
 			name := tempFile(t, pattern(MiB, 1))
 			f := opened(t, name, core.Options{Access: core.ReadWrite, Stores: via})
-			var stop atomic.Bool
-			var stored, faults atomic.Int64
-			var wg sync.WaitGroup
-			for w := range 4 {
-				wg.Go(func() {
-					rng := rand.New(rand.NewPCG(1, uint64(w)))
-					for !stop.Load() {
-						err := second(f.WriteAt([]byte("stored"), rng.Int64N(MiB-6)))
-						switch {
-						case err == nil:
-							stored.Add(1)
-						case errors.Is(err, core.ErrFault):
-							faults.Add(1)
-						default:
-							t.Error(err)
-							return
-						}
-					}
-				})
-			}
-			for i := 0; i < rounds || (stored.Load() == 0 || faults.Load() == 0) && !t.Failed(); i++ {
-				size := int64(8 * KiB)
-				if i%2 == 1 {
-					size = MiB
-				}
-				check(t, os.Truncate(name, size))
+			whileResized(t, name, func(rng *rand.Rand) error {
+				return second(f.WriteAt([]byte("stored"), rng.Int64N(MiB-6)))
+			}, func(size int64) {
 				fi, err := os.Stat(name)
 				check(t, err)
 				if fi.Size() > MiB || via == core.ViaMap && fi.Size() != size {
 					t.Fatalf("the file has %d bytes and was given %d", fi.Size(), size)
 				}
-			}
-			stop.Store(true)
-			wg.Wait()
-			t.Logf("%d stored, %d faults", stored.Load(), faults.Load())
+			})
 		})
 	}
+}
+
+// whileResized has four goroutines use a file of 1 MiB by name, which is cut to
+// 8 KiB and lengthened again and again, until some uses have succeeded and some were
+// faults. No other error may come of them. resized is called with each length that
+// the file was given.
+func whileResized(t *testing.T, name string, use func(rng *rand.Rand) error, resized func(size int64)) {
+	t.Helper()
+	rounds := 300
+	if testing.Short() {
+		rounds = 50
+	}
+	var stop atomic.Bool
+	var succeeded, faults atomic.Int64
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(1, uint64(w)))
+			for !stop.Load() {
+				switch err := use(rng); {
+				case err == nil:
+					succeeded.Add(1)
+				case errors.Is(err, core.ErrFault):
+					faults.Add(1)
+				default:
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for i := 0; i < rounds || (succeeded.Load() == 0 || faults.Load() == 0) && !t.Failed(); i++ {
+		size := []int64{8 * KiB, MiB}[i%2]
+		check(t, os.Truncate(name, size))
+		resized(size)
+	}
+	stop.Store(true)
+	wg.Wait()
+	t.Logf("%d succeeded, %d faults", succeeded.Load(), faults.Load())
 }
 
 // The errors with which a file system refuses a store are faults that wrap them.

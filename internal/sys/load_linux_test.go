@@ -3,59 +3,25 @@ package sys
 import (
 	"bytes"
 	"errors"
-	"math/rand/v2"
 	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/fmmap-go/fmmap/internal/sys/systest"
-	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
 // What is stored through a shared mapping, or by a write, LoadAt reads at once and
 // after the pages have been dropped: on each file system that CanLoad knows.
 func TestLoadsAreCoherent(t *testing.T) {
-	const size = 4<<20 + 123
-	for _, fstype := range []string{"ext4", "xfs", "btrfs"} {
-		t.Run(fstype, func(t *testing.T) {
-			f := openStored(t, testutil.LoopDisk(t, 64<<20, fstype), size, 0)
-			if !CanLoad(f.Fd()) {
-				t.Fatal("CanLoad is false")
-			}
-			rng := rand.New(rand.NewPCG(testutil.Seed(t), 1))
-			want := make([]byte, size)
-			m, err := Map(f, MapOptions{Access: ReadWrite, Len: size, Reserve: size})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = m.Unmap() }()
-			for i := range 3000 {
-				off := rng.Int64N(size)
-				n := min(1+rng.Int64N(20_000), size-off)
-				b := make([]byte, n)
-				for j := range b {
-					b[j] = byte(rng.Uint32())
-				}
-				copy(want[off:], b)
-				if rng.IntN(3) > 0 {
-					copy(m.bytes(off, n), b)
-				} else if _, err := f.WriteAt(b, off); err != nil {
-					t.Fatal(err)
-				}
-				from := max(off-5000, 0)
-				got := make([]byte, min(off+n+5000, size)-from)
-				if n, err := LoadAt(f.Fd(), got, from); n != len(got) || err != nil || !bytes.Equal(got, want[from:from+int64(len(got))]) {
-					t.Fatalf("step %d: %d of %d bytes at %d, %v, or other ones", i, n, len(got), from, err)
-				}
-				if i%500 == 200 {
-					if err := errors.Join(m.Sync(0, size), m.Advise(DontNeed, 0, size), systest.Evict(f)); err != nil {
-						t.Fatal(err)
-					}
-				}
+	onCoherent(t, CanLoad, func(t *testing.T, f *os.File, m *Mapping) {
+		const size = coherentSize
+		storeAtRandom(t, f, m, 2, f.WriteAt, func(step int, want []byte, off, n int64) {
+			from := max(off-5000, 0)
+			got := make([]byte, min(off+n+5000, size)-from)
+			if n, err := LoadAt(f.Fd(), got, from); n != len(got) || err != nil || !bytes.Equal(got, want[from:from+int64(len(got))]) {
+				t.Fatalf("step %d: %d of %d bytes at %d, %v, or other ones", step, n, len(got), from, err)
 			}
 		})
-	}
+	})
 }
 
 // Signals and short reads are gone on with, the end of the file ends a read

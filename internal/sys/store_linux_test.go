@@ -34,56 +34,80 @@ func openStored(t *testing.T, dir string, n, flags int) *os.File {
 // and after the pages have been dropped: on each file system that CanStore
 // knows. Bytes that it does not write keep their values.
 func TestStoresAreCoherent(t *testing.T) {
-	const size = 4<<20 + 123
+	onCoherent(t, CanStore, func(t *testing.T, f *os.File, m *Mapping) {
+		const size = coherentSize
+		store := func(b []byte, off int64) (int, error) { return StoreAt(f.Fd(), b, off) }
+		want := storeAtRandom(t, f, m, 1, store, func(step int, want []byte, off, n int64) {
+			from, until := max(off-5000, 0), min(off+n+5000, size)
+			if !bytes.Equal(m.bytes(from, until-from), want[from:until]) {
+				t.Fatalf("step %d: the mapping does not show the %d bytes at %d", step, n, off)
+			}
+			if step%500 == 400 {
+				if err := m.Sync(off, n); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+		got := make([]byte, size+1)
+		if n, err := f.ReadAt(got, 0); int64(n) != size || err != io.EOF || !bytes.Equal(got[:n], want) {
+			t.Errorf("%d bytes, or other ones, %v", n, err)
+		}
+	})
+}
+
+// coherentSize is the length of the file of onCoherent: it ends within a page.
+const coherentSize = 4<<20 + 123
+
+// onCoherent calls test with a file, and its mapping, on each file system on which
+// system calls and shared mappings are known to show the same bytes.
+func onCoherent(t *testing.T, can func(fd uintptr) bool, test func(t *testing.T, f *os.File, m *Mapping)) {
+	const size = coherentSize
 	for _, fstype := range []string{"ext4", "xfs", "btrfs"} {
 		t.Run(fstype, func(t *testing.T) {
 			f := openStored(t, testutil.LoopDisk(t, 64<<20, fstype), size, 0)
-			if !CanStore(f.Fd()) {
-				t.Fatal("CanStore is false")
+			if !can(f.Fd()) {
+				t.Fatal("the file system is not one of those")
 			}
-			seed := testutil.Seed(t)
-			rng := rand.New(rand.NewPCG(seed, 1))
-			want := make([]byte, size)
 			m, err := Map(f, MapOptions{Access: ReadWrite, Len: size, Reserve: size})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer func() { _ = m.Unmap() }()
-			for i := range 3000 {
-				off := rng.Int64N(size)
-				n := min(1+rng.Int64N(20_000), size-off)
-				b := make([]byte, n)
-				for j := range b {
-					b[j] = byte(rng.Uint32())
-				}
-				copy(want[off:], b)
-				if rng.IntN(3) == 0 {
-					copy(m.bytes(off, n), b)
-				} else if got, err := StoreAt(f.Fd(), b, off); err != nil || int64(got) != n {
-					t.Fatalf("StoreAt: %d of %d, %v", got, n, err)
-				}
-				from := max(off-5000, 0)
-				until := min(off+n+5000, size)
-				if !bytes.Equal(m.bytes(from, until-from), want[from:until]) {
-					t.Fatalf("step %d: the mapping does not show the %d bytes at %d", i, n, off)
-				}
-				switch i % 500 {
-				case 200:
-					if err := errors.Join(m.Sync(0, size), m.Advise(DontNeed, 0, size), systest.Evict(f)); err != nil {
-						t.Fatal(err)
-					}
-				case 400:
-					if err := m.Sync(off, n); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
-			got := make([]byte, size+1)
-			if n, err := f.ReadAt(got, 0); n != size || err != io.EOF || !bytes.Equal(got[:n], want) {
-				t.Errorf("%d bytes, or other ones, %v", n, err)
-			}
+			test(t, f, m)
 		})
 	}
+}
+
+// storeAtRandom stores 3,000 times to a file of zeros and returns what it has then:
+// through the mapping in mapped of three cases, and by a call in the others. Now and
+// then it drops all pages. look is called after each step with what the file has to
+// have, and with the range that was stored to.
+func storeAtRandom(t *testing.T, f *os.File, m *Mapping, mapped int, store func(b []byte, off int64) (int, error), look func(step int, want []byte, off, n int64)) []byte {
+	t.Helper()
+	const size = coherentSize
+	rng := rand.New(rand.NewPCG(testutil.Seed(t), 1))
+	want := make([]byte, size)
+	for i := range 3000 {
+		off := rng.Int64N(size)
+		n := min(1+rng.Int64N(20_000), size-off)
+		b := make([]byte, n)
+		for j := range b {
+			b[j] = byte(rng.Uint32())
+		}
+		copy(want[off:], b)
+		if rng.IntN(3) < mapped {
+			copy(m.bytes(off, n), b)
+		} else if got, err := store(b, off); err != nil || int64(got) != n {
+			t.Fatalf("storing by a call: %d of %d, %v", got, n, err)
+		}
+		look(i, want, off, n)
+		if i%500 == 200 {
+			if err := errors.Join(m.Sync(0, size), m.Advise(DontNeed, 0, size), systest.Evict(f)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return want
 }
 
 // Signals and short writes are gone on with, and all else is returned with the
