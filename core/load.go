@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
@@ -22,6 +24,8 @@ import (
 // one mincore looks at all of it, if it works at all. Otherwise that would be a second
 // system call in vain: a pread of what is in memory costs no more than asking.
 //
+// Those of a few pages that are not in memory take turns (turn.go).
+//
 // A pread ends at the end of the file, wherever the window ends. What it leaves
 // goes through the map, which shows zeros up to the end of the page and faults
 // behind it, as it always has.
@@ -34,8 +38,12 @@ import (
 
 // loadState is what is known of the reads of a file.
 type loadState struct {
-	way atomic.Uint32  // undecided, byMap, byCall or byPopulate
-	fd  atomic.Uintptr // set once byCall is decided; open as long as an operation or a pin is counted
+	way atomic.Uint32 // undecided, byMap, byCall or byPopulate
+
+	// These are set once byCall is decided. The descriptor is open as long as an
+	// operation or a pin is counted.
+	fd   atomic.Uintptr
+	turn atomic.Pointer[semaphore.Weighted] // of the reader that waits for the device
 }
 
 // byPopulate is the way of reads that bring pages in by system calls, and then
@@ -56,6 +64,7 @@ func (f *File) loadsBy() uint32 {
 		way = byMap
 	} else if fd := f.Fd(); f.access != CopyOnWrite && sys.CanLoad(fd) {
 		f.loads.fd.Store(fd)
+		f.loads.turn.CompareAndSwap(nil, semaphore.NewWeighted(1))
 		way = byCall
 	}
 	f.loads.way.Store(way)
@@ -114,7 +123,7 @@ func (f *File) loadUnseen(g *generation, p []byte, off int64) (n int, err error)
 		return 0, nil
 	}
 	around := f.Order() != AdviceRandom && !g.seen.key.knows(off)
-	n, err = sys.LoadAt(f.loads.fd.Load(), p, f.opts.Offset+off)
+	n, err = f.loadByCall(g, p, off)
 	if around && n > 0 {
 		g.readAround(off)
 	}

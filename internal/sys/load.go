@@ -15,3 +15,13 @@ func LoadAt(fd uintptr, p []byte, off int64) (n int, err error) {
 	}
 	return loadAt(fd, p, off)
 }
+
+// LoadNow is LoadAt for what is in memory. It reports as left whether it has read
+// less than p without having found the end of the file. Of that it may have begun
+// to read some from the device. off is not negative.
+func LoadNow(fd uintptr, p []byte, off int64) (n int, left bool, err error) {
+	if err := injected(OpPread); err != nil {
+		return 0, false, err
+	}
+	return loadNow(fd, p, off)
+}

@@ -1,6 +1,10 @@
 package sys
 
-import "golang.org/x/sys/unix"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
 
 // canLoad knows the file systems that TestLoadsAreCoherent has been run on, which
 // are those of canStore.
@@ -37,4 +41,42 @@ func loadAt(fd uintptr, p []byte, off int64) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+func loadNow(fd uintptr, p []byte, off int64) (n int, left bool, err error) {
+	if len(p) == 0 {
+		return 0, false, nil
+	}
+	err = CallReadNowait.try(
+		func() (err error) {
+			n, err = preadNowait(fd, p, off)
+			return err
+		},
+		func() error {
+			_, err := preadNowait(^uintptr(0), p, off)
+			return err
+		},
+	)
+	switch {
+	case err == nil:
+		return n, 0 < n && n < len(p), nil
+	case err == unix.EAGAIN, err == unix.EINTR, refusal(err):
+		return 0, true, nil
+	}
+	return 0, false, err
+}
+
+// preadNowait is preadv2(2) with RWF_NOWAIT into one buffer, which does not escape,
+// as it would from the function of package unix.
+func preadNowait(fd uintptr, p []byte, off int64) (int, error) {
+	v := unix.Iovec{Base: unsafe.SliceData(p)}
+	v.SetLen(len(p))
+	// The kernel takes the offset in two halves, of which the lower one is all of
+	// it where a register has 64 bits.
+	n, _, errno := unix.Syscall6(unix.SYS_PREADV2, fd, uintptr(unsafe.Pointer(&v)), 1,
+		uintptr(off), uintptr(uint64(off)>>32), unix.RWF_NOWAIT)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
 }

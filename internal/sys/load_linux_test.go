@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fmmap-go/fmmap/internal/sys/systest"
 )
 
 // What is stored through a shared mapping, or by a write, LoadAt reads at once and
@@ -93,4 +95,61 @@ func TestCanLoad(t *testing.T) {
 	if CanLoad(memory.Fd()) || CanLoad(^uintptr(0)) {
 		t.Error("CanLoad is true for memory, or for a file that is not there")
 	}
+}
+
+// LoadNow reads what is in memory, and leaves what is not, or may not be, to LoadAt.
+func TestLoadNow(t *testing.T) {
+	f := openStored(t, t.TempDir(), 64<<10, 0)
+	want := []byte("some bytes to read")
+	if _, err := f.WriteAt(want, 40_000); err != nil {
+		t.Fatal(err)
+	}
+	type result struct {
+		n    int
+		left bool
+		err  error
+	}
+	look := func(length int, off int64) result {
+		b := make([]byte, length)
+		n, left, err := LoadNow(f.Fd(), b, off)
+		if n == len(want) && !bytes.Equal(b[:n], want) {
+			t.Errorf("%q, want %q", b[:n], want)
+		}
+		return result{n, left, err}
+	}
+	for _, c := range []struct {
+		what   string
+		length int
+		off    int64
+		want   result
+	}{
+		{"in memory", len(want), 40_000, result{len(want), false, nil}},
+		{"nothing", 0, 40_000, result{}},
+		{"up to the end and beyond", 100, 64<<10 - 10, result{10, true, nil}}, // LoadAt will find the end
+		{"behind the end", 100, 1 << 40, result{}},
+	} {
+		if got := look(c.length, c.off); got != c.want {
+			t.Errorf("%s: %v, want %v", c.what, got, c.want)
+		}
+	}
+	t.Run("not in memory", func(t *testing.T) {
+		if !CanLoad(f.Fd()) {
+			t.Skip("no file system here that CanLoad knows")
+		}
+		if err := errors.Join(f.Sync(), systest.Evict(f)); err != nil {
+			t.Fatal(err)
+		}
+		if got := look(len(want), 40_000); got != (result{0, true, nil}) {
+			t.Errorf("%v, want all of it left", got)
+		}
+		if n, err := LoadAt(f.Fd(), make([]byte, len(want)), 40_000); n != len(want) || err != nil {
+			t.Errorf("LoadAt: %d, %v", n, err)
+		}
+	})
+	t.Run("without the call", func(t *testing.T) {
+		defer Disable(CallReadNowait)()
+		if got := look(len(want), 40_000); got != (result{0, true, nil}) {
+			t.Errorf("%v, want all of it left", got)
+		}
+	})
 }

@@ -9,6 +9,9 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
-require github.com/stretchr/testify v1.10.0 // indirect
+require (
+	github.com/stretchr/testify v1.10.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+)
 
 replace github.com/fmmap-go/fmmap => ../..

@@ -18,11 +18,10 @@ import (
 // write-back before a copy.
 const withoutCall = "FullDisk|DiskFull|HoleBehind|TakesNoRoom|HasItsBlocks|WhatWasNotWritten|Hugetlbfs"
 
-// withoutAdvice are the tests that set the order of accesses by an advice, so that
-// nothing is read around pages or so that something is, and those of what that
-// costs; and one in which pages are brought in by advice where preads fail.
-const withoutAdvice = "TestOrder$|AdviceGovernsReadingAround|TestReadingAround$|OperationsAreNamed|OwnRequests|PagersAreBounded|" +
-	"DeviceTakes|OfTheDepth|GivenUpStillCounts|MemoryPerFile|AfterAShutdown"
+// withoutAdvice are the tests that count what is read around pages, which an advice
+// brings about or prevents, and those of what that costs; and one in which pages
+// are brought in by advice where preads fail.
+const withoutAdvice = "TestOrder$|TestReadingAround$|OperationsAreNamed|MemoryPerFile|AfterAShutdown"
 
 // withoutEffect are the tests that look in the kernel's tables for advice that
 // was taken, of which gVisor's has no trace.
@@ -38,7 +37,7 @@ const slow = "UnderResizing|LeftBehind|BesideAClose|BeforeItIsLocked|Killed|Othe
 // make the call.
 var sandboxed = map[string]map[string]string{
 	"mincore":                         {"core": "Refus|Backend|Model|Advi|Populat|Lives", "async": "Load|PageIn|Resident|Read|Stream|File"},
-	"preadv2(RWF_NOWAIT)":             {"core": "Refus|Populat", "async": "Load|PageIn|Resident"},
+	"preadv2(RWF_NOWAIT)":             {"core": "Refus|Populat|Read", "async": "Load|PageIn|Resident"},
 	"fallocate":                       {"core": "Refus|Backend|Model|Open|Truncat|Grow|Lives", "async": "Resize|Abandon"},
 	"fallocate(FALLOC_FL_PUNCH_HOLE)": {"core": "Refus|Punch|Zero"},
 	"copy_file_range":                 {"core": "Refus|Copy", "async": "Copy|Abandon"},
@@ -47,7 +46,7 @@ var sandboxed = map[string]map[string]string{
 	"fcntl(F_OFD_SETLK)":              {"core": "Refus|Open", "lock": "."},
 	"fstatfs":                         {"core": "Refus|Open|Grow|Hole"},
 	"madvise":                         {"core": "Refus|Advi", "async": "Operations"},
-	"madvise(MADV_WILLNEED)":          {"core": "Refus|Advi|Populat", "async": "Load|PageIn|Read|Stream"},
+	"madvise(MADV_WILLNEED)":          {"core": "Refus|Advi|Populat|Read", "async": "Load|PageIn|Read|Stream"},
 	"madvise(MADV_POPULATE_*)":        {"core": "Refus|Advi|Populat|Backend", "async": "Load|PageIn|Read|Stream"},
 }
 
