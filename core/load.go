@@ -24,7 +24,7 @@ import (
 // one mincore looks at all of it, if it works at all. Otherwise that would be a second
 // system call in vain: a pread of what is in memory costs no more than asking.
 //
-// Those of a few pages that are not in memory take turns (turn.go).
+// Preads of a few pages that are not in memory take turns (turn.go).
 //
 // A pread ends at the end of the file, wherever the window ends. What it leaves
 // goes through the map, which shows zeros up to the end of the page and faults
