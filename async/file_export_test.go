@@ -117,6 +117,28 @@ func (r *request) occupy(quit <-chan struct{}) error {
 // were read from there. No request may have been made yet.
 func SetMedium(f *File, m medium.Medium) { f.medium.Store(&m) }
 
+// A Depth is what is known of how many reads a device takes.
+type Depth struct{ d depth }
+
+// NewDepth returns that of a device of which nothing was seen.
+func NewDepth(certain, most int) *Depth {
+	return &Depth{depth{certain: certain, seen: certain, most: most}}
+}
+
+func (d *Depth) Takes(started, units int) bool        { return d.d.takes(started, units) }
+func (d *Depth) Took(took time.Duration, started int) { d.d.took(took, started) }
+
+// Started returns how many reads of the device of f were started and not waited for.
+func Started(f *File) int {
+	p := &f.pool.pagers
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if d := p.devices[deviceKey{f.mediumOf().Device, false}]; d != nil {
+		return d.started
+	}
+	return 0
+}
+
 // Devices returns how many devices requests for pages are under way for.
 func Devices(p *Pool) int {
 	p.pagers.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"math"
 	"sync"
+	"time"
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/internal/lane"
@@ -50,7 +51,8 @@ type deviceKey struct {
 // A device is a device that requests are under way for.
 type device struct {
 	deviceKey
-	pager    int       // index of its lane
+	pager    int // index of its lane
+	depth    depth
 	requests int       // under way, and reads around them that are not started yet
 	started  int       // reads, in units, that were started and not waited for
 	waiting  list.List // of *request: not started, oldest first
@@ -71,7 +73,7 @@ type request struct {
 	pool   *pagers
 	device *device
 	lane   *lane.Lane // of the device's pager
-	depth  int        // of the device
+	depth  int        // of the device, as far as it is certain
 
 	file   *core.File
 	off, n int64
@@ -105,7 +107,7 @@ func (p *pagers) enterAs(store bool, f *File, off, n int64) (r *request, start b
 	defer p.mu.Unlock()
 	d := p.devices[key]
 	if d == nil {
-		d = &device{deviceKey: key, pager: p.lanes.join(store)}
+		d = &device{deviceKey: key, pager: p.lanes.join(store), depth: depth{certain: m.Depth, seen: m.Depth, most: m.MaxDepth}}
 		p.devices[key] = d
 	}
 	d.requests++
@@ -121,7 +123,8 @@ func (p *pagers) enterAs(store bool, f *File, off, n int64) (r *request, start b
 	return r, false
 }
 
-// fits reports whether the device takes the read at once. The caller holds mu.
+// fits reports whether the device is certain to take the read at once. The caller
+// holds mu.
 func (r *request) fits() bool { return r.device.started+units(r.n) <= r.depth }
 
 // admit counts as under way a read of n bytes around r, if no read that is waited
@@ -173,29 +176,33 @@ func (r *request) read() { _ = r.file.Advise(core.AdviceWillNeed, r.off, r.n) }
 // their read, if that has not been done, and then those of the requests behind
 // it that the device takes.
 func (r *request) turn() {
-	p := r.pool
+	p, d := r.pool, r.device
 	p.mu.Lock()
 	r.waited = true
 	next := r
 	if r.place == nil {
-		next = p.next(r.device)
+		next = p.next(d)
 	} else {
-		r.startNow() // also if it does not fit: the pager may wait
+		r.startNow() // also if the device does not take it: the pager may wait
 	}
 	for next != nil {
+		started := d.started
 		p.mu.Unlock()
+		began := time.Now()
 		next.read()
+		took := time.Since(began)
 		p.mu.Lock()
-		next = p.next(r.device)
+		d.depth.took(took, started)
+		next = p.next(d)
 	}
 	p.mu.Unlock()
 }
 
 // next counts as started the oldest read of d that waits, if the device takes
-// it, and returns it. The caller holds mu.
+// it or may, and returns it. The caller holds mu.
 func (p *pagers) next(d *device) *request {
 	if e := d.waiting.Front(); e != nil {
-		if r := e.Value.(*request); r.fits() {
+		if r := e.Value.(*request); d.depth.takes(d.started, units(r.n)) {
 			r.startNow()
 			return r
 		}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
@@ -119,6 +121,101 @@ func TestCallersStartWhatTheDeviceTakes(t *testing.T) {
 			settled(func() bool { return async.Devices(p) == 0 })
 		})
 	}
+}
+
+// Callers start as many reads as the device is certain to take. The pager starts
+// more, as long as each start is quick.
+func TestPagerFindsOutWhatTheDeviceTakes(t *testing.T) {
+	const certain, most, loads = 2, 6, 10
+	onMedia(t, narrow(t), 1, certain) // skips the test where nothing can be started
+	for name, c := range map[string]struct {
+		slow  time.Duration // that the third start by the pager takes
+		first int           // starts by the pager before it waits
+	}{
+		"quick":       {0, most - certain},
+		"quick still": {50 * time.Microsecond, most - certain},
+		"slow":        {time.Millisecond, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // in which no start takes any time
+				p, err := async.NewPool(async.PoolOptions{Executor: async.Goroutines()})
+				check(t, err)
+				files, _ := onMedia(t, p, 1, certain)
+				f := files[0]
+				async.SetMedium(f, medium.Medium{Depth: certain, MaxDepth: most})
+				free := occupyPagers(t, f)
+				var in []*async.Future[struct{}]
+				for i := range int64(loads) {
+					in = append(in, f.PageIn(bg, i*100_000, 10))
+				}
+				if n := async.Started(f); n != certain {
+					t.Errorf("callers have started %d reads, want %d", n, certain)
+				}
+				arrived, goOn := make(chan struct{}), make(chan struct{})
+				restore := sys.Inject(func(op sys.Op) error {
+					if op == sys.OpMadvise {
+						arrived <- struct{}{}
+						<-goOn
+					}
+					return nil
+				})
+				free()
+				for i := range c.first {
+					<-arrived
+					if i == 2 {
+						time.Sleep(c.slow)
+					}
+					goOn <- struct{}{}
+				}
+				<-arrived // it waits for the first read
+				if n, want := async.Started(f), certain+c.first; n != want {
+					t.Errorf("%d reads are started, want %d", n, want)
+				}
+				restore()
+				goOn <- struct{}{}
+				for _, in := range in {
+					check(t, in.Wait())
+				}
+				check(t, f.Close())
+				check(t, p.Close())
+			})
+		})
+	}
+}
+
+// What was seen is started without a try. The next try follows a slow one after a
+// pause, and a start that turns out to wait takes one off what was seen.
+func TestDepth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := async.NewDepth(2, 6)
+		takes := func(what string, want int) {
+			t.Helper()
+			n := 0
+			for n < 10 && d.Takes(n, 1) {
+				n++
+			}
+			if n != want {
+				t.Errorf("%s: takes %d, want %d", what, n, want)
+			}
+		}
+		takes("at first", 6)
+		d.Took(0, 3)
+		d.Took(time.Millisecond, 4)
+		takes("after a slow start of the fourth", 3)
+		time.Sleep(time.Millisecond)
+		takes("soon after it", 3)
+		time.Sleep(15 * time.Millisecond)
+		takes("after a pause", 6)
+		d.Took(0, 100)
+		d.Took(time.Millisecond, 5)
+		d.Took(200*time.Microsecond, 5) // neither
+		d.Took(time.Millisecond, 7)     // a try, of a long read
+		takes("after a start that waited", 5)
+		for range 10 {
+			d.Took(time.Second, 2)
+		}
+		takes("after many", 2)
+	})
 }
 
 // A read of several units takes as much of the depth, and one that is longer

@@ -17,7 +17,7 @@ var order = map[string][]string{
 		// Futures.
 		"errors.go", "executor.go", "devicelanes.go", "pool.go", "future.go", "task.go", "combine.go",
 		// Files.
-		"flusher.go", "pager.go", "around.go", "file.go", "residency.go", "load.go", "stream.go", "reader.go", "target.go", "flush.go", "io.go", "lock.go", "resize.go", "open.go", "filemember.go", "fileset.go",
+		"flusher.go", "depth.go", "pager.go", "around.go", "file.go", "residency.go", "load.go", "stream.go", "reader.go", "target.go", "flush.go", "io.go", "lock.go", "resize.go", "open.go", "filemember.go", "fileset.go",
 		"methods_go127.go",
 	},
 }

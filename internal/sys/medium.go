@@ -9,6 +9,10 @@ type Medium struct {
 	// Depth is how many reads of at most ReadUnit bytes the system is known to
 	// queue for the device without making the process wait that starts them.
 	Depth int
+
+	// MaxDepth is how many it may turn out to queue, depending on how the file
+	// system was mounted. It is Depth where that is known.
+	MaxDepth int
 }
 
 // ReadUnit is the size in bytes beyond which the system splits a read.
@@ -20,10 +24,10 @@ const defaultDepth = 64
 // MediumOf returns the medium of an open file by its descriptor or handle, which
 // the caller keeps open. Without one, ^uintptr(0), it returns that of memory.
 func MediumOf(fd uintptr) Medium {
-	m := Medium{Depth: defaultDepth}
+	m := Medium{Depth: defaultDepth, MaxDepth: defaultDepth}
 	if id, err := identity(fd); err == nil { // it fails without a file
 		m.Device = id.volume
-		m.Depth = readDepth(fd)
+		m.Depth, m.MaxDepth = readDepth(fd)
 	}
 	return m
 }

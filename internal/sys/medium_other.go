@@ -2,4 +2,4 @@
 
 package sys
 
-func readDepth(uintptr) int { return defaultDepth }
+func readDepth(uintptr) (depth, most int) { return defaultDepth, defaultDepth }

@@ -1,9 +1,11 @@
 package torture
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
@@ -12,10 +14,16 @@ import (
 
 // While a device reads nothing at all, no call for its pages waits, although far
 // more are made than its queue holds; and a file on another device is read as if
-// it were alone.
+// it were alone. It has responded before, so that it was found out what it takes.
 func TestDeviceThatDoesNotRespond(t *testing.T) {
-	const loads, apart = 700, 64 << 10 // the queue of the disk holds 512
-	d := disk.Start(t, loads*apart)
+	for _, queue := range []int{12, 512} { // the default of FUSE, and more than is ever started
+		t.Run(fmt.Sprint("queue of ", queue), func(t *testing.T) { testDeviceThatDoesNotRespond(t, queue) })
+	}
+}
+
+func testDeviceThatDoesNotRespond(t *testing.T, queue int) {
+	const loads, earlier, apart = 700, 200, 64 << 10
+	d := disk.StartAs(t, disk.Options{Size: (loads + earlier) * apart, Queue: queue})
 	local := filepath.Join(t.TempDir(), "local")
 	check(t, os.WriteFile(local, pattern(0, mib, 1), 0o600))
 	pool := must[*async.Pool](t)(async.NewPool(async.PoolOptions{}))
@@ -28,7 +36,14 @@ func TestDeviceThatDoesNotRespond(t *testing.T) {
 	slow, quick := open(d.File()), open(local)
 	defer func() { check(t, slow.Close()); check(t, quick.Close()) }()
 
+	check(t, d.Delay(disk.Read, time.Millisecond))
+	var before []*async.Future[struct{}]
+	for i := range int64(earlier) {
+		before = append(before, slow.PageIn(bg, (loads+i)*apart, 4096))
+	}
+	check(t, before[earlier/2].Wait())
 	check(t, d.Hold(disk.Read, true))
+	check(t, d.Delay(disk.Read, 0))
 	var held []*async.Future[*core.Pin]
 	for i := range int64(loads) {
 		held = append(held, slow.Load(bg, i*apart, 4096)) // would not return if it waited
@@ -48,5 +63,8 @@ func TestDeviceThatDoesNotRespond(t *testing.T) {
 		must[*core.Pin](t)(load.Await(bg)).Release()
 	}
 	check(t, long.Wait())
+	for _, in := range before {
+		check(t, in.Wait())
+	}
 	counted(t, "%d calls beside a device that did not respond", loads)
 }

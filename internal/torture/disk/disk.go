@@ -3,6 +3,7 @@ package disk
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +28,9 @@ type Options struct {
 	// NoLog does without the log: there can be no cuts, and writing takes no
 	// memory.
 	NoLog bool
+	// Queue is how many reads ahead the kernel queues for the disk before it makes
+	// the caller wait: 512 if it is 0, where the default of FUSE is 12.
+	Queue int
 }
 
 // A Disk is a disk served by another process. Its methods may be called by many
@@ -48,8 +53,14 @@ type Disk struct {
 // that is impossible, and closes it after the test.
 func Start(t testing.TB, size int64) *Disk {
 	t.Helper()
+	return StartAs(t, Options{Size: size})
+}
+
+// StartAs is Start with options.
+func StartAs(t testing.TB, o Options) *Disk {
+	t.Helper()
 	Require(t)
-	d, err := New(Options{Size: size})
+	d, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +105,7 @@ func New(o Options) (d *Disk, err error) {
 			return nil, err
 		}
 	}
-	return d, d.serve(!o.NoLog)
+	return d, d.serve(!o.NoLog, cmp.Or(o.Queue, 512))
 }
 
 // sparse makes a file of zeroes.
@@ -108,13 +119,13 @@ func sparse(name string, size int64) error {
 
 // serve starts the server and waits until the disk is there. The server ends
 // with its input.
-func (d *Disk) serve(logging bool) error {
+func (d *Disk) serve(logging bool, queue int) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	d.cmd = exec.Command(self)
-	d.cmd.Env = append(os.Environ(), dirEnv+"="+d.dir, testutil.RaceEnv())
+	d.cmd.Env = append(os.Environ(), dirEnv+"="+d.dir, queueEnv+"="+strconv.Itoa(queue), testutil.RaceEnv())
 	if logging {
 		d.cmd.Env = append(d.cmd.Env, logEnv+"=1")
 	}

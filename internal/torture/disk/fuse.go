@@ -10,7 +10,7 @@ import (
 )
 
 // mountFUSE serves the store's two files at dir.
-func mountFUSE(dir string, s *store) (*fuse.Server, error) {
+func mountFUSE(dir string, s *store, queue int) (*fuse.Server, error) {
 	forever := 24 * time.Hour // nothing else changes the files
 	return fs.Mount(dir, &root{store: s}, &fs.Options{
 		EntryTimeout: &forever,
@@ -20,7 +20,7 @@ func mountFUSE(dir string, s *store) (*fuse.Server, error) {
 			Name:                     "fmmap",
 			DirectMountStrict:        true,
 			AllowOther:               true,
-			MaxBackground:            512, // or twelve reads ahead would be all that is in flight
+			MaxBackground:            queue,
 			MaxWrite:                 1 << 20,
 			ExplicitDataCacheControl: true,
 			DisableXAttrs:            true,

@@ -20,10 +20,11 @@ import (
 )
 
 // The environment by which a program starts itself as a server: the shared
-// directory, and "1" for a log.
+// directory, the length of the queue, and "1" for a log.
 const (
-	dirEnv = "FMMAP_DISK_DIR"
-	logEnv = "FMMAP_DISK_LOG"
+	dirEnv   = "FMMAP_DISK_DIR"
+	queueEnv = "FMMAP_DISK_QUEUE"
+	logEnv   = "FMMAP_DISK_LOG"
 )
 
 // Main must be called first in the main function or TestMain of a program that
@@ -36,7 +37,11 @@ func Main() {
 	if dir == "" {
 		return
 	}
-	if err := serve(dir, os.Getenv(logEnv) == "1"); err != nil {
+	queue, err := strconv.Atoi(os.Getenv(queueEnv))
+	if err == nil {
+		err = serve(dir, queue, os.Getenv(logEnv) == "1")
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "disk:", err)
 		os.Exit(1)
 	}
@@ -45,14 +50,14 @@ func Main() {
 
 // serve carries out commands from the standard input until that or the program
 // ends, in whatever way; then it removes what it has set up.
-func serve(dir string, logging bool) error {
+func serve(dir string, queue int, logging bool) error {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP) // they are for the program
 	s, err := openStore(dir, logging)
 	if err != nil {
 		return err
 	}
 	at := filepath.Join(dir, fuseName)
-	server, err := mountFUSE(at, s)
+	server, err := mountFUSE(at, s, queue)
 	if err != nil {
 		return err
 	}
