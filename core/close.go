@@ -116,7 +116,7 @@ func (s *closeStep) resize(f *File) error {
 		return err
 	}
 	if s.size > oldSize {
-		return extendFile(f.file, oldSize, s.size, f.opts)
+		return f.extendFile(oldSize, s.size)
 	}
 	return sys.Truncate(f.file, s.size)
 }

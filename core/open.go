@@ -111,7 +111,7 @@ func (f *File) setUp(ctx context.Context, oldSize int64) error {
 	if f.opts.Size <= size {
 		return f.mapFirst(ctx, size)
 	}
-	if err := extendFile(f.file, size, f.opts.Size, f.opts); err != nil {
+	if err := f.extendFile(size, f.opts.Size); err != nil {
 		return err
 	}
 	if err := f.mapFirst(ctx, f.opts.Size); err != nil {

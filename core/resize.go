@@ -121,7 +121,7 @@ func (s *resizeStep) apply(ctx context.Context, f *File) error {
 	var to *region
 	var err error
 	if s.size > s.oldSize {
-		if err := extendFile(f.file, s.oldSize, s.size, f.opts); err != nil {
+		if err := f.extendFile(s.oldSize, s.size); err != nil {
 			return err
 		}
 		if to, err = f.roomFor(r, n); err == nil && ctx.Err() != nil {

@@ -7,22 +7,24 @@ import (
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
-// extendFile makes the file longer, with blocks unless o.Sparse, written if
-// o.WrittenAhead. On an error it has its old length.
-func extendFile(f *os.File, from, to int64, o Options) error {
+// extendFile makes the file longer, with blocks unless it is to be sparse, written
+// if they are to be written ahead. On an error it has its old length.
+func (f *File) extendFile(from, to int64) error {
 	err := errors.ErrUnsupported
-	if !o.Sparse {
-		err = sys.Allocate(f, from, to-from)
+	if !f.opts.Sparse {
+		err = sys.Allocate(f.file, from, to-from)
 	}
 	if errors.Is(err, errors.ErrUnsupported) {
-		err = sys.Truncate(f, to)
+		err = sys.Truncate(f.file, to)
 	}
-	if err == nil && o.WrittenAhead {
-		err = writeZeros(f, from, to)
+	if err == nil && f.opts.WrittenAhead {
+		if err = writeZeros(f.file, from, to); err == nil {
+			f.stores.recent.writtenAhead(from - f.opts.Offset + f.skew())
+		}
 	}
 	if err != nil {
 		// A failed allocation may have gone half way.
-		_ = sys.Truncate(f, from)
+		_ = sys.Truncate(f.file, from)
 	}
 	return err
 }

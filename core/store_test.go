@@ -85,6 +85,40 @@ func TestFirstStoresAreSystemCalls(t *testing.T) {
 	}
 }
 
+// The second store to a page since its last flush is no system call where the File
+// has written it ahead, page by page. Of pages that were there before, or that were
+// so when it was opened again, it knows no more than of others.
+func TestStoresToWhatWasWrittenAhead(t *testing.T) {
+	storing(t, nil, core.Options{})
+	name := tempFile(t, pattern(10_000, 1)) // the third page was there in part
+	o := core.Options{Access: core.ReadWrite, WrittenAhead: true, Offset: 4096, Size: 32 * KiB}
+	stores := func(f *core.File, off int64) int {
+		check(t, f.Flush())
+		calls := failing(t, sys.OpPwrite, -1, nil)
+		for range 20 {
+			check(t, second(f.WriteAt([]byte{1}, off-4096)))
+		}
+		return calls()
+	}
+	f := opened(t, name, o)
+	check(t, f.Truncate(64*KiB))
+	for off, want := range map[int64]int{4096: 20, 9000: 20, 12_288: 1, 40_000: 1, 64*KiB - 1: 1} {
+		if n := stores(f, off); n != want {
+			t.Errorf("at %d: %d of 20 stores were system calls, want %d", off, n, want)
+		}
+	}
+	check(t, f.Truncate(20_000))
+	check(t, f.Truncate(64*KiB))
+	if n := stores(f, 30_000); n != 1 {
+		t.Errorf("where it has grown again: %d of 20 stores were system calls, want 1", n)
+	}
+	check(t, f.Close())
+	f = opened(t, name, o)
+	if n := stores(f, 40_000); n != 20 {
+		t.Errorf("opened again: %d of 20 stores were system calls, want all", n)
+	}
+}
+
 // No store is a system call where that is not known to be right.
 func TestStoresThatAreNoSystemCalls(t *testing.T) {
 	storing(t, pattern(64*KiB, 1), core.Options{})

@@ -45,11 +45,14 @@ func appending(name string, n int, written bool) workload {
 		if err != nil {
 			return nil, nil, err
 		}
-		kinds := []logKind{asyncLog(pool, written), futuresLog(pool, written), committerLog(written)}
+		// One caller alone does best without futures, many with them.
+		var kinds []logKind
 		if n == 1 {
-			kinds = append(kinds, ringLog("write+fdatasync", written, false))
+			kinds = append(kinds, committerLog("fmmap", written), asyncLog("a future of each flush", pool, written),
+				futuresLog(pool, written), ringLog("write+fdatasync", written, false))
 		} else {
-			kinds = append(kinds, ringLog("write+fdatasync group commit", written, true))
+			kinds = append(kinds, asyncLog("fmmap", pool, written), futuresLog(pool, written),
+				committerLog("core and flush.Committer", written), ringLog("write+fdatasync group commit", written, true))
 		}
 		kinds = append(kinds, directLog(written))
 		if written && n > 1 {
@@ -114,8 +117,8 @@ func ringOptions(written bool) core.Options {
 
 // asyncLog stores in the goroutine that appends, which waits in system calls
 // alone, and flushes through futures.
-func asyncLog(pool *async.Pool, written bool) logKind {
-	return asyncFile("fmmap", pool, written, func(f *async.File, rec []byte, off int64) error {
+func asyncLog(kind string, pool *async.Pool, written bool) logKind {
+	return asyncFile(kind, pool, written, func(f *async.File, rec []byte, off int64) error {
 		_, err := f.Core().WriteAtCall(rec, off)
 		return err
 	})
@@ -151,8 +154,8 @@ func asyncFile(kind string, pool *async.Pool, written bool, store func(f *async.
 }
 
 // committerLog appends without futures.
-func committerLog(written bool) logKind {
-	return logKind{"core and flush.Committer", func(name string) (func([]byte) error, func() error, error) {
+func committerLog(kind string, written bool) logKind {
+	return logKind{kind, func(name string) (func([]byte) error, func() error, error) {
 		f, err := core.OpenFile(name, ringOptions(written))
 		if err != nil {
 			return nil, nil, err
