@@ -335,7 +335,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		}
 	}
 	procs := runtime.GOMAXPROCS(0)
-	for _, x := range []struct{ procs, short, flush, page, meta int }{{2, 2, 1, 1, 1}, {4, 4, 1, 1, 1}, {5, 5, 2, 1, 2}, {64, 64, 2, 1, 2}} {
+	for _, x := range []struct{ procs, short, flush, page, meta int }{{1, 1, 1, 1, 1}, {2, 2, 2, 1, 1}, {4, 4, 2, 1, 1}, {5, 5, 2, 1, 2}, {64, 64, 2, 1, 2}} {
 		if runtime.GOMAXPROCS(x.procs); runtime.GOMAXPROCS(0) != x.procs {
 			continue // wasm has one thread, whatever it is told
 		}

@@ -21,10 +21,10 @@ type PoolOptions struct {
 	Executor Executor
 
 	// Short, Flush, Page and Meta shape the lanes. By default Short is as
-	// wide as GOMAXPROCS, Page has one worker per device, Flush and Meta have
-	// two, or one if GOMAXPROCS is 4 or less: their work is in system calls
-	// that may keep a P each. Every queue holds 1024. A wider Flush makes more
-	// files durable at a time.
+	// wide as GOMAXPROCS and Page has one worker per device. Flush has two per
+	// device, or one if GOMAXPROCS is 1, and Meta two, or one if that is 4 or
+	// less: their work is in system calls that may keep a P each. Every queue
+	// holds 1024. A wider Flush makes more files durable at a time.
 	//
 	// Flush and Page are the shapes of a lane per device. A device has one while
 	// there is work for it, up to 16; more devices than that share them.
@@ -111,18 +111,18 @@ func newPool(o PoolOptions, endless bool) (*Pool, error) {
 		lo.Pooled = true
 	}
 	procs := runtime.GOMAXPROCS(0)
-	blocking := 2
+	meta := 2
 	if procs <= 4 {
-		blocking = 1
+		meta = 1
 	}
 	for i, x := range [lanes]struct {
 		LaneOptions
 		width int // by default
 	}{
 		LaneShort: {o.Short, procs},
-		LaneFlush: {o.Flush, blocking},
+		LaneFlush: {o.Flush, min(procs, 2)},
 		LanePage:  {o.Page, 1},
-		LaneMeta:  {o.Meta, blocking},
+		LaneMeta:  {o.Meta, meta},
 	} {
 		switch {
 		case x.Width < 0:

@@ -14,20 +14,21 @@ import (
 )
 
 // spreads: 64 callers, spread over several files, each of which stores to a page of
-// its own and flushes it. The more files there are, the fewer callers share a flush.
+// its own and flushes it. The more files there are, the fewer callers share a flush,
+// and the more flushes there are to do at a time: spread/tail is how late a ticker is
+// beside that.
 func spreads() (ws []workload) {
 	for _, files := range []int{1, 4, 16, 64} {
 		ws = append(ws, workload{name: fmt.Sprintf("spread/%d", files), unit: "flushes/s", open: func(c config) ([]side, func(), error) {
-			return openSpread(c, files)
+			return openSpread(c, files, config.readRate)
 		}})
 	}
-	return ws
+	return append(ws, workload{name: "spread/tail", unit: "µs p99", open: func(c config) ([]side, func(), error) {
+		return openSpread(c, 16, config.readTail)
+	}})
 }
 
-const (
-	spreadCallers = 64
-	spreadSize    = spreadCallers * page
-)
+const spreadSize = readers * page
 
 // A spreadFile is one of the files, as each side has it.
 type spreadFile struct {
@@ -37,7 +38,7 @@ type spreadFile struct {
 	group *grouped
 }
 
-func openSpread(c config, n int) ([]side, func(), error) {
+func openSpread(c config, n int, measure func(config, reader) (float64, error)) ([]side, func(), error) {
 	pool, err := async.NewPool(async.PoolOptions{})
 	if err != nil {
 		return nil, nil, err
@@ -50,7 +51,7 @@ func openSpread(c config, n int) ([]side, func(), error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		if f.ours, err = async.Open(ctx, pool, name, core.Options{Access: core.ReadWrite, NoLock: true, RemoveOnClose: true}).Await(ctx); err != nil {
+		if f.ours, err = async.Open(ctx, pool, name, core.Options{Access: core.ReadWrite, RemoveOnClose: true}).Await(ctx); err != nil {
 			return nil, nil, err
 		}
 		if f.fd, err = os.OpenFile(name, os.O_RDWR, 0); err != nil {
@@ -64,7 +65,7 @@ func openSpread(c config, n int) ([]side, func(), error) {
 	var stamp atomic.Uint32
 	run := func(name string, do func(f *spreadFile, off int64, stamp []byte) error) side {
 		return side{name, func() (float64, error) {
-			return c.rate(spreadCallers, func(worker int, rng *rand.Rand) error {
+			return measure(c, func(worker int, rng *rand.Rand) error {
 				off := int64(worker)*page + rng.Int64N(page)
 				return do(&files[worker%n], off, []byte{byte(stamp.Add(1))})
 			})
@@ -72,7 +73,7 @@ func openSpread(c config, n int) ([]side, func(), error) {
 	}
 	sides := []side{
 		run("fmmap", func(f *spreadFile, off int64, stamp []byte) error {
-			if err := f.ours.WriteAt(ctx, stamp, off).Wait(); err != nil {
+			if _, err := f.ours.Core().WriteAtCall(stamp, off); err != nil {
 				return err
 			}
 			return f.ours.FlushRange(off, 1).Wait()
