@@ -23,12 +23,17 @@ import (
 // nothing for a while, when that is not so.
 const (
 	aroundBlock = 64 << 10 // what is read, and counted as asked for
-	aroundMost  = 1 << 20  // at once, around one request
+	aroundMost  = 4 << 20  // at once, around one request
 	aroundLimit = 4 << 20  // under way at once, of one file
 
+	// A device that reads so many units in a second, while others wait for it too, is
+	// quick. Of that four times as much is read around at a time: as long as that
+	// takes a request may have to wait, 32 ms then.
+	aroundQuick      = 512 << 20 / medium.Unit
+	aroundLimitQuick = 4 * aroundLimit
+
 	// With AdviceSequential a file begins with more.
-	aroundSequential     = 512 << 10
-	aroundMostSequential = 2 << 20
+	aroundSequential = 512 << 10
 
 	// A block is not read around again for so long.
 	aroundAgain = time.Second
@@ -196,7 +201,7 @@ func (a *around) turn(p *pagers, epoch int64) {
 }
 
 // adapt changes what is allowed by what has happened.
-func (a *around) adapt(now time.Time, fits bool, order core.Advice) {
+func (a *around) adapt(now time.Time, fits bool, order core.Advice, limit int64) {
 	if a.allowed == 0 {
 		if now.Before(a.retry) {
 			return
@@ -212,7 +217,7 @@ func (a *around) adapt(now time.Time, fits bool, order core.Advice) {
 	random := fits && a.chance >= 8 && now.Sub(a.since) >= aroundPace
 	switch {
 	case a.issued >= 16 && 2*a.hits >= a.issued, random && float64(2*a.hits) >= a.chance:
-		a.allowed = min(2*a.allowed, aroundLimit)
+		a.allowed = min(2*a.allowed, limit)
 		a.pause = 0
 	case random && float64(4*a.hits) < a.chance, !fits && a.issued >= 64 && 16*a.hits < a.issued:
 		if a.allowed /= 2; a.allowed < aroundBlock {
@@ -236,13 +241,9 @@ func (a *around) plan(r *request, size int64, order core.Advice) (b *behind, off
 	a.turn(p, now.UnixNano()/int64(aroundEpoch))
 	fits := size <= aroundShare()
 	a.askLocked(p, r.off, r.n, size)
-	a.adapt(now, fits, order)
-	most := int64(aroundMost)
-	if order == core.AdviceSequential {
-		most = aroundMostSequential
-	}
-	span := min(a.allowed, most)
-	for span > 0 && span < 2*r.n && span < most {
+	a.adapt(now, fits, order, r.aroundLimit())
+	span := min(a.allowed, aroundMost)
+	for span > 0 && span < 2*r.n && span < aroundMost {
 		span *= 2
 	}
 	if span <= r.n || a.isDone(r.off, now) {

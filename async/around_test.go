@@ -230,7 +230,7 @@ func TestReadingAroundIsBounded(t *testing.T) {
 	})
 }
 
-// Neighbors that are asked for are read around in larger blocks, up to 1 MiB.
+// Neighbors that are asked for are read around in larger blocks, up to 4 MiB.
 func TestReadingAroundGrows(t *testing.T) {
 	inBubble(t, 1<<30, func(t *testing.T, p *async.Pool) {
 		const size = 32 << 20
@@ -244,10 +244,44 @@ func TestReadingAroundGrows(t *testing.T) {
 			}
 			before, largest = n, max(largest, n-before)
 		}
-		if s := f.Stats(); largest != 1<<20 || s.Around != size || s.AroundAsked < size*9/10 {
-			t.Errorf("got at most %d bytes around a page, %d in all and %d of these asked for, want %d, %d and nearly all", largest, s.Around, s.AroundAsked, 1<<20, size)
+		if s := f.Stats(); largest != 4<<20 || s.Around != size || s.AroundAsked < size*9/10 {
+			t.Errorf("got at most %d bytes around a page, %d in all and %d of these asked for, want %d, %d and nearly all", largest, s.Around, s.AroundAsked, 4<<20, size)
 		}
 	})
+}
+
+// Of a quick device four times as much may be under way around requests as of
+// another one.
+func TestReadingAroundFollowsTheDevice(t *testing.T) {
+	for name, c := range map[string]struct {
+		takes time.Duration // a call for its pages
+		want  int64
+	}{"quick": {100 * time.Microsecond, 16 << 20}, "slow": {20 * time.Millisecond, 4 << 20}} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 1<<30, func(t *testing.T, p *async.Pool) {
+				const size = 64 << 20
+				f, _ := unknown(t, p, size)
+				defer async.KeepDevice(f)()
+				defer sys.Inject(func(op sys.Op) error {
+					switch op {
+					case sys.OpMincore:
+						return errors.ErrUnsupported
+					case sys.OpMadvise:
+						time.Sleep(c.takes)
+					}
+					return nil
+				})()
+				most := int64(0)
+				for off := int64(0); off < size; off += 32 * kib {
+					check(t, f.PageIn(bg, off, 1).Wait())
+					most = max(most, async.AroundAllowed(f))
+				}
+				if most != c.want {
+					t.Errorf("up to %d bytes may be under way, want %d", most, c.want)
+				}
+			})
+		})
+	}
 }
 
 // Where neighbors are not asked for, nothing is read around pages any more, for a

@@ -158,6 +158,17 @@ func SetAroundShare(n int64) (undo func()) {
 // not asked for.
 func Unasked(p *Pool) int64 { return p.pagers.unasked.count(0, 0) * aroundBlock }
 
+// AroundAllowed returns how many bytes may be under way around requests of f.
+func AroundAllowed(f *File) int64 {
+	a := f.around.Load()
+	if a == nil {
+		return 0
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.allowed
+}
+
 // Times of reading around requests.
 const (
 	AroundAgain = aroundAgain

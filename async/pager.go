@@ -58,6 +58,7 @@ type device struct {
 	waiting  list.List // of *request: not started, oldest first
 	reads    uint64    // how many were started
 	behind   []*behind // reads around requests that are under way, oldest first
+	quick    bool      // the last of those that are over was, as aroundQuick says
 }
 
 // A behind is a read around a request. It is over, as far as is known, when a
@@ -65,7 +66,9 @@ type device struct {
 type behind struct {
 	device *device
 	units  int
+	sum    int    // of the units under way when it was admitted, its own included
 	after  uint64 // device.reads when it was started; before, the greatest number
+	began  time.Time
 }
 
 // A request is a request for pages, from when it is made until it is over.
@@ -127,10 +130,22 @@ func (p *pagers) enterAs(store bool, f *File, off, n int64) (r *request, start b
 // holds mu.
 func (r *request) fits() bool { return r.device.started+units(r.n) <= r.depth }
 
+// aroundLimit returns how many bytes may be read around requests of a file at a
+// time.
+func (r *request) aroundLimit() int64 {
+	r.pool.mu.Lock()
+	defer r.pool.mu.Unlock()
+	if r.device.quick {
+		return aroundLimitQuick
+	}
+	return aroundLimit
+}
+
 // admit counts as under way a read of n bytes around r, if no read that is waited
-// for has to wait to be started, and no more than allowed bytes, or half of what
-// the device takes, are read around requests then. That half may be more than the
-// device has room for, and then the pager waits as it starts the read.
+// for has to wait to be started, and no more than allowed bytes are read around
+// requests then, nor more than half of what the device takes, or four times that if
+// it is quick. That may be more than the device has room for, and then the pager
+// waits as it starts the read.
 func (r *request) admit(n, allowed int64) *behind {
 	p, d := r.pool, r.device
 	p.mu.Lock()
@@ -139,10 +154,14 @@ func (r *request) admit(n, allowed int64) *behind {
 	for _, b := range d.behind {
 		sum += b.units
 	}
-	if d.waiting.Len() > 0 || sum > max(units(allowed), 1) || sum > r.depth/2 {
+	room := r.depth / 2
+	if d.quick {
+		room *= aroundLimitQuick / aroundLimit
+	}
+	if d.waiting.Len() > 0 || sum > max(units(allowed), 1) || sum > room {
 		return nil
 	}
-	b := &behind{d, units(n), math.MaxUint64}
+	b := &behind{device: d, units: units(n), sum: sum, after: math.MaxUint64}
 	d.behind = append(d.behind, b)
 	d.requests++ // until issued, so that the lane serves no other device meanwhile
 	return b
@@ -152,7 +171,7 @@ func (r *request) admit(n, allowed int64) *behind {
 func (b *behind) issued(p *pagers) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	b.after = b.device.reads
+	b.after, b.began = b.device.reads, time.Now()
 	p.left(b.device)
 }
 
@@ -236,6 +255,8 @@ func (r *request) leave() {
 	defer p.mu.Unlock()
 	d.started -= r.units
 	for len(d.behind) > 0 && d.behind[0].after < r.number {
+		b := d.behind[0]
+		d.quick = time.Since(b.began) <= time.Duration(b.sum)*time.Second/aroundQuick
 		d.behind = d.behind[1:]
 	}
 	if r.place != nil {
