@@ -18,7 +18,7 @@ import (
 const kib = 1 << 10
 
 // unknown opens a file of n bytes on a device of its own, of whose pages nothing
-// is known, so that each request that a hint does not serve goes to the pager.
+// is known, so that each request for what was not seen goes to the pager.
 func unknown(t *testing.T, p *async.Pool, n int) (*async.File, *calls) {
 	t.Helper()
 	c := watchCalls(t)
@@ -65,7 +65,8 @@ func TestReadingAround(t *testing.T) {
 	if n := f.Stats().Around; n != 64*kib {
 		t.Errorf("read around: got %d bytes, want %d", n, 64*kib)
 	}
-	// One call reports what is in memory there, and hints serve the rest.
+	// One call reports what is in memory there, and serves the rest.
+	async.ForgetSeen()
 	probes := c.of(sys.OpMincore)
 	for i := range int64(16) {
 		check(t, f.PageIn(bg, 256*kib+i*4*kib, 1).Wait())
@@ -120,6 +121,7 @@ func TestReadingAroundOncePerBlock(t *testing.T) {
 			t.Errorf("calls of madvise: got %d, want two for each of 16 pages and one for what is around them", n)
 		}
 		time.Sleep(async.AroundAgain)
+		async.ForgetSeen()
 		ask(t, f, 0)
 		if n := c.of(sys.OpMadvise); n != 2*17+2 {
 			t.Errorf("calls of madvise a while later: got %d, want three more", n)

@@ -35,9 +35,8 @@ type File struct {
 	succeeded  *Future[struct{}] // an already successful future
 
 	medium     atomic.Pointer[medium.Medium] // see mediumOf
-	hints      hints
-	around     atomic.Pointer[around] // nil before the first read around a request
-	skips      atomic.Int32           // probes that are to look at no block, see probeBlock
+	around     atomic.Pointer[around]        // nil before the first read around a request
+	skips      atomic.Int32                  // probes that are to look at no block, see probeBlock
 	counters   counters
 	committer  atomic.Pointer[flush.Committer] // nil before the first use, see flushes
 	batches    batchFutures

@@ -42,7 +42,7 @@ func BenchmarkLoadResident(b *testing.B) {
 	ctx := context.Background()
 	p := open(b, async.PoolOptions{})
 	f := written(b, p, 64<<20)
-	b.Run("hint/try", func(b *testing.B) {
+	b.Run("seen/try", func(b *testing.B) {
 		check(b, f.PageIn(ctx, 0, 1<<20).Wait())
 		b.ReportAllocs()
 		for b.Loop() {
@@ -51,7 +51,7 @@ func BenchmarkLoadResident(b *testing.B) {
 			}
 		}
 	})
-	b.Run("hint/load", func(b *testing.B) {
+	b.Run("seen/load", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			pin, err := f.Load(ctx, 4096, 4096).Await(ctx)
@@ -61,7 +61,7 @@ func BenchmarkLoadResident(b *testing.B) {
 			pin.Release()
 		}
 	})
-	b.Run("hint/page-in", func(b *testing.B) {
+	b.Run("seen/page-in", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			if err := f.PageIn(ctx, 4096, 4096).Wait(); err != nil {
@@ -69,7 +69,7 @@ func BenchmarkLoadResident(b *testing.B) {
 			}
 		}
 	})
-	b.Run("hint/read", func(b *testing.B) {
+	b.Run("seen/read", func(b *testing.B) {
 		buf := make([]byte, 64)
 		b.ReportAllocs()
 		for b.Loop() {
@@ -82,7 +82,7 @@ func BenchmarkLoadResident(b *testing.B) {
 	b.Run("probe", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			async.AgeHints(async.HintTicks)
+			async.ForgetSeen()
 			pin, err := f.Load(ctx, 4096, 4096).Await(ctx)
 			if err != nil {
 				b.Fatal(err)
@@ -124,7 +124,7 @@ func BenchmarkCold(b *testing.B) {
 
 	round := func(size int64, requests int, read func(off, n int64)) time.Duration {
 		chill(b, f)
-		async.DropHints(f)
+		async.ForgetSeen()
 		var left atomic.Int64
 		left.Store(int64(requests))
 		var wg sync.WaitGroup

@@ -2,47 +2,15 @@ package async
 
 import (
 	"time"
-	"unsafe"
 
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/internal/lane"
 	"github.com/fmmap-go/fmmap/internal/medium"
+	"github.com/fmmap-go/fmmap/internal/seen"
 )
 
-// DropHints removes all hints.
-func DropHints(f *File) { f.hints.drop() }
-
-// AgeHints makes all hints older by a number of ticks. No other goroutine may use
-// a file meanwhile.
-func AgeHints(ticks int) { hintBase = hintBase.Add(-time.Duration(ticks) * hintTick) }
-
-// RecordHint records that a range of a window of the given size is resident.
-func RecordHint(f *File, off, n, size int64) { f.hints.record(off, n, size, 0) }
-
-// HintBytes returns how much memory all hints take.
-func HintBytes() (n int) {
-	for g := hintsNow.Load(); g != nil; g = g.older.Load() {
-		n += int(unsafe.Sizeof(*g))
-		for i := range g.chunks {
-			if g.chunks[i].Load() != nil {
-				n += 8 * hintChunk
-			}
-		}
-	}
-	return n
-}
-
-// The lifetime and the unit of hints.
-const (
-	HintTicks = hintTicks
-	HintUnit  = hintUnit
-)
-
-// HasHint reports whether there are hints that the bytes are resident.
-func HasHint(f *File, off, n int64) bool { return f.hints.has(off, n, f.core.Len()) }
-
-// SetHint records that the bytes of a pin are resident.
-func SetHint(f *File, p *core.Pin) { f.hints.set(p, f.core.Len()) }
+// ForgetSeen has everything that was seen in memory looked at again.
+func ForgetSeen() { seen.EndEpoch() }
 
 // Occupy keeps a worker of each queue of a lane busy until quit is closed.
 func Occupy(p *Pool, l Lane, quit <-chan struct{}) error {

@@ -116,8 +116,7 @@ func pinned(t testing.TB, f *async.File, off, n int64) *core.Pin {
 	return p
 }
 
-// still runs a test while the clock stands still, so that no hint expires, with a
-// pool of its own.
+// still runs a test while the clock stands still, with a pool of its own.
 func still(t *testing.T, test func(t *testing.T, p *async.Pool)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

@@ -76,8 +76,8 @@ func (t transfer) start(ctx context.Context, n int64) *Future[int] {
 		return outcome(t.copy())
 	case t.op == opWrite && !f.memoryOnly:
 		return t.store(ctx, small)
-	case small && f.hinted(t.off, n):
-		f.counters.hint()
+	case small && f.seen(t.off, n):
+		f.counters.countSeen()
 		return outcome(t.copy())
 	}
 	pin, err := f.core.Pin(t.off, n)
@@ -104,7 +104,7 @@ func (t transfer) store(ctx context.Context, small bool) *Future[int] {
 			n := 0
 			if ok {
 				n = len(t.p)
-				f.counters.hint()
+				f.counters.countSeen()
 				t.stored(n)
 			}
 			return outcome(n, err)

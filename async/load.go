@@ -31,8 +31,8 @@ func (f *File) PageIn(ctx context.Context, off, n int64) *Future[struct{}] {
 	if ctx.Err() != nil {
 		return Failed[struct{}](context.Cause(ctx))
 	}
-	if f.hinted(off, n) {
-		f.counters.hint()
+	if f.seen(off, n) {
+		f.counters.countSeen()
 		return f.succeeded
 	}
 	pin, err := f.pin(off, n)
@@ -121,16 +121,14 @@ func fetch[T any](ctx context.Context, f *File, o op, pin *core.Pin, then func()
 		if err := pin.Populate(); err != nil {
 			return v, err
 		}
-		f.pagedIn(began, pin)
+		f.pagedIn(began)
 		f.readAround(r)
 		return then()
 	}, release)
 }
 
-// pagedIn notes that the bytes of a pin, cold when they were requested, have been
-// brought in.
-func (f *File) pagedIn(requested time.Time, pin *core.Pin) {
-	f.hints.set(pin, f.core.Len())
+// pagedIn notes that what was cold when it was requested has been brought in.
+func (f *File) pagedIn(requested time.Time) {
 	d := time.Since(requested)
 	f.counters.pagedIn(d)
 	f.pool.pagers.pageIn.Add(d, 1)
@@ -156,7 +154,7 @@ func fetchLong[T any](ctx context.Context, f *File, o op, r *request, began time
 	inSteps(ctx, r.lane, o, step, func(err error) {
 		var v T
 		if err == nil {
-			f.pagedIn(began, pin)
+			f.pagedIn(began)
 			v, err = then()
 		}
 		if release == nil || err != nil {

@@ -49,24 +49,24 @@ func TestPageInMakesResident(t *testing.T) {
 		check(t, f.PageIn(bg, 5000, 10_000).Wait())
 		check(t, f.PageIn(bg, 4096, 1).Wait()) // a part of a page that was
 		if n := c.of(sys.OpMadvise) + c.of(sys.OpMincore) - before; n != 0 {
-			t.Errorf("system calls for pages with a hint: got %d, want 0", n)
+			t.Errorf("system calls for pages that were seen: got %d, want 0", n)
 		}
 		s := f.Stats()
-		if s.Cold != 1 || s.Hinted != 2 || s.Probed != 0 {
-			t.Errorf("stats: got %d cold, %d hinted, %d probed, want 1, 2, 0", s.Cold, s.Hinted, s.Probed)
+		if s.Cold != 1 || s.Seen != 2 || s.Probed != 0 {
+			t.Errorf("stats: got %d cold, %d seen, %d probed, want 1, 2, 0", s.Cold, s.Seen, s.Probed)
 		}
-		async.AgeHints(async.HintTicks)
+		async.ForgetSeen()
 		check(t, f.PageIn(bg, 5000, 10_000).Wait())
 		if s = f.Stats(); s.Probed != 1 || s.Cold != 1 {
-			t.Errorf("stats after the hint's time: got %d probed, %d cold, want 1, 1", s.Probed, s.Cold)
+			t.Errorf("stats after it was forgotten: got %d probed, %d cold, want 1, 1", s.Probed, s.Cold)
 		}
 	})
 }
 
-// A hint covers the pages that were seen and not their neighbors.
-func TestHintIsOfThesePages(t *testing.T) {
+// What counts as seen are the pages that were brought in, and not their neighbors.
+func TestSeenAreThesePages(t *testing.T) {
 	still(t, func(t *testing.T, p *async.Pool) {
-		// Without probes, TryLoad finds what has a hint and nothing else, also on a
+		// Without probes, TryLoad finds what was seen and nothing else, also on a
 		// file system that keeps its files in memory.
 		watchCalls(t).failing(sys.OpMincore, errors.ErrUnsupported)
 		for _, offset := range []int64{0, 100, 4096, 70_000} {
@@ -122,7 +122,7 @@ func TestPageInLarge(t *testing.T) {
 	}
 	t.Run("until its context is done", func(t *testing.T) {
 		chill(t, f)
-		async.DropHints(f)
+		async.ForgetSeen()
 		ctx, cancel := context.WithCancelCause(bg)
 		c := watchCalls(t)
 		arrived, release := c.hold(t, sys.OpMadvise, 4) // the first WILLNEED and two steps except for the end of the second
@@ -140,7 +140,7 @@ func TestPageInLarge(t *testing.T) {
 	// the shrink up.
 	t.Run("while the window shrinks", func(t *testing.T) {
 		chill(t, f)
-		async.DropHints(f)
+		async.ForgetSeen()
 		c := watchCalls(t)
 		arrived, release := c.hold(t, sys.OpMadvise, 2)
 		load := f.Load(bg, 0, size)
@@ -198,7 +198,7 @@ func TestLoadWithoutProbe(t *testing.T) {
 	count, restore := sys.CountCalls()
 	t.Cleanup(restore)
 	for range 3 {
-		async.DropHints(f)
+		async.ForgetSeen()
 		pin, err := f.Load(bg, 0, 100_000).Await(bg)
 		check(t, err)
 		pin.Release()
@@ -221,18 +221,18 @@ func TestPageInsAreTimed(t *testing.T) {
 	if n := f.Stats().PageIn.Count() + p.Stats().PageIn.Count(); n != 0 {
 		t.Errorf("timed before the first request: %d", n)
 	}
-	t.Cleanup(sys.Disable(sys.CallMincore)) // all that has no hint is cold
+	t.Cleanup(sys.Disable(sys.CallMincore)) // all that was not seen is cold
 	t.Cleanup(sys.Disable(sys.CallReadNowait))
 	if _, _, err := f.Core().Resident(0, 1); err == nil {
 		t.Skip("this system has another call that reports what is resident")
 	}
 	check(t, f.PageIn(bg, 0, size).Wait())
-	check(t, f.PageIn(bg, 0, size).Wait()) // by the hint
-	async.DropHints(f)
+	check(t, f.PageIn(bg, 0, size).Wait()) // as it was seen
+	async.ForgetSeen()
 	want(t, f.ReadAt(bg, make([]byte, 10), 0), 10, nil)
 	check(t, other.PageIn(bg, 0, 1).Wait())
 	wantErr(t, "past the end", f.PageIn(bg, size, 1).Wait(), core.ErrRange)
-	async.DropHints(f)
+	async.ForgetSeen()
 	want(t, f.WriteAt(bg, make([]byte, 10), 0), 10, nil)
 	s, o, all := f.Stats().PageIn, other.Stats().PageIn, p.Stats().PageIn
 	if s.Count() != 2 || o.Count() != 1 || all != s.Plus(o) || s.Sum <= 0 {
@@ -262,7 +262,7 @@ func TestResidentBlocksAreNotCold(t *testing.T) {
 	count, restore := sys.CountCalls()
 	t.Cleanup(restore)
 	for i := range int64(blocks) {
-		async.DropHints(f)
+		async.ForgetSeen()
 		pin, err := f.Load(bg, i*block, block).Await(bg)
 		check(t, err)
 		pin.Release()
@@ -295,18 +295,18 @@ func testLoadOfResident(t *testing.T, p *async.Pool) {
 	free := occupy(t, p, async.LaneShort, async.LaneFlush, async.LanePage, async.LaneMeta)
 	defer free()
 	f := async.Wrap(p, core.NewMemory("memory", pattern(100_000)))
-	for range 2 { // by probe, by hint
+	for range 2 {
 		pin, err, ok := f.Load(bg, 0, 50_000).TryResult()
 		if !ok || err != nil {
 			t.Fatalf("Load of resident bytes: resolved %v, error %v", ok, err)
 		}
 		pin.Release()
 	}
-	if s := f.Stats(); s.Hinted != 1 || s.Probed != 1 || s.Cold != 0 {
-		t.Errorf("stats: got %d hinted, %d probed, %d cold, want 1, 1, 0", s.Hinted, s.Probed, s.Cold)
+	if s := f.Stats(); s.Seen != 2 || s.Probed != 0 || s.Cold != 0 {
+		t.Errorf("stats: got %d seen, %d probed, %d cold, want 2, 0, 0", s.Seen, s.Probed, s.Cold)
 	}
 	if n := testing.AllocsPerRun(100, func() { f.PageIn(bg, 5, 50) }); n != 0 {
-		t.Errorf("PageIn by hint: %v allocations, want 0", n)
+		t.Errorf("PageIn: %v allocations, want 0", n)
 	}
 }
 
@@ -443,8 +443,8 @@ func TestStoresHaveALane(t *testing.T) {
 	free()
 	want(t, small, 5, nil)
 	want(t, large, 5<<20, nil)
-	hinted := f.Stats().Hinted
-	for f.Stats().Hinted == hinted {
+	seen := f.Stats().Seen
+	for f.Stats().Seen == seen {
 		want(t, f.WriteAt(bg, []byte("other"), 6000), 5, nil)
 	}
 	freeShort()

@@ -15,8 +15,8 @@ import (
 )
 
 // onMedia opens n files of 1 MiB, each as if it were on a device of its own that
-// takes depth reads at once. Every request for their pages that a hint does not
-// serve goes to the pager.
+// takes depth reads at once. Every request for pages of theirs that were
+// not seen goes to the pager.
 func onMedia(t *testing.T, p *async.Pool, n, depth int) ([]*async.File, *calls) {
 	t.Helper()
 	c := watchCalls(t)

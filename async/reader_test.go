@@ -121,7 +121,7 @@ func TestReaderReadsAhead(t *testing.T) {
 	if _, err := r.ReadByte(); err != nil {
 		t.Fatal(err)
 	}
-	if s := f.Stats(); s.Cold+s.Probed+s.Hinted < 5 {
+	if s := f.Stats(); s.Cold+s.Probed+s.Seen < 5 {
 		t.Errorf("after one byte: %+v, want its chunk and 4 more", s)
 	}
 }

@@ -2,7 +2,6 @@ package async_test
 
 import (
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -13,58 +12,13 @@ import (
 	"github.com/fmmap-go/fmmap/internal/testutil"
 )
 
-// Hints agree with a model that records for each unit the last tick in which it was
-// seen: they never claim more, and within a tick they claim all of it.
-func TestHintsAgainstModel(t *testing.T) {
-	still(t, testHints)
-}
-
-func testHints(t *testing.T, p *async.Pool) {
-	const units, unit = 1 << 15, async.HintUnit
-	seed := testutil.Seed(t)
-	r := rand.New(rand.NewPCG(seed, 0))
-	c, err := core.NewAnonymous(units*unit, core.Options{})
-	check(t, err)
-	f := async.Wrap(p, c)
-	closedAtEnd(t, f)
-
-	tick := 0
-	seen := make([]int, units) // tick+1, 0 for never
-	size := int64(units * unit)
-	for range 20_000 {
-		off := r.Int64N(size)
-		n := min(r.Int64N(1<<r.IntN(24))+1, size-off)
-		first, last := off/unit, (off+n-1)/unit
-		switch r.IntN(8) {
-		case 0:
-			ticks := r.IntN(3)
-			async.AgeHints(ticks)
-			tick += ticks
-		case 1, 2, 3:
-			pin, err := c.Pin(off, n)
-			check(t, err)
-			async.SetHint(f, pin)
-			pin.Release()
-			for u := first; u <= last; u++ {
-				seen[u] = tick + 1
-			}
-		default:
-			fresh, now := true, true
-			for _, at := range seen[first : last+1] {
-				fresh = fresh && at > 0 && tick+1-at < async.HintTicks
-				now = now && at == tick+1
-			}
-			if got := async.HasHint(f, off, n); got && !fresh || !got && now {
-				t.Fatalf("[%d, %d): hint %v; all seen lately: %v, all seen in this tick: %v", off, off+n, got, fresh, now)
-			}
-		}
-	}
-}
-
-// Shrinking, and advice that evicts pages, remove hints.
-func TestHintsAreInvalidated(t *testing.T) {
+// What was cut off, or evicted by advice, no longer counts as seen.
+func TestWhatIsGoneIsNotSeen(t *testing.T) {
 	const size = 200_000
 	forKinds(t, size, func(t *testing.T, f *async.File) {
+		if f.Core().Seen(0, size) {
+			return // memory of the heap, which always counts as seen
+		}
 		for _, c := range []struct {
 			name string
 			do   func()
@@ -75,8 +29,8 @@ func TestHintsAreInvalidated(t *testing.T) {
 			}},
 			{"truncate below", func() {
 				check(t, f.Core().Truncate(size/2))
-				if async.HasHint(f, 0, size/2) {
-					t.Error("shrunk: there is a hint still")
+				if f.Core().Seen(0, size/2) {
+					t.Error("shrunk: seen still")
 				}
 				check(t, f.PageIn(bg, 0, 10).Wait())
 				check(t, f.Core().Truncate(size))
@@ -84,12 +38,12 @@ func TestHintsAreInvalidated(t *testing.T) {
 			{"advise", func() { _ = f.Advise(bg, core.AdviceDontNeed, 0, size).Wait() }},
 		} {
 			check(t, f.PageIn(bg, 0, size).Wait())
-			if !async.HasHint(f, size-10, 10) {
-				t.Fatalf("%s: no hint after PageIn", c.name)
+			if !f.Core().Seen(size-10, 10) {
+				t.Fatalf("%s: not seen after PageIn", c.name)
 			}
 			c.do()
-			if async.HasHint(f, size-10, 10) {
-				t.Errorf("%s: the hint is there still", c.name)
+			if f.Core().Seen(size-10, 10) {
+				t.Errorf("%s: seen still", c.name)
 			}
 		}
 	})
@@ -134,22 +88,6 @@ func TestOperationsAreNamed(t *testing.T) {
 		}
 		mu.Unlock()
 	}
-}
-
-// Growing keeps hints.
-func TestHintsSurviveGrowth(t *testing.T) {
-	const size = 200_000
-	forKinds(t, size, func(t *testing.T, f *async.File) {
-		check(t, f.PageIn(bg, 0, size).Wait())
-		check(t, f.Truncate(bg, 70<<20).Wait())
-		check(t, f.PageIn(bg, 69<<20, 1<<20).Wait())
-		if !async.HasHint(f, 0, size) || !async.HasHint(f, 69<<20, 1<<20) {
-			t.Error("growing lost the hints")
-		}
-		if async.HasHint(f, 50<<20, 1) {
-			t.Error("a hint for what was never looked at")
-		}
-	})
 }
 
 // forKinds runs a test over all kinds of files while the clock stands still.

@@ -19,7 +19,7 @@ func (f *File) Truncate(ctx context.Context, size int64) *Future[struct{}] {
 	case f.closing.Load():
 		return failClosed[struct{}](f, "truncate")
 	}
-	r := &resizing{file: f, ctx: ctx, out: newPromise[struct{}](), oldLen: f.core.Len()}
+	r := &resizing{file: f, ctx: ctx, out: newPromise[struct{}]()}
 	c, err := f.core.StartTruncate(size, r.ready)
 	if err != nil {
 		return Failed[struct{}](err)
@@ -39,10 +39,9 @@ func (f *File) Truncate(ctx context.Context, size int64) *Future[struct{}] {
 // Whatever ends it before it is finishing does so through Change.Cancel, which
 // succeeds once. The change must be ended, since later ones wait for it.
 type resizing struct {
-	file   *File
-	ctx    context.Context
-	out    *Future[struct{}]
-	oldLen int64 // length of the window before
+	file *File
+	ctx  context.Context
+	out  *Future[struct{}]
 }
 
 // ready queues the rest, which waits for nothing. It is called by core.
@@ -81,9 +80,6 @@ func (r *resizing) cancel(c *core.Change, cause error) bool {
 }
 
 func (r *resizing) resolve(err error) {
-	if r.file.core.Len() <= r.oldLen {
-		r.file.hints.drop()
-	}
 	r.out.resolve(struct{}{}, err)
 }
 
@@ -188,7 +184,6 @@ func (c *closing) finish(change *core.Change) {
 }
 
 func (c *closing) resolve(err error) {
-	c.file.hints.drop()
 	c.file.around.Load().forget(&c.file.pool.pagers)
 	c.out.resolve(struct{}{}, err)
 }

@@ -117,7 +117,7 @@ func TestStatsAreJSON(t *testing.T) {
 		want  []string
 	}{
 		"pool": {p.Stats(), []string{`"short":{`, `"done":1`, `"longest_wait_ns":`}},
-		"file": {f.Stats(), []string{`"hinted":0`, `"flush":{`, `"batches":0`}},
+		"file": {f.Stats(), []string{`"seen":0`, `"flush":{`, `"batches":0`}},
 	} {
 		b, err := json.Marshal(x.stats)
 		if err != nil {

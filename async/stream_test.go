@@ -47,7 +47,7 @@ func TestStreamLooksAhead(t *testing.T) {
 		check(t, err)
 		if pin.Offset() == 0 {
 			// Where reading is quicker than asking, the last ones are found in memory.
-			if s := f.Stats(); s.Cold+s.Probed+s.Hinted != 5 {
+			if s := f.Stats(); s.Cold+s.Probed+s.Seen != 5 {
 				t.Errorf("asked for with the first chunk at hand: got %+v, want it and 4 more", s)
 			}
 		}

@@ -3,6 +3,8 @@ package core
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/fmmap-go/fmmap/internal/seen"
 )
 
 // SetMinReserve changes what is reserved for files whose options do not say.
@@ -106,9 +108,9 @@ func Retired(f *File) int {
 
 // MarkSeen records that a range of the window has just been seen in memory, Seen
 // reports whether it was lately, and ForgetSeen forgets it.
-func MarkSeen(f *File, off, n int64) { f.gen.Load().seen.key.mark(off, n) }
+func MarkSeen(f *File, off, n int64) { f.gen.Load().seen.key.Mark(off, n) }
 
-func Seen(f *File, off, n int64) bool { return f.gen.Load().seen.key.seen(off, n) }
+func Seen(f *File, off, n int64) bool { return f.gen.Load().seen.key.Seen(off, n) }
 
 func ForgetSeen(f *File, off, n int64) { f.gen.Load().forgetSeen(off, n) }
 
@@ -117,13 +119,13 @@ func ForgetSeen(f *File, off, n int64) { f.gen.Load().forgetSeen(off, n) }
 func SeenWhole(f *File, off, n int64) bool { return f.gen.Load().seen.whole(off, n) }
 
 // EndSeenEpoch has everything looked at again, as a timer does.
-func EndSeenEpoch() { endSeenEpoch() }
+func EndSeenEpoch() { seen.EndEpoch() }
 
 // SeenEpoch is the number of the epoch, which a timer changes.
-func SeenEpoch() uint32 { return atomic.LoadUint32(&seenEpoch) }
+func SeenEpoch() uint32 { return atomic.LoadUint32(&seen.Epoch) }
 
 // SeenBlock is what a word of the table is for.
-const SeenBlock = seenBlock
+const SeenBlock = seen.Block
 
 // NextStep returns the size of the step of a copy after one of size bytes that took
 // so long.

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/fmmap-go/fmmap/internal/seen"
 	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
@@ -122,12 +123,12 @@ func (f *File) loadUnseen(g *generation, p []byte, off int64) (n int, err error)
 		}
 		return 0, nil
 	}
-	around := f.Order() != AdviceRandom && !g.seen.key.knows(off)
+	around := f.Order() != AdviceRandom && !g.seen.key.Knows(off)
 	n, err = f.loadByCall(g, p, off)
 	if around && n > 0 {
 		g.readAround(off)
 	}
-	g.seen.key.mark(off, int64(n))
+	g.seen.key.Mark(off, int64(n))
 	if err == nil {
 		return n, nil
 	}
@@ -148,7 +149,7 @@ func (r *region) owns(p []byte) bool {
 // around, behind what the caller has waited for. The system takes no longer for a
 // block that is in memory than for a few small copies.
 func (g *generation) readAround(off int64) {
-	from, to := g.seen.key.block(off, int64(len(g.data)))
+	from, to := g.seen.key.Block(off, int64(len(g.data)))
 	_ = g.region.m.Advise(sys.WillNeed, g.region.delta+from, to-from)
 }
 
@@ -157,21 +158,21 @@ func (g *generation) readAround(off int64) {
 func (g *generation) seenNow(off, n int64) bool {
 	size := int64(len(g.data))
 	for n > 0 {
-		p, length := g.seen.key.part(off, n)
-		epoch := atomic.LoadUint32(&seenEpoch)
-		if !p.in(epoch) {
-			if p.units = 0; !p.in(epoch-2) || !sys.ResidentAtOnce() {
+		p, length := g.seen.key.Part(off, n)
+		epoch := atomic.LoadUint32(&seen.Epoch)
+		if !p.In(epoch) {
+			if !p.AnyIn(epoch-2) || !sys.ResidentAtOnce() {
 				return false
 			}
-			from, to := g.seen.key.block(off, size)
+			from, to := g.seen.key.Block(off, size)
 			if pages, of, err := g.region.m.Resident(g.region.delta+from, to-from); err != nil || pages < of {
 				return false
 			}
-			g.seen.key.mark(from, to-from)
+			g.seen.key.Mark(from, to-from)
 		}
 		off, n = off+length, n-length
 	}
-	if from, to := g.seen.key.block(off-1, size); g.seen.key.seen(from, to-from) {
+	if from, to := g.seen.key.Block(off-1, size); g.seen.key.Seen(from, to-from) {
 		g.lookWhole(off - 1)
 	}
 	return true
@@ -181,20 +182,20 @@ func (g *generation) seenNow(off, n int64) bool {
 // memory.
 func (g *generation) lookWhole(off int64) {
 	s := &g.seen
-	if s.epoch != &seenEpoch {
+	if s.epoch != &seen.Epoch {
 		return
 	}
 	i, length := off>>s.shift, int64(1)<<s.shift
 	section := &s.sections[i%seenSections]
 	last := section.Load()
-	if length > maxSection || last&^1 == atomic.LoadUint32(&seenEpoch) || !sys.ResidentAtOnce() {
+	if length > maxSection || last&^1 == atomic.LoadUint32(&seen.Epoch) || !sys.ResidentAtOnce() {
 		return
 	}
-	epoch := timedEpoch() // not sooner: it reads a clock
+	epoch := seen.TimedEpoch() // not sooner: it reads a clock
 	if !section.CompareAndSwap(last, epoch+1) {
 		return
 	}
-	n := min(length+seenUnit, int64(len(g.data))-i*length)
+	n := min(length+seen.Unit, int64(len(g.data))-i*length)
 	if pages, of, err := g.region.m.Resident(g.region.delta+i*length, n); err == nil && pages == of {
 		section.CompareAndSwap(epoch+1, epoch)
 	}
@@ -202,8 +203,8 @@ func (g *generation) lookWhole(off int64) {
 
 // forgetSeen forgets what was seen of [off, off+n), which is about to be evicted.
 func (g *generation) forgetSeen(off, n int64) {
-	g.seen.key.forget(off, n)
-	if g.seen.epoch == &seenEpoch {
+	g.seen.key.Forget(off, n)
+	if g.seen.epoch == &seen.Epoch {
 		for i := range g.seen.sections {
 			g.seen.sections[i].Store(0)
 		}

@@ -165,7 +165,7 @@ func (f *File) mapFirst(ctx context.Context, size int64) (err error) {
 	}
 	f.publishInitial(r, n)
 	if f.opts.Populate && n > 0 {
-		f.gen.Load().seen.key.mark(0, n)
+		f.gen.Load().seen.key.Mark(0, n)
 	}
 	return nil
 }

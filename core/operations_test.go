@@ -12,7 +12,7 @@ import (
 // What uses no bytes and fails in no way of its own is in no list of
 // operations, and a twin is in one with its other half.
 var noOperations = map[string]string{
-	"Access": "a constant", "Name": "a constant", "Len": "never fails", "Fd": "never fails", "InUse": "never fails", "Order": "never fails", "String": "never fails",
+	"Access": "a constant", "Name": "a constant", "Len": "never fails", "Fd": "never fails", "InUse": "never fails", "Order": "never fails", "Seen": "never fails", "String": "never fails",
 	"NewLock": "of package lock", "FreezeExec": "see Freeze", "StartClose": "see Close", "CopyToContext": "see CopyTo", "StartCopy": "see CopyTo",
 	"Remove": "changes the directory: remove_test.go", "SetRemoveOnClose": "see Remove", "Dup": "of the descriptor: map_test.go",
 }

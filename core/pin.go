@@ -233,6 +233,9 @@ func (p *Pin) Resident() (pages, of int64, err error) {
 	return p.file.residentIn(p.gen, p.off, p.Len())
 }
 
+// Seen reports whether the pinned bytes were lately seen in memory. See [File.Seen].
+func (p *Pin) Seen() bool { return !p.released.Load() && p.gen.seenLately(p.off, p.Len()) }
+
 // Advise tells the kernel how the pinned bytes will be used. See
 // [File.Advise].
 func (p *Pin) Advise(a Advice) error {

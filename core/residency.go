@@ -33,9 +33,22 @@ func (f *File) residentIn(g *generation, off, n int64) (pages, of int64, err err
 	}
 	pages, of, err = r.m.Resident(r.delta+off, n)
 	if err == nil && pages == of {
-		g.seen.key.mark(off, n)
+		g.seen.key.Mark(off, n)
 	}
 	return pages, of, f.fail("resident", err)
+}
+
+// Seen reports whether all of the bytes [off, off+n) were seen in memory within the
+// last 0.8 s: by Resident or Populate, by a copying read, or by package async. It
+// makes no system call. The system may have evicted them since, and what was not
+// seen may be there. It is false for what does not lie in the window.
+func (f *File) Seen(off, n int64) bool {
+	g, s, err := f.enter()
+	if err != nil {
+		return false
+	}
+	defer f.leave(g.epoch, s)
+	return bounds.Within(off, n, int64(len(g.data))) && g.seenLately(off, n)
 }
 
 // Populate brings the bytes [off, off+n) into memory inside a system call: the
@@ -68,7 +81,7 @@ func (g *generation) populate(off, n int64) error {
 	if err := r.m.Populate(r.delta+off, n, false); err != nil {
 		return r.fault(err, off)
 	}
-	g.seen.key.mark(off, n)
+	g.seen.key.Mark(off, n)
 	return nil
 }
 

@@ -131,6 +131,50 @@ func TestSeenIsLookedAtAgain(t *testing.T) {
 	}
 }
 
+// Seen agrees for a file and a pin, asks the system nothing, and is true of what was
+// read, brought in, or found in memory, and of memory of the heap.
+func TestSeen(t *testing.T) {
+	const size = 256 * KiB
+	for name, see := range map[string]func(f *core.File, p *core.Pin, off, n int64) error{
+		"populated":  func(f *core.File, _ *core.Pin, off, n int64) error { return f.Populate(off, n) },
+		"by the pin": func(_ *core.File, p *core.Pin, _, _ int64) error { return p.Populate() },
+		"read":       func(f *core.File, _ *core.Pin, off, n int64) error { return second(f.ReadAt(make([]byte, n), off)) },
+	} {
+		f := opened(t, tempFile(t, pattern(size, 1)), core.Options{Access: core.ReadWrite, Offset: 100})
+		p := pinned(t, f, 70*KiB, 64*KiB)
+		looks := failing(t, sys.OpMincore, -1, nil)
+		for {
+			epoch := core.SeenEpoch()
+			core.ForgetSeen(f, 0, f.Len())
+			before := f.Seen(70*KiB, 64*KiB) || p.Seen()
+			check(t, see(f, p, 70*KiB, 64*KiB))
+			after, neighbors := f.Seen(70*KiB, 64*KiB) && p.Seen(), f.Seen(0, 4*KiB) || f.Seen(size-4*KiB, 100)
+			if core.SeenEpoch() != epoch {
+				continue
+			}
+			if before || !after && (name != "read" || sys.CanLoad(f.Fd())) || neighbors {
+				t.Errorf("%s: seen before %v, after %v, neighbors %v", name, before, after, neighbors)
+			}
+			break
+		}
+		if looks() > 0 {
+			t.Errorf("%s: %d system calls", name, looks())
+		}
+		if f.Seen(size-10, 200) || f.Seen(-1, 1) || f.Seen(0, -1) {
+			t.Errorf("%s: what does not lie in the window was seen", name)
+		}
+		p.Release()
+		check(t, f.Close())
+		if f.Seen(0, 0) || p.Seen() {
+			t.Errorf("%s: seen after Close and Release", name)
+		}
+	}
+	m := core.NewMemory("memory", make([]byte, 10))
+	if !m.Seen(0, 10) || m.Seen(0, 11) {
+		t.Error("memory of the heap was not seen, or more than that")
+	}
+}
+
 // Two files that are created empty have places of their own in the table when they
 // have grown, and so has each of two that shrink and grow again.
 func TestGrownFilesShareNoPlaces(t *testing.T) {

@@ -182,7 +182,7 @@ func TestScrape(t *testing.T) {
 		"fmmap_lane_done_total lane=flush pool=main":             float64(pool.Flush.Done),
 		"fmmap_lane_longest_wait_seconds lane=short pool=main":   pool.Short.LongestWait.Seconds(),
 		"fmmap_file_size_bytes file=data":                        1 << 20,
-		"fmmap_file_page_requests_total file=data served=hinted": float64(file.Hinted),
+		"fmmap_file_page_requests_total file=data served=seen":   float64(file.Seen),
 		"fmmap_file_page_requests_total file=data served=probed": float64(file.Probed),
 		"fmmap_file_page_requests_total file=data served=cold":   float64(file.Cold),
 		"fmmap_flush_requests_total file=data":                   3,

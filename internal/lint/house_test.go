@@ -14,7 +14,7 @@ import (
 // in tests.
 var allowed = map[string][]string{
 	".":                        {},
-	"core":                     {"lock", "internal/sys", "internal/bounds", "internal/invariant", "internal/stacks", "internal/stripe"},
+	"core":                     {"lock", "internal/sys", "internal/bounds", "internal/invariant", "internal/seen", "internal/stacks", "internal/stripe"},
 	"lock":                     {"internal/sys", "internal/invariant"},
 	"flush":                    {"latency", "internal/bounds", "internal/invariant"},
 	"async":                    {"core", "lock", "flush", "latency", "internal/bounds", "internal/invariant", "internal/medium", "internal/stripe", "internal/lane"},
@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"latency":                  {},
 	"async/asynctest":          {"async"},
 	"internal/bounds":          {},
+	"internal/seen":            {},
 	"internal/stacks":          {"internal/sys"},
 	"internal/stripe":          {},
 	"internal/invariant":       {},

@@ -119,11 +119,11 @@ type fileStats struct {
 	length int64
 }
 
-var pageRequests = &Metric{Counter, "file.page_requests", "", "Requests of pages, by how they were served: hinted and probed at once, cold after waiting.", []string{"file", "served"}}
+var pageRequests = &Metric{Counter, "file.page_requests", "", "Requests of pages, by how they were served: seen and probed at once, cold after waiting.", []string{"file", "served"}}
 
 var fileMetrics = []row[fileStats]{
 	number(Gauge, "file.size", Bytes, "Length of the window; 0 once the file is closed.", byFile, func(s fileStats) int64 { return s.length }),
-	{Metric: pageRequests, label: "hinted", value: func(s fileStats) float64 { return float64(s.Hinted) }},
+	{Metric: pageRequests, label: "seen", value: func(s fileStats) float64 { return float64(s.Seen) }},
 	{Metric: pageRequests, label: "probed", value: func(s fileStats) float64 { return float64(s.Probed) }},
 	{Metric: pageRequests, label: "cold", value: func(s fileStats) float64 { return float64(s.Cold) }},
 	times("file.page_in", "Time in which requests of cold bytes brought them into memory.", byFile, func(s fileStats) latency.Histogram { return s.PageIn }),
