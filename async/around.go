@@ -23,7 +23,7 @@ import (
 // nothing for a while, when that is not so.
 const (
 	aroundBlock = 64 << 10 // what is read, and counted as asked for
-	aroundMost  = 4 << 20  // at once, around one request
+	aroundMost  = 1 << 20  // at once, around one request, or a quarter of what may be under way
 	aroundLimit = 4 << 20  // under way at once, of one file
 
 	// A device that reads so many units in a second, while others wait for it too, is
@@ -33,7 +33,8 @@ const (
 	aroundLimitQuick = 4 * aroundLimit
 
 	// With AdviceSequential a file begins with more.
-	aroundSequential = 512 << 10
+	aroundSequential     = 512 << 10
+	aroundMostSequential = 2 << 20
 
 	// A block is not read around again for so long.
 	aroundAgain = time.Second
@@ -217,7 +218,7 @@ func (a *around) adapt(now time.Time, fits bool, order core.Advice, limit int64)
 	random := fits && a.chance >= 8 && now.Sub(a.since) >= aroundPace
 	switch {
 	case a.issued >= 16 && 2*a.hits >= a.issued, random && float64(2*a.hits) >= a.chance:
-		a.allowed = min(2*a.allowed, limit)
+		a.allowed = min(2*a.allowed, max(limit, aroundBlock))
 		a.pause = 0
 	case random && float64(4*a.hits) < a.chance, !fits && a.issued >= 64 && 16*a.hits < a.issued:
 		if a.allowed /= 2; a.allowed < aroundBlock {
@@ -242,8 +243,13 @@ func (a *around) plan(r *request, size int64, order core.Advice) (b *behind, off
 	fits := size <= aroundShare()
 	a.askLocked(p, r.off, r.n, size)
 	a.adapt(now, fits, order, r.aroundLimit())
-	span := min(a.allowed, aroundMost)
-	for span > 0 && span < 2*r.n && span < aroundMost {
+	most := int64(aroundMost)
+	if order == core.AdviceSequential {
+		most = aroundMostSequential
+	}
+	most = max(most, a.allowed/4)
+	span := min(a.allowed, most)
+	for span > 0 && span < 2*r.n && span < most {
 		span *= 2
 	}
 	if span <= r.n || a.isDone(r.off, now) {
@@ -319,12 +325,13 @@ func (f *File) readAround(r *request) {
 	}
 	f.skips.Store(0) // the block will soon be resident
 	read := func(dropped error) {
+		began := time.Now()
 		if dropped == nil {
 			_ = f.core.Advise(core.AdviceWillNeed, off, n) // it may be closed by now, or shorter
 		}
-		b.issued(r.pool)
+		b.issued(r.pool, began)
 	}
 	if err := executeIn(r.lane, opReadAround, read); err != nil {
-		b.issued(r.pool)
+		b.issued(r.pool, time.Now())
 	}
 }

@@ -24,7 +24,7 @@ func unknown(t *testing.T, p *async.Pool, n int) (*async.File, *calls) {
 	c := watchCalls(t)
 	c.failing(sys.OpMincore, errors.ErrUnsupported)
 	f := onDisk(t, p, n)
-	async.SetMedium(f, medium.Medium{Device: 1, Depth: 64})
+	async.SetMedium(f, medium.Medium{Device: 1, Depth: 64, MaxDepth: 64})
 	return f, c
 }
 
@@ -232,7 +232,7 @@ func TestReadingAroundIsBounded(t *testing.T) {
 	})
 }
 
-// Neighbors that are asked for are read around in larger blocks, up to 4 MiB.
+// Neighbors that are asked for are read around in larger blocks, up to 1 MiB.
 func TestReadingAroundGrows(t *testing.T) {
 	inBubble(t, 1<<30, func(t *testing.T, p *async.Pool) {
 		const size = 32 << 20
@@ -246,23 +246,32 @@ func TestReadingAroundGrows(t *testing.T) {
 			}
 			before, largest = n, max(largest, n-before)
 		}
-		if s := f.Stats(); largest != 4<<20 || s.Around != size || s.AroundAsked < size*9/10 {
-			t.Errorf("got at most %d bytes around a page, %d in all and %d of these asked for, want %d, %d and nearly all", largest, s.Around, s.AroundAsked, 4<<20, size)
+		if s := f.Stats(); largest != 1<<20 || s.Around != size || s.AroundAsked < size*9/10 {
+			t.Errorf("got at most %d bytes around a page, %d in all and %d of these asked for, want %d, %d and nearly all", largest, s.Around, s.AroundAsked, 1<<20, size)
 		}
 	})
 }
 
 // Of a quick device four times as much may be under way around requests as of
-// another one.
+// another one, and never more than half of what else it is certain to take, so that
+// reading goes on.
 func TestReadingAroundFollowsTheDevice(t *testing.T) {
+	const quick, slow = 100 * time.Microsecond, 20 * time.Millisecond
 	for name, c := range map[string]struct {
-		takes time.Duration // a call for its pages
-		want  int64
-	}{"quick": {100 * time.Microsecond, 16 << 20}, "slow": {20 * time.Millisecond, 4 << 20}} {
+		medium medium.Medium
+		takes  time.Duration // a call for its pages
+		want   int64
+	}{
+		"quick":                   {medium.Medium{Depth: 64, MaxDepth: 64}, quick, 16 << 20},
+		"slow":                    {medium.Medium{Depth: 64, MaxDepth: 64}, slow, 4 << 20},
+		"quick, of a short queue": {medium.Medium{Depth: 8, MaxDepth: 64}, quick, 4 * medium.Unit},
+		"slow, of a short queue":  {medium.Medium{Depth: 8, MaxDepth: 64}, slow, 4 * medium.Unit},
+	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, 1<<30, func(t *testing.T, p *async.Pool) {
 				const size = 64 << 20
 				f, _ := unknown(t, p, size)
+				async.SetMedium(f, c.medium)
 				defer async.KeepDevice(f)()
 				defer sys.Inject(func(op sys.Op) error {
 					switch op {
@@ -278,8 +287,8 @@ func TestReadingAroundFollowsTheDevice(t *testing.T) {
 					check(t, f.PageIn(bg, off, 1).Wait())
 					most = max(most, async.AroundAllowed(f))
 				}
-				if most != c.want {
-					t.Errorf("up to %d bytes may be under way, want %d", most, c.want)
+				if n := f.Stats().Around; most != c.want || n < size*9/10 {
+					t.Errorf("up to %d bytes may be under way, want %d, and %d of %d were read around", most, c.want, n, size)
 				}
 			})
 		})

@@ -93,8 +93,8 @@ func NewDepth(certain, most int) *Depth {
 	return &Depth{depth{certain: certain, seen: certain, most: most}}
 }
 
-func (d *Depth) Takes(started, units int) bool        { return d.d.takes(started, units) }
-func (d *Depth) Took(took time.Duration, started int) { d.d.took(took, started) }
+func (d *Depth) Takes(started, units int) bool               { return d.d.takes(started, units) }
+func (d *Depth) Took(took time.Duration, units, started int) { d.d.took(took, units, started) }
 
 // Started returns how many reads of the device of f were started and not waited for.
 func Started(f *File) int {

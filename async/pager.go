@@ -58,7 +58,7 @@ type device struct {
 	waiting  list.List // of *request: not started, oldest first
 	reads    uint64    // how many were started
 	behind   []*behind // reads around requests that are under way, oldest first
-	quick    bool      // the last of those that are over was, as aroundQuick says
+	quick    bool      // the last of those that are over was, as aroundQuick says; what was in memory is quick on any
 }
 
 // A behind is a read around a request. It is over, as far as is known, when a
@@ -131,21 +131,32 @@ func (p *pagers) enterAs(store bool, f *File, off, n int64) (r *request, start b
 func (r *request) fits() bool { return r.device.started+units(r.n) <= r.depth }
 
 // aroundLimit returns how many bytes may be read around requests of a file at a
-// time.
+// time: as many as there is room for.
 func (r *request) aroundLimit() int64 {
 	r.pool.mu.Lock()
 	defer r.pool.mu.Unlock()
+	limit := int64(aroundLimit)
 	if r.device.quick {
-		return aroundLimitQuick
+		limit = aroundLimitQuick
 	}
-	return aroundLimit
+	return min(limit, int64(r.device.room())*medium.Unit)
+}
+
+// room is how many units may be read around the requests of all files of a device
+// at a time: half of what it takes, or four times that if it is quick. A caller that
+// starts a read must not wait for those, so they are no more than half where no more
+// than its depth is certain. The caller holds mu.
+func (d *device) room() int {
+	if d.quick && d.depth.certain == d.depth.most {
+		return d.depth.certain / 2 * (aroundLimitQuick / aroundLimit)
+	}
+	return d.depth.certain / 2
 }
 
 // admit counts as under way a read of n bytes around r, if no read that is waited
-// for has to wait to be started, and no more than allowed bytes are read around
-// requests then, nor more than half of what the device takes, or four times that if
-// it is quick. That may be more than the device has room for, and then the pager
-// waits as it starts the read.
+// for has to wait to be started, and there is room for it in the device and in what
+// is allowed. That may be more than the queue of the device has room for, and then
+// the pager waits as it starts the read.
 func (r *request) admit(n, allowed int64) *behind {
 	p, d := r.pool, r.device
 	p.mu.Lock()
@@ -154,11 +165,7 @@ func (r *request) admit(n, allowed int64) *behind {
 	for _, b := range d.behind {
 		sum += b.units
 	}
-	room := r.depth / 2
-	if d.quick {
-		room *= aroundLimitQuick / aroundLimit
-	}
-	if d.waiting.Len() > 0 || sum > max(units(allowed), 1) || sum > room {
+	if d.waiting.Len() > 0 || sum > max(units(allowed), 1) || sum > d.room() {
 		return nil
 	}
 	b := &behind{device: d, units: units(n), sum: sum, after: math.MaxUint64}
@@ -167,11 +174,12 @@ func (r *request) admit(n, allowed int64) *behind {
 	return b
 }
 
-// issued records that the read of b has been started, or will never be.
-func (b *behind) issued(p *pagers) {
+// issued records that the read of b has been started, from the time began on, or
+// will never be.
+func (b *behind) issued(p *pagers, began time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	b.after, b.began = b.device.reads, time.Now()
+	b.after, b.began = b.device.reads, began
 	p.left(b.device)
 }
 
@@ -205,13 +213,13 @@ func (r *request) turn() {
 		r.startNow() // also if the device does not take it: the pager may wait
 	}
 	for next != nil {
-		started := d.started
+		taken, started := next, d.started
 		p.mu.Unlock()
 		began := time.Now()
-		next.read()
+		taken.read()
 		took := time.Since(began)
 		p.mu.Lock()
-		d.depth.took(took, started)
+		d.depth.took(took, units(taken.n), started)
 		next = p.next(d)
 	}
 	p.mu.Unlock()

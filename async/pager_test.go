@@ -199,22 +199,28 @@ func TestDepth(t *testing.T) {
 			}
 		}
 		takes("at first", 6)
-		d.Took(0, 3)
-		d.Took(time.Millisecond, 4)
+		d.Took(0, 1, 3)
+		d.Took(time.Millisecond, 1, 4)
 		takes("after a slow start of the fourth", 3)
 		time.Sleep(time.Millisecond)
 		takes("soon after it", 3)
 		time.Sleep(15 * time.Millisecond)
 		takes("after a pause", 6)
-		d.Took(0, 100)
-		d.Took(time.Millisecond, 5)
-		d.Took(200*time.Microsecond, 5) // neither
-		d.Took(time.Millisecond, 7)     // a try, of a long read
+		d.Took(0, 1, 100)
+		d.Took(time.Millisecond, 1, 5)
+		d.Took(200*time.Microsecond, 1, 5) // neither
+		d.Took(time.Millisecond, 16, 5)    // quick, for a long read
+		d.Took(time.Millisecond, 1, 7)     // a try
 		takes("after a start that waited", 5)
 		for range 10 {
-			d.Took(time.Second, 2)
+			d.Took(time.Second, 1, 2)
 		}
-		takes("after many", 2)
+		time.Sleep(time.Second)
+		takes("after many", 6)
+		d.Took(time.Hour, 1, 4)
+		takes("after a very slow start", 2)
+		time.Sleep(time.Second)
+		takes("a second later", 6)
 	})
 }
 

@@ -22,8 +22,8 @@ type PoolOptions struct {
 
 	// Short, Flush, Page and Meta shape the lanes. By default Short is as
 	// wide as GOMAXPROCS and Page has one worker per device. Flush has two per
-	// device, or one if GOMAXPROCS is 1, and Meta two, or one if that is 4 or
-	// less: their work is in system calls that may keep a P each. Every queue
+	// device, or one if GOMAXPROCS is 1, and Meta two, or one if GOMAXPROCS is 4
+	// or less: their work is in system calls that may keep a P each. Every queue
 	// holds 1024. A wider Flush makes more files durable at a time.
 	//
 	// Flush and Page are the shapes of a lane per device. A device has one while

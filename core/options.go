@@ -96,11 +96,12 @@ type Options struct {
 	// of each has to change the extents of the file as well, which costs a
 	// commit of the journal. It is for logs and other files whose bytes are each
 	// stored once and then flushed, and makes them longer as slowly as the device
-	// writes. Its pages lie in folios of their own, so that the second store to one
-	// since a flush goes through the map, where others do so from the 32nd on. It
-	// needs the lock, since zeros would replace what another process stores there
-	// meanwhile, and cannot be used with Sparse. Windows shortens no file that is
-	// mapped, so there a growth that fails leaves the file longer than its window.
+	// writes. Until they are evicted, what a File has written ahead lies in folios of
+	// one page, so that it makes the second store to one since a flush through the
+	// map, where others are from the 32nd on. It needs the lock, since zeros would
+	// replace what another process stores there meanwhile, and cannot be used with
+	// Sparse. Windows shortens no file that is mapped, so there a growth that fails
+	// leaves the file longer than its window.
 	WrittenAhead bool
 	// Populate brings the whole window into memory before OpenFile returns.
 	Populate bool

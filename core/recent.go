@@ -16,9 +16,8 @@ const (
 	// that are flushed often.
 	hotAfter = 32
 
-	// hotAheadAfter is the same for a page that was written ahead, alone: a flush
-	// writes no more than that. Records of 256 bytes, a page full of them at each
-	// flush, are appended 1.2 times as fast as with 32, and 1.8 times by futures.
+	// hotAheadAfter is the same number for a page that was written ahead. Such a page
+	// is a folio of its own, so that a flush writes no more for it.
 	hotAheadAfter = 2
 
 	storeUnit = 4 << 10 // what stores are counted for: no page is smaller
@@ -37,7 +36,7 @@ const (
 // writable. Counts of another age are forgotten.
 type recent struct {
 	age    atomic.Uint32
-	ahead  atomic.Int64 // units from this one, less 1, on were written ahead; 0 if none
+	ahead  atomic.Int64 // 1 + the first unit from which on all were written ahead; 0 if none
 	chunks atomic.Pointer[[]atomic.Pointer[[recentChunk]atomic.Uint64]]
 	mu     sync.Mutex // held while replacing chunks and making one
 }

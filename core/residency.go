@@ -41,7 +41,8 @@ func (f *File) residentIn(g *generation, off, n int64) (pages, of int64, err err
 // Seen reports whether all of the bytes [off, off+n) were seen in memory within the
 // last 0.8 s: by Resident or Populate, by a copying read, or by package async. It
 // makes no system call. The system may have evicted them since, and what was not
-// seen may be there. It is false for what does not lie in the window.
+// seen may be there. Memory of the heap always counts as seen. What does not lie in
+// the window never does.
 func (f *File) Seen(off, n int64) bool {
 	g, s, err := f.enter()
 	if err != nil {

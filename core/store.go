@@ -26,8 +26,8 @@ import (
 //
 //	flush ──▶ 1st … 31st store: pwrite ──▶ 32nd: populate, copy ──▶ copy … ──▶ flush
 //
-// A page that this File has written ahead is a folio alone. There the second store
-// goes through the map.
+// A page that this File has written ahead is a folio of its own, until it is evicted.
+// There the second store goes through the map.
 //
 // A write by system call would lengthen a file that another process has made
 // shorter, where a store through the map faults. sys.StoreAt looks at the length

@@ -24,7 +24,7 @@ import (
 // they wait for the turn only for a while, and then for the device, side by side.
 const (
 	turnTime = 5 * time.Millisecond
-	turnMost = 128 << 10 // bytes of a read that waits for its turn; the time of larger ones is the device's
+	turnMost = 128 << 10 // bytes; the time of larger reads is that of the device
 )
 
 // loadByCall reads bytes at off of the window of g into p by system calls.
@@ -37,7 +37,7 @@ func (f *File) loadByCall(g *generation, p []byte, off int64) (int, error) {
 	if !left {
 		return n, err
 	}
-	// What could not be begun is not in memory either when the turn comes.
+	// What could not be begun would not be in memory when the turn comes.
 	p, off, at = p[n:], off+int64(n), at+int64(n)
 	if g.region.m.Advise(sys.WillNeed, g.region.delta+off, int64(len(p))) == nil {
 		if turn := f.loads.turn.Load(); takeTurn(turn) {

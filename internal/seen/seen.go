@@ -204,11 +204,12 @@ func TimedEpoch() uint32 {
 func EndEpoch() { atomic.AddUint32(&Epoch, 2) }
 
 // Hold keeps the epoch from ending by itself until release is called, which ends
-// it. It is for tests.
+// it, and forgets its timer. It is for tests.
 func Hold() (release func()) {
 	held.Add(1)
 	return func() {
-		EndEpoch()
 		held.Add(-1)
+		timer.Store(0) // that of a bubble that is over would count for the next one
+		EndEpoch()     // last: what is recorded in between has no timer
 	}
 }

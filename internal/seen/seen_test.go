@@ -11,36 +11,38 @@ import (
 // Windows that are used side by side have places of their own, also beside a large
 // one, until the table is full.
 func TestWindowsShareNoPlaces(t *testing.T) {
-	release := seen.Hold()
-	defer release()
-	const large = 64 << 20
-	keys := []seen.Key{seen.NewKey(0, seen.Blocks(0, large))}
-	for range 1000 {
-		keys = append(keys, seen.NewKey(100, seen.Blocks(100, 3*seen.Block)))
-	}
-	length := func(i int) int64 {
-		if i == 0 {
-			return large
+	synctest.Test(t, func(t *testing.T) { // whose timer ends no epoch of another test
+		defer seen.Hold()()
+		const large = 64 << 20
+		keys := []seen.Key{seen.NewKey(0, seen.Blocks(0, large))}
+		for range 1000 {
+			keys = append(keys, seen.NewKey(100, seen.Blocks(100, 3*seen.Block)))
 		}
-		return 3 * seen.Block
-	}
-	for i, k := range keys {
-		k.Mark(0, length(i))
-	}
-	for i, k := range keys {
-		if !k.Seen(0, length(i)) {
-			t.Errorf("window %d has lost what was seen of it", i)
+		length := func(i int) int64 {
+			if i == 0 {
+				return large
+			}
+			return 3 * seen.Block
 		}
-	}
-	if k := keys[1].Renamed(); k.Seen(0, 1) || k.Knows(0) {
-		t.Error("a renamed key has what was seen before")
-	}
+		for i, k := range keys {
+			k.Mark(0, length(i))
+		}
+		for i, k := range keys {
+			if !k.Seen(0, length(i)) {
+				t.Errorf("window %d has lost what was seen of it", i)
+			}
+		}
+		if k := keys[1].Renamed(); k.Seen(0, 1) || k.Knows(0) {
+			t.Error("a renamed key has what was seen before")
+		}
+	})
 }
 
 // An epoch ends 0.8 s after something was first seen in it. Then it counts as known
 // for one more.
 func TestEpochs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		seen.Hold()() // no timer of another test counts
 		k := seen.NewKey(0, 1)
 		for round := range 3 {
 			k.Mark(0, 10*seen.Unit)

@@ -17,8 +17,8 @@ func LoadAt(fd uintptr, p []byte, off int64) (n int, err error) {
 }
 
 // LoadNow is LoadAt for what is in memory. It reports as left whether it has read
-// less than p without having found the end of the file. Of that it may have begun
-// to read some from the device. off is not negative.
+// less than p, which LoadAt may read still. Of that it may have begun to read some
+// from the device. off is not negative.
 func LoadNow(fd uintptr, p []byte, off int64) (n int, left bool, err error) {
 	if err := injected(OpPread); err != nil {
 		return 0, false, err

@@ -59,7 +59,8 @@ func loadNow(fd uintptr, p []byte, off int64) (n int, left bool, err error) {
 	)
 	switch {
 	case err == nil:
-		return n, 0 < n && n < len(p), nil
+		// Linux 5.9 and 5.10 may return 0 before the end of the file: readv(2), BUGS.
+		return n, n < len(p), nil
 	case err == unix.EAGAIN, err == unix.EINTR, refusal(err):
 		return 0, true, nil
 	}

@@ -14,14 +14,19 @@ import (
 
 // While a device reads nothing at all, no call for its pages waits, although far
 // more are made than its queue holds; and a file on another device is read as if
-// it were alone. It has responded before, so that it was found out what it takes.
+// it were alone. It has responded before, so that it was found out what it takes,
+// and so it is if more than what is asked for is read.
 func TestDeviceThatDoesNotRespond(t *testing.T) {
 	for _, queue := range []int{12, 512} { // the default of FUSE, and more than is ever started
-		t.Run(fmt.Sprint("queue of ", queue), func(t *testing.T) { testDeviceThatDoesNotRespond(t, queue) })
+		for _, order := range []core.Advice{core.AdviceRandom, core.AdviceNormal} {
+			t.Run(fmt.Sprintf("queue of %d, %v", queue, order), func(t *testing.T) {
+				testDeviceThatDoesNotRespond(t, queue, order)
+			})
+		}
 	}
 }
 
-func testDeviceThatDoesNotRespond(t *testing.T, queue int) {
+func testDeviceThatDoesNotRespond(t *testing.T, queue int, order core.Advice) {
 	const loads, earlier, apart = 700, 200, 64 << 10
 	d := disk.StartAs(t, disk.Options{Size: (loads + earlier) * apart, Queue: queue})
 	local := filepath.Join(t.TempDir(), "local")
@@ -30,7 +35,7 @@ func testDeviceThatDoesNotRespond(t *testing.T, queue int) {
 	defer func() { check(t, pool.Close()) }()
 	open := func(name string) *async.File {
 		f := must[*async.File](t)(async.Open(bg, pool, name, core.Options{NoLock: true}).Await(bg))
-		_ = f.Core().Advise(core.AdviceRandom, 0, f.Core().Len())
+		_ = f.Core().Advise(order, 0, f.Core().Len())
 		return f
 	}
 	slow, quick := open(d.File()), open(local)
