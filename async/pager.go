@@ -3,6 +3,7 @@ package async
 import (
 	"container/list"
 	"math"
+	"runtime"
 	"sync"
 	"time"
 
@@ -222,7 +223,13 @@ func (r *request) turn() {
 		d.depth.took(took, units(taken.n), started)
 		next = p.next(d)
 	}
+	guessed := d.depth.certain < d.depth.most
 	p.mu.Unlock()
+	if guessed {
+		// Those whose pages have come ask for the next ones first. Otherwise the pager
+		// would start these one at a time, and hold a P all the while.
+		runtime.Gosched()
+	}
 }
 
 // next counts as started the oldest read of d that waits, if the device takes
