@@ -185,6 +185,8 @@ func TestScrape(t *testing.T) {
 		"fmmap_file_page_requests_total file=data served=seen":   float64(file.Seen),
 		"fmmap_file_page_requests_total file=data served=probed": float64(file.Probed),
 		"fmmap_file_page_requests_total file=data served=cold":   float64(file.Cold),
+		"fmmap_file_around_bytes_total file=data":                float64(file.Around),
+		"fmmap_file_around_asked_bytes_total file=data":          float64(file.AroundAsked),
 		"fmmap_flush_requests_total file=data":                   3,
 		"fmmap_flush_requests_total file=index":                  3,
 		"fmmap_flush_refused_total file=index":                   1,

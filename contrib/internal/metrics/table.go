@@ -126,6 +126,8 @@ var fileMetrics = []row[fileStats]{
 	{Metric: pageRequests, label: "seen", value: func(s fileStats) float64 { return float64(s.Seen) }},
 	{Metric: pageRequests, label: "probed", value: func(s fileStats) float64 { return float64(s.Probed) }},
 	{Metric: pageRequests, label: "cold", value: func(s fileStats) float64 { return float64(s.Cold) }},
+	number(Counter, "file.around", Bytes, "Bytes whose reading was started around pages that a request waited for.", byFile, func(s fileStats) uint64 { return s.Around }),
+	number(Counter, "file.around_asked", Bytes, "Those of them that another request has asked for since.", byFile, func(s fileStats) uint64 { return s.AroundAsked }),
 	times("file.page_in", "Time in which requests of cold bytes brought them into memory.", byFile, func(s fileStats) latency.Histogram { return s.PageIn }),
 }
 
