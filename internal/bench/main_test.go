@@ -170,7 +170,7 @@ func TestMedianAndRatio(t *testing.T) {
 // Every plot is made of the rows that it needs, and shows each side by name.
 func TestPlots(t *testing.T) {
 	var all []line
-	for _, w := range []string{"commit/1", "commit/8", "commit4k/1", "commit4k/8", "spread/1", "spread/4", "slow/ticker", "latency/commit/50", "latency/cold/99.9", "scatter/bytes"} {
+	for _, w := range []string{"commit/1", "commit/8", "commit4k/1", "commit4k/8", "spread/1", "spread/4", "spread/tail", "slow/ticker", "latency/commit/50", "latency/cold/99.9", "scatter/bytes"} {
 		for i, peer := range []string{"one peer", "another peer"} {
 			all = append(all, line{Workload: w, Peer: peer, Ours: 300, Theirs: float64(20 + i)})
 		}
@@ -192,6 +192,9 @@ func TestPlots(t *testing.T) {
 		}
 		if strings.Contains(string(b), "NaN") || strings.Contains(string(b), "Inf") {
 			t.Errorf("%s.svg has a number that is none", name)
+		}
+		if strings.Contains(string(b), `text-anchor="middle">0<`) {
+			t.Errorf("%s.svg has a place for a row without a number", name)
 		}
 	}
 	text := courses(time.Second, []course{{name: "one"}, {name: "another", rate: [instants]float64{1e5}, late: [instants]float64{7}}})

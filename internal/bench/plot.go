@@ -22,7 +22,11 @@ func plot(dir string, all []line) error {
 		{"commit4k", "durable flushes a second, file written by 4 KiB writes", "callers", "commit4k/"},
 		{"spread", "durable flushes a second of 64 callers", "files", "spread/"},
 	} {
-		points := of(all, func(name string) bool { return strings.HasPrefix(name, p.prefix) })
+		points := of(all, func(name string) bool {
+			n, ok := strings.CutPrefix(name, p.prefix)
+			_, err := strconv.Atoi(n)
+			return ok && err == nil
+		})
 		if len(points) > 1 {
 			if err := writePlot(dir, p.file, chart(p.title, p.axis, points)); err != nil {
 				return err
