@@ -29,8 +29,10 @@
 // the segments. A segment is written ahead with zeros, so that flushing a batch
 // changes no metadata of the file system, and recycled by a new header: no file
 // is renamed or removed in steady state. Where truncation leaves none, the next
-// segment is written ahead while the second half of the last one fills. The
-// first segments of a log are shorter, so that its first record waits for little.
+// segment is written ahead while the second half of the last one fills, or, where
+// batches have 64 KiB and more, its blocks are allocated alone, since the zeros would
+// take as much of the device as the records. The first segments of a log are
+// shorter, so that its first record waits for little.
 //
 //	meta      two slots, written in turn: first and last segment, the place of
 //	          the last TruncateBack, how the log was closed, the map of Set

@@ -10,3 +10,14 @@ func ObserveFileSync(fn func(name string)) (restore func()) {
 	}
 	return func() { syncFile = was }
 }
+
+// ObserveAllocate has fn called before a segment file is made whose blocks are only
+// allocated, until restore is called.
+func ObserveAllocate(fn func(name string)) (restore func()) {
+	was := allocate
+	allocate = func(name string, size int64) error {
+		fn(name)
+		return was(name, size)
+	}
+	return func() { allocate = was }
+}

@@ -304,3 +304,22 @@ func writeAhead(name string, size int64, may func(off int64) error) (err error) 
 	}
 	return core.SyncParent(name)
 }
+
+// allocate makes a segment file of zeros that has its blocks, of which none was
+// written yet. It is a variable for tests.
+var allocate = func(name string, size int64) error {
+	f, err := core.OpenFile(name, core.Options{Access: core.ReadWrite, Create: true, Exclusive: true, Size: size, NoLock: true, Reserve: 1})
+	if err != nil {
+		return err
+	}
+	if err = f.Flush(); err == nil {
+		err = core.SyncParent(name)
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		_ = os.Remove(name)
+	}
+	return err
+}

@@ -23,6 +23,12 @@ const (
 	// times as long, up to Options.SegmentSize.
 	firstSegment  = 1 << 20
 	segmentGrowth = 4
+
+	// largeFlush is how many bytes a flush of the tail has on average where no spare
+	// is written ahead: its blocks are allocated alone. The zeros would take as
+	// much of the device as the records do, and what they save, a change of the
+	// extents in each flush, is little beside that.
+	largeFlush = 64 << 10
 )
 
 // A spare is a segment file that holds nothing.
@@ -34,7 +40,7 @@ type spare struct {
 	found bool
 }
 
-// A making is a spare that a goroutine of the log writes ahead.
+// A making is a spare that a goroutine of the log writes ahead, or allocates.
 type making struct {
 	size    int64
 	allowed atomic.Int64 // how much of it may be written yet
@@ -154,26 +160,32 @@ func (l *Log) lookAhead(tail *segment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.making == nil && len(l.spares) < l.opts.Spare && l.refused != tail.seq {
-		l.makeSpare(tail.seq)
+		l.makeSpare(tail)
 	}
 	if l.making != nil { // it is whole when the tail is 7/8 full
 		l.making.allow(int64(float64(l.making.size) * min(1, float64(used)/float64(tail.size*3/8))))
 	}
 }
 
-// makeSpare begins to write a spare. A second one is not tried for the segment
-// seq when that fails: roll makes one then, and returns the error. l.writer and
+// makeSpare begins to make a spare for the time after the tail. A second one is not
+// tried when that fails: roll makes one then, and returns the error. l.writer and
 // l.mu are held.
-func (l *Log) makeSpare(seq uint64) {
+func (l *Log) makeSpare(tail *segment) {
 	ctx, stop := context.WithCancel(l.ctx)
 	m := &making{size: l.segmentSize(), more: make(chan struct{}, 1), done: make(chan struct{}), stop: stop}
 	l.making = m
 	l.number++
 	s := spare{name: segmentName(l.dir, l.number), size: m.size}
-	l.background.Go(func() { // ends when the file is written, is not needed, or the log is closed
+	seq, large := tail.seq, tail.end >= largeFlush*int64(max(commits(tail.committer), 1))
+	l.background.Go(func() { // ends when the file is made, is not needed, or the log is closed
 		defer close(m.done)
 		defer stop()
-		err := writeAhead(s.name, s.size, func(off int64) error { return m.wait(ctx, off) })
+		var err error
+		if large {
+			err = allocate(s.name, s.size)
+		} else {
+			err = writeAhead(s.name, s.size, func(off int64) error { return m.wait(ctx, off) })
+		}
 		l.mu.Lock()
 		l.making = nil
 		keep := err == nil && len(l.spares) < l.opts.Spare

@@ -54,6 +54,41 @@ func TestTheFirstAppendWritesLittleAhead(t *testing.T) {
 	}
 }
 
+// A spare is written ahead where flushes are small. Where they are large its blocks
+// are allocated alone, and the log is as whole.
+func TestSparesOfLargeFlushesAreAllocated(t *testing.T) {
+	for name, c := range map[string]struct {
+		batch     int // records of 16 KiB
+		allocated bool
+	}{"small": {1, false}, "large": {16, true}} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			o := wal.Options{SegmentSize: 8 << 20}
+			l := open(t, dir, o)
+			var allocated atomic.Int32
+			restore := wal.ObserveAllocate(func(string) { allocated.Add(1) })
+			for batch := uint64(0); l.Stats().Segments < 5; batch++ {
+				var records [][]byte
+				for i := range uint64(c.batch) {
+					records = append(records, record(batch*uint64(c.batch)+i+1, 16<<10))
+				}
+				check(t, l.Append(records...).Wait())
+			}
+			last := l.Last()
+			check(t, l.Close()) // ends what is being made
+			restore()
+			if n := allocated.Load(); (n >= 3) != c.allocated || !c.allocated && n > 0 {
+				t.Errorf("of %d segments %d were allocated alone", 5, n)
+			}
+			l = open(t, dir, o)
+			check(t, l.Verify(t.Context()))
+			if l.Last() != last {
+				t.Errorf("opened again: the last record is %d, want %d", l.Last(), last)
+			}
+		})
+	}
+}
+
 // Where truncation leaves a file before half of the next one is full, none is
 // written ahead.
 func TestSteadyStateWritesNothingAhead(t *testing.T) {

@@ -29,6 +29,7 @@ type orders struct {
 	Rounds int    // of each
 	Sparse bool   // the store gets no blocks ahead
 	Room   int64  // address space for the store to grow in
+	Large  bool   // the log has large records
 	Break  string // what the writer leaves out, to see it missed
 }
 
@@ -142,6 +143,7 @@ func write() (err error) {
 func (w *writer) open() (err error) {
 	w.store, err = async.Open(bg, w.pool, filepath.Join(w.Dir, storeName), core.Options{
 		Access: core.ReadWrite, Create: true, Size: 3 * slotSize, Sparse: w.Sparse, Reserve: w.Room,
+		WrittenAhead: !w.Sparse && w.Seed%2 == 0, // then more stores are through the map
 	}).Await(bg)
 	if err != nil {
 		return err

@@ -27,7 +27,10 @@ func (r *powerRun) startLog(t *testing.T, rnd *rand.Rand) *disk.Disk {
 	d := disk.Start(t, max(64*mib, testutil.MinSize(r.fstype)))
 	dir := must[string](t)(d.Mount(r.fstype))
 	check(t, d.Lie(r.lie))
-	o := orders{Dir: dir, Disk: d.Dir(), Break: r.leave, Seed: rnd.Uint64(), Hands: 8, Rounds: 60}
+	o := orders{Dir: dir, Disk: d.Dir(), Break: r.leave, Seed: rnd.Uint64(), Hands: 8, Rounds: 60, Large: true}
+	if o.Large {
+		o.Rounds = 10
+	}
 	env := must[[]byte](t)(json.Marshal(o))
 	p := testutil.Reexec(t, "log writer", ordersEnv+"="+string(env))
 	lines, err := p.Wait()

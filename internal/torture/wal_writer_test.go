@@ -41,11 +41,22 @@ var logOptions = wal.Options{SegmentSize: 64 * kib, Spare: 3, OpenSegments: 2}
 // logName is the directory of the log on the disk.
 const logName = "log"
 
+// largeIDs is the first of the numbers of large records, whose batches are so long
+// that the segments for them are not written ahead.
+const largeIDs = 1 << 40
+
+// largeOptions are those of a log of large records.
+var largeOptions = wal.Options{SegmentSize: mib, Spare: 1, OpenSegments: 2}
+
 // logRecord is a record that tells its era and its number, and is filled with
 // letters of its own.
 func logRecord(era, id uint64) []byte {
 	b := le.AppendUint64(le.AppendUint64(nil, era), id)
-	return append(b, pattern(int64(id), int(id*37%1500), byte(id))...)
+	n := int(id * 37 % 1500)
+	if id >= largeIDs {
+		n += 100 * kib
+	}
+	return append(b, pattern(int64(id), n, byte(id))...)
 }
 
 // A logWriter is the process that appends to a log whose disk loses its power.
@@ -69,7 +80,12 @@ func writeLog() (err error) {
 		return err
 	}
 	defer w.position.Close()
-	if w.log, err = wal.Open(bg, filepath.Join(w.Dir, logName), logOptions); err != nil {
+	o := logOptions
+	if w.Large {
+		o = largeOptions
+		w.ids.Store(largeIDs)
+	}
+	if w.log, err = wal.Open(bg, filepath.Join(w.Dir, logName), o); err != nil {
 		return err
 	}
 	rnd := rand.New(rand.NewPCG(w.Seed, 0))
