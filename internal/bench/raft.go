@@ -130,14 +130,18 @@ func (s *raftStore) forget(n uint64) error {
 
 // prepare fills and empties a new store of this library until it has the files
 // that it goes on with, which it writes ahead: a log in use has had them for
-// long. The others write nothing ahead.
+// long. The others write nothing ahead. Its batches are not so large that segments
+// are allocated alone.
 func (s *raftStore) prepare() error {
-	for s.name == storeKinds[0].name && s.last < 14 {
-		if err := s.add(1, make([]byte, 10*mib)); err != nil {
+	const size, part, parts = 32 * kib, 10 * mib / (32 * kib), 14
+	for s.name == storeKinds[0].name && s.last < parts*part {
+		if err := s.add(1, make([]byte, size)); err != nil {
 			return err
 		}
-		if err := s.forget(2); err != nil {
-			return err
+		if s.last%part == 0 {
+			if err := s.forget(2 * part); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
