@@ -21,13 +21,13 @@ import (
 // [core.ErrRange], and pages that are not available, because another process
 // made the file shorter or the device fails, with [core.ErrFault].
 //
-// A page fault reads the pages around it too, and so does a request of less than
-// 1 MiB, behind all that wait: at first the aligned 64 KiB around it, and up to 1
-// MiB as its neighbors turn out to be asked for, or up to 2 MiB after
-// [core.AdviceSequential] for the whole window, or up to 4 MiB of a device that
-// reads 512 MiB/s. Nothing is read around a request
-// after [core.AdviceRandom], where the neighbors are not asked for, and where an
-// eighth of the memory is full of pages of the pool's files that were not.
+// A page fault reads the pages around it too, and so does a short request, behind
+// all that wait: at first the aligned 64 KiB around it, and up to 1 MiB as its
+// neighbors turn out to be asked for, or up to 2 MiB after [core.AdviceSequential]
+// for the whole window, or up to 4 MiB of a device that reads 512 MiB/s. Nothing
+// is read around a request after [core.AdviceRandom], where the neighbors are not
+// asked for, and where an eighth of the memory is full of pages of the pool's
+// files that were not.
 func (f *File) PageIn(ctx context.Context, off, n int64) *Future[struct{}] {
 	if ctx.Err() != nil {
 		return Failed[struct{}](context.Cause(ctx))

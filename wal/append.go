@@ -384,6 +384,6 @@ func (l *Log) startSegment(file spare) (*segment, error) {
 		_ = f.Close() // and stays: the state on the disk may name it
 		return nil, err
 	}
-	s.committer = l.counters.newCommitter(f.Core())
+	s.committer, s.began = l.counters.newCommitter(f.Core()), s.end
 	return s, nil
 }

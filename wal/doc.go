@@ -30,7 +30,7 @@
 // changes no metadata of the file system, and recycled by a new header: no file
 // is renamed or removed in steady state. Where truncation leaves none, the next
 // segment is written ahead while the second half of the last one fills, or, where
-// batches have 64 KiB and more, its blocks are allocated alone, since the zeros would
+// batches have 64 KiB or more, its blocks are only allocated, since the zeros would
 // take as much of the device as the records. The first segments of a log are
 // shorter, so that its first record waits for little.
 //

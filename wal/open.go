@@ -280,7 +280,7 @@ func (l *Log) findEnd(ctx context.Context) error {
 	if s.gen = latest; s.gen < maxGeneration {
 		s.gen++ // frames left over behind the end do not pass again
 	}
-	s.committer = l.counters.newCommitter(f.Core())
+	s.committer, s.began = l.counters.newCommitter(f.Core()), s.end
 	if l.meta.clean.closed {
 		s.durable.Store(s.end)
 	}

@@ -17,8 +17,8 @@ type Options struct {
 	// does not fit gets a segment of its own.
 	SegmentSize int64
 	// Spare is how many unused segments are kept for later, left over from
-	// truncation or, while the second half of the last segment fills, written
-	// ahead; 0 means 1. Others are removed.
+	// truncation or made while the second half of the last segment fills; 0 means
+	// 1. Others are removed.
 	Spare int
 	// OpenSegments is how many sealed segments stay mapped for readers; the
 	// least recently used are closed first. 0 means 64.

@@ -14,6 +14,7 @@ import (
 	"github.com/fmmap-go/fmmap/async"
 	"github.com/fmmap-go/fmmap/core"
 	"github.com/fmmap-go/fmmap/flush"
+	"github.com/fmmap-go/fmmap/internal/sys"
 )
 
 const (
@@ -207,6 +208,7 @@ type segment struct {
 	look int64
 
 	committer *flush.Committer // of the tail; changes with Log.writer held too
+	began     int64            // where the frames ended when it was made
 }
 
 // last returns the index of the last record, first-1 without any.
@@ -306,17 +308,21 @@ func writeAhead(name string, size int64, may func(off int64) error) (err error) 
 }
 
 // allocate makes a segment file of zeros that has its blocks, of which none was
-// written yet. It is a variable for tests.
-var allocate = func(name string, size int64) error {
-	f, err := core.OpenFile(name, core.Options{Access: core.ReadWrite, Create: true, Exclusive: true, Size: size, NoLock: true, Reserve: 1})
+// written yet. It returns errors.ErrUnsupported where the file system cannot do
+// that. It is a variable for tests.
+var allocate = func(name string, size int64) (err error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
-	if err = f.Flush(); err == nil {
-		err = core.SyncParent(name)
+	if err = sys.Allocate(f, 0, size); err == nil {
+		err = f.Sync()
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
+	}
+	if err == nil {
+		err = core.SyncParent(name)
 	}
 	if err != nil {
 		_ = os.Remove(name)

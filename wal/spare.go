@@ -3,6 +3,7 @@ package wal
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"os"
 	"slices"
 	"sync/atomic"
@@ -25,9 +26,9 @@ const (
 	segmentGrowth = 4
 
 	// largeFlush is how many bytes a flush of the tail has on average where no spare
-	// is written ahead: its blocks are allocated alone. The zeros would take as
-	// much of the device as the records do, and what they save, a change of the
-	// extents in each flush, is little beside that.
+	// is written ahead: its blocks are only allocated. The zeros would take as much
+	// of the device as the records do, and what they save, a change of the extents
+	// in each flush, is little beside that.
 	largeFlush = 64 << 10
 )
 
@@ -176,14 +177,18 @@ func (l *Log) makeSpare(tail *segment) {
 	l.making = m
 	l.number++
 	s := spare{name: segmentName(l.dir, l.number), size: m.size}
-	seq, large := tail.seq, tail.end >= largeFlush*int64(max(commits(tail.committer), 1))
-	l.background.Go(func() { // ends when the file is made, is not needed, or the log is closed
+	seq, batches := tail.seq, int64(commits(tail.committer))
+	large := batches > 0 && tail.end-tail.began >= largeFlush*batches
+	// It ends when the file is made, or, unless that is allocated, which is quick, when
+	// it is not needed or the log is closed.
+	l.background.Go(func() {
 		defer close(m.done)
 		defer stop()
-		var err error
-		if large {
+		err := errors.ErrUnsupported
+		if large && ctx.Err() == nil {
 			err = allocate(s.name, s.size)
-		} else {
+		}
+		if errors.Is(err, errors.ErrUnsupported) {
 			err = writeAhead(s.name, s.size, func(off int64) error { return m.wait(ctx, off) })
 		}
 		l.mu.Lock()

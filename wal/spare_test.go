@@ -2,6 +2,7 @@ package wal_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,6 +88,43 @@ func TestSparesOfLargeFlushesAreAllocated(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A log that is opened again knows nothing of its flushes before, and takes none of
+// its records for a large one.
+func TestSparesOfALogThatWasOpenedAgain(t *testing.T) {
+	dir := t.TempDir()
+	o := wal.Options{SegmentSize: 1 << 20}
+	l := open(t, dir, o)
+	for i := range uint64(140) {
+		check(t, l.Append(record(i+1, 4<<10)).Wait())
+	}
+	check(t, l.Close())
+	var allocated atomic.Int32
+	defer wal.ObserveAllocate(func(string) { allocated.Add(1) })()
+	l = open(t, dir, o)
+	for i := range uint64(200) {
+		check(t, l.Append(record(141+i, 4<<10)).Wait())
+	}
+	check(t, l.Close())
+	if n := allocated.Load(); n > 0 {
+		t.Errorf("%d segments were allocated and not written ahead", n)
+	}
+}
+
+// Where the file system cannot allocate, a spare is written ahead.
+func TestSparesThatCannotBeAllocated(t *testing.T) {
+	defer sys.Inject(func(op sys.Op) error {
+		if op == sys.OpFallocate {
+			return errors.ErrUnsupported
+		}
+		return nil
+	})()
+	l := open(t, t.TempDir(), wal.Options{SegmentSize: 1 << 20})
+	for range 20 {
+		check(t, l.Append(make([]byte, 200<<10)).Wait())
+	}
+	check(t, l.Verify(t.Context()))
 }
 
 // Where truncation leaves a file before half of the next one is full, none is

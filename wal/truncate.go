@@ -123,7 +123,7 @@ func (l *Log) install(t *segment, f *async.File) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t.unmap()
-	t.file, t.committer = f, l.counters.newCommitter(f.Core())
+	t.file, t.committer, t.began = f, l.counters.newCommitter(f.Core()), t.end
 }
 
 // hide keeps readers from records after last, and lets tickets for them no

@@ -19,7 +19,7 @@ var allowed = map[string][]string{
 	"flush":                    {"latency", "internal/bounds", "internal/invariant"},
 	"async":                    {"core", "lock", "flush", "latency", "internal/bounds", "internal/invariant", "internal/medium", "internal/stripe", "internal/lane"},
 	"async/antspool":           {"async"},
-	"wal":                      {"async", "core", "flush", "latency", "lock"},
+	"wal":                      {"async", "core", "flush", "latency", "lock", "internal/sys"},
 	"contrib/internal/metrics": {"async", "flush", "wal", "latency"},
 	"contrib/otel":             {"async", "flush", "wal", "latency", "contrib/internal/metrics"},
 	"contrib/prometheus":       {"async", "flush", "wal", "latency", "contrib/internal/metrics"},

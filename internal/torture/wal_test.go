@@ -27,7 +27,7 @@ func (r *powerRun) startLog(t *testing.T, rnd *rand.Rand) *disk.Disk {
 	d := disk.Start(t, max(64*mib, testutil.MinSize(r.fstype)))
 	dir := must[string](t)(d.Mount(r.fstype))
 	check(t, d.Lie(r.lie))
-	o := orders{Dir: dir, Disk: d.Dir(), Break: r.leave, Seed: rnd.Uint64(), Hands: 8, Rounds: 60, Large: true}
+	o := orders{Dir: dir, Disk: d.Dir(), Break: r.leave, Seed: rnd.Uint64(), Hands: 8, Rounds: 60, Large: rnd.IntN(2) == 0}
 	if o.Large {
 		o.Rounds = 10
 	}
