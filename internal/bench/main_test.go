@@ -87,7 +87,7 @@ func TestJSONAndPlots(t *testing.T) {
 // docs/figures.md has these names.
 func TestNames(t *testing.T) {
 	want := "commit/1 commit/8 commit/64 commit/256 commit4k/1 commit4k/8 commit4k/64 commit4k/256 scatter4k/64 " +
-		"spread/1 spread/4 spread/16 spread/64 latency/commit/50 latency/commit/99 latency/commit/99.9 latency/cold/50 latency/cold/99 latency/cold/99.9 " +
+		"spread/1 spread/4 spread/16 spread/64 spread/tail latency/commit/50 latency/commit/99 latency/commit/99.9 latency/cold/50 latency/cold/99 latency/cold/99.9 " +
 		"scatter/1 scatter/64 scatter/bytes append/bytes hot/put append/1 append/64 allocated/1 allocated/64 ahead frozen throttled " +
 		"wal/append/1 wal/append/8 wal/append/64 raft/store/1x100 raft/store/10x100 raft/store/100x100 raft/store/1x1k raft/store/10x1k raft/store/100x1k " +
 		"raft/store/1x10k raft/store/10x10k raft/store/100x10k raft/get/order raft/get/random raft/bytes " +
