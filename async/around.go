@@ -313,7 +313,7 @@ func (a *around) isDone(off int64, now time.Time) bool {
 // have been brought in, behind the requests that wait.
 func (f *File) readAround(r *request) {
 	order := f.core.Order()
-	if f.memoryOnly || order == core.AdviceRandom || r.depth == 0 {
+	if f.memoryOnly || order == core.AdviceRandom || r.device.depth.certain == 0 {
 		return
 	}
 	if f.around.Load() == nil {

@@ -10,7 +10,7 @@ import "time"
 // quick to start, so what was seen may be too much; then the pager waits, which costs
 // time alone. The mu of the pagers guards it.
 type depth struct {
-	certain, most int
+	certain, most int // constants
 	seen          int // what the device was seen to take
 	retry         time.Time
 }

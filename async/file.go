@@ -36,7 +36,7 @@ type File struct {
 
 	medium     atomic.Pointer[medium.Medium] // see mediumOf
 	around     atomic.Pointer[around]        // nil before the first read around a request
-	skips      atomic.Int32                  // probes that are to look at no block, see probeBlock
+	skips      atomic.Int32                  // probes that are to look at no block, see probeAround
 	counters   counters
 	committer  atomic.Pointer[flush.Committer] // nil before the first use, see flushes
 	batches    batchFutures

@@ -77,7 +77,6 @@ type request struct {
 	pool   *pagers
 	device *device
 	lane   *lane.Lane // of the device's pager
-	depth  int        // of the device, as far as it is certain
 
 	file   *core.File
 	off, n int64
@@ -106,7 +105,7 @@ func (p *pagers) enterStore(f *File) *request {
 func (p *pagers) enterAs(store bool, f *File, off, n int64) (r *request, start bool) {
 	m := f.mediumOf()
 	key := deviceKey{m.Device, store}
-	r = &request{pool: p, depth: m.Depth, file: f.core, off: off, n: min(n, readStep)}
+	r = &request{pool: p, file: f.core, off: off, n: min(n, readStep)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d := p.devices[key]
@@ -129,7 +128,9 @@ func (p *pagers) enterAs(store bool, f *File, off, n int64) (r *request, start b
 
 // fits reports whether the device is certain to take the read at once. The caller
 // holds mu.
-func (r *request) fits() bool { return r.device.started+units(r.n) <= r.depth }
+func (r *request) fits() bool {
+	return r.device.started+units(r.n) <= r.device.depth.certain
+}
 
 // aroundLimit returns how many bytes may be read around requests of a file at a
 // time: as many as there is room for.
