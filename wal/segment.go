@@ -264,15 +264,9 @@ func mapSegment(pool *async.Pool, name string, access core.Access) (*async.File,
 	return async.Wrap(pool, f), nil
 }
 
-const aheadStep = 1 << 20 // bytes that are written ahead at a time
-
-// writeAhead makes a segment file of zeros that has its blocks, written, so that
-// flushing it later changes no metadata. Writes of one page keep the folios of
-// the page cache small: a store into the map makes a whole folio dirty. may is
-// called with an offset before the bytes from there on are written, and may
-// wait; its error ends the work. What waits for the device is never much: others
-// that flush to it meanwhile would wait for all of that.
-func writeAhead(name string, size int64, may func(off int64) error) (err error) {
+// newSegmentFile makes a file that fill fills, durable with its name. On an error
+// there is none.
+func newSegmentFile(name string, fill func(f *os.File) error) (err error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
@@ -285,21 +279,8 @@ func writeAhead(name string, size int64, may func(off int64) error) (err error) 
 			_ = os.Remove(name)
 		}
 	}()
-	zeros := make([]byte, pageSize)
-	for off := int64(0); off < size; off += pageSize {
-		if off%aheadStep == 0 {
-			if off%(4*aheadStep) == 0 && off > 0 {
-				if err := f.Sync(); err != nil {
-					return err
-				}
-			}
-			if err := may(off); err != nil {
-				return err
-			}
-		}
-		if _, err := f.WriteAt(zeros[:min(pageSize, size-off)], off); err != nil {
-			return err
-		}
+	if err := fill(f); err != nil {
+		return err
 	}
 	if err := f.Sync(); err != nil {
 		return err
@@ -307,25 +288,39 @@ func writeAhead(name string, size int64, may func(off int64) error) (err error) 
 	return core.SyncParent(name)
 }
 
+const aheadStep = 1 << 20 // bytes that are written ahead at a time
+
+// writeAhead makes a segment file of zeros that has its blocks, written, so that
+// flushing it later changes no metadata. Writes of one page keep the folios of
+// the page cache small: a store into the map makes a whole folio dirty. may is
+// called with an offset before the bytes from there on are written, and may
+// wait; its error ends the work. What waits for the device is never much: others
+// that flush to it meanwhile would wait for all of that.
+func writeAhead(name string, size int64, may func(off int64) error) error {
+	return newSegmentFile(name, func(f *os.File) error {
+		zeros := make([]byte, pageSize)
+		for off := int64(0); off < size; off += pageSize {
+			if off%aheadStep == 0 {
+				if off%(4*aheadStep) == 0 && off > 0 {
+					if err := f.Sync(); err != nil {
+						return err
+					}
+				}
+				if err := may(off); err != nil {
+					return err
+				}
+			}
+			if _, err := f.WriteAt(zeros[:min(pageSize, size-off)], off); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // allocate makes a segment file of zeros that has its blocks, of which none was
 // written yet. It returns errors.ErrUnsupported where the file system cannot do
 // that. It is a variable for tests.
-var allocate = func(name string, size int64) (err error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	if err = sys.Allocate(f, 0, size); err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = core.SyncParent(name)
-	}
-	if err != nil {
-		_ = os.Remove(name)
-	}
-	return err
+var allocate = func(name string, size int64) error {
+	return newSegmentFile(name, func(f *os.File) error { return sys.Allocate(f, 0, size) })
 }
